@@ -1,0 +1,48 @@
+#include "archive_command/archive_command.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "app/log.h"
+#include "app/program.h"
+#include "archive_command/push.h"
+
+namespace walvault {
+namespace {
+
+// More threads than a segment has frames do nothing.
+constexpr unsigned threads_max = 4;
+
+void archive_file(Program& program, const std::string& path) {
+  const auto& config = program.config();
+  const auto opened = program.open_repository();
+  const WalArchive archive(opened.repository,
+                           get_cluster(opened.repository, config.cluster()));
+  const auto result =
+      push_wal_file(archive, path, system_clock(),
+                    {.compression = config.wal_compression,
+                     .threads = std::min(config.worker_threads(), threads_max)});
+  log_debug("archived " + result.name + (result.already_there ? " (it was there already)" : ""));
+  // PostgreSQL shows what its archive_command prints in the server's log:
+  // success says nothing there.
+  program.print({{"archived",
+                  {{"name", result.name},
+                   {"already_there", result.already_there},
+                   {"size_bytes", result.plain_bytes},
+                   {"stored_bytes", result.stored_bytes}}}},
+                "");
+}
+
+}  // namespace
+
+int archive_main(int argc, char** argv) {
+  Program program("walvault-archive",
+                  "Archives one WAL file; for archive_command = 'walvault-archive --cluster NAME %p'");
+  std::string path;
+  program.command_line().argument("PATH", path, "The file, as PostgreSQL passes it in %p");
+  program.command_line().action([&] { archive_file(program, path); });
+  // Above 125 PostgreSQL's archiver itself would exit; no kind comes near.
+  return program.run(argc, argv);
+}
+
+}  // namespace walvault

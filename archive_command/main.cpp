@@ -1,0 +1,3 @@
+#include "archive_command/archive_command.h"
+
+int main(int argc, char** argv) { return walvault::archive_main(argc, argv); }

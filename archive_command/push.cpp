@@ -1,0 +1,217 @@
+#include "archive_command/push.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/ordered_workers.h"
+#include "postgres/timeline_history.h"
+#include "postgres/wal_page.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::uint64_t small_file_bytes_max = 1u << 20;
+
+std::string base_name(const std::string& path) {
+  return path.substr(path.find_last_of('/') + 1);
+}
+
+Timestamp modified_time(const struct stat& status) {
+  return Timestamp(std::chrono::seconds(status.st_mtim.tv_sec) +
+                   std::chrono::microseconds(status.st_mtim.tv_nsec / 1000));
+}
+
+// Whether this file is WAL of the registered cluster, of the position that its
+// name says. REQUIRES: `first` are the first bytes of a file of the right size.
+WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::string& name,
+                               ByteView first) {
+  const auto header = parse_wal_segment_header(first);
+  const auto foreign = [&](std::string detail) {
+    return Error(ErrorKind::conflict,
+                 "WAL segment " + name + " does not belong to cluster " + identity.name,
+                 std::move(detail),
+                 "Check the --cluster of this server's archive_command; after pg_upgrade run "
+                 "walvault cluster upgrade.");
+  };
+  if (header.system_identifier != identity.system_identifier) {
+    throw foreign("Its system identifier is " + std::to_string(header.system_identifier) +
+                  ", registered is " + std::to_string(identity.system_identifier) + ".");
+  }
+  const auto major = *postgres_major_of_magic(header.page.magic);
+  if (major != identity.postgres_major) {
+    throw foreign("It was written by PostgreSQL " + std::to_string(major) + ", registered is " +
+                  std::to_string(identity.postgres_major) + ".");
+  }
+  if (header.segment_bytes != identity.segment_bytes) {
+    throw foreign("Its segments have " + std::to_string(header.segment_bytes) +
+                  " bytes, registered are " + std::to_string(identity.segment_bytes) + ".");
+  }
+  const auto segment = SegmentName::parse(name.substr(0, 24), identity.segment_bytes);
+  if (!segment) {
+    throw Error(ErrorKind::usage, "\"" + name + "\" is not the name of a WAL segment",
+                "Segments of this cluster have " + std::to_string(identity.segment_bytes) +
+                    " bytes, and none has that number.");
+  }
+  // A timeline's first segment begins with pages copied from its ancestor, so
+  // an older timeline in the header is right.
+  if (header.page.page_address != segment->start(identity.segment_bytes) ||
+      header.page.timeline > segment->timeline) {
+    throw Error(ErrorKind::corrupt, "the file " + name + " holds other WAL than its name says",
+                "Its first page is that of " + header.page.page_address.text() + " on timeline " +
+                    std::to_string(header.page.timeline.value) + ".",
+                "Check the file system of pg_wal.");
+  }
+  return header;
+}
+
+// The file's content, compressed, with what the header says of it.
+struct CompressedFile {
+  WalObjectHeader header;
+  std::vector<Bytes> frames;
+};
+
+// Reads the file once, front to back: every byte into the digest, all but the
+// zeros at its end into frames.
+void compress_file(const FileDescriptor& file, const std::string& path, const PushOptions& options,
+                   CompressedFile& result) {
+  struct Frame {
+    Bytes plain;
+    Bytes stored;
+    WalFrame frame;
+  };
+  std::vector<Compressor> compressors(options.threads);
+  OrderedWorkers<Frame> workers(
+      {.threads = options.threads, .in_flight_max = std::size_t{options.threads} + 1},
+      [&](Frame& frame, unsigned worker) {
+        frame.frame = encode_wal_frame(compressors.at(worker), options.compression, frame.plain,
+                                       frame.stored);
+      },
+      [&](Frame& frame) {
+        result.header.frames.push_back(frame.frame);
+        frame.stored.shrink_to_fit();
+        result.frames.push_back(std::move(frame.stored));
+      });
+  const auto submit = [&](Bytes plain) {
+    result.header.content_bytes += plain.size();
+    workers.submit({.plain = std::move(plain), .stored = {}, .frame = {}});
+  };
+
+  Sha256 digest;
+  std::uint64_t offset = 0;
+  // A piece is held back until it is known whether anything but zeros follows.
+  Bytes held;
+  std::size_t zero_pieces = 0;  // whole pieces of zeros after `held`
+  while (offset < result.header.plain_bytes) {
+    Bytes piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
+    if (read_at(file, piece, offset, path) != piece.size()) {
+      throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
+    }
+    digest.update(piece);
+    offset += piece.size();
+    if (is_all_zero(piece)) {
+      ++zero_pieces;
+      continue;
+    }
+    if (!held.empty()) submit(std::move(held));
+    for (; zero_pieces > 0; --zero_pieces) submit(Bytes(wal_frame_bytes));
+    held = std::move(piece);
+  }
+  const auto last = std::find_if(held.rbegin(), held.rend(), [](auto byte) { return byte != 0; });
+  held.resize(static_cast<std::size_t>(held.rend() - last));
+  if (!held.empty()) submit(std::move(held));
+  workers.finish();
+  result.header.digest = digest.finish();
+}
+
+void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
+           PushResult& result) {
+  const auto prefix = encode_wal_object_header(file.header, key);
+  const auto trailer = encode_wal_object_trailer(file.header, prefix.size());
+  std::vector<ByteView> parts{prefix};
+  parts.insert(parts.end(), file.frames.begin(), file.frames.end());
+  parts.emplace_back(trailer);
+  const ObjectContent content(std::move(parts));
+  result.stored_bytes = content.size();
+  if (archive.repository().storage().put_if_absent(key, content)) return;
+
+  // False promises that what is there is durable; that it is the same, its
+  // header tells.
+  const auto there = archive.find_header(key);
+  if (!there) {
+    throw Error(ErrorKind::unavailable, "the object " + key + " came and went while it was stored")
+        .transient();
+  }
+  if (there->digest != file.header.digest) {
+    throw Error(ErrorKind::conflict,
+                "WAL file " + result.name + " is already archived with different content",
+                "Archived sha256 " + there->digest.hex().substr(0, 16) + "... on " +
+                    to_rfc3339(there->archived) + "; offered sha256 " +
+                    file.header.digest.hex().substr(0, 16) + "....",
+                "Two clusters may share this repository. Check that each has its own --cluster "
+                "name.");
+  }
+  result.already_there = true;
+}
+
+}  // namespace
+
+PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clock& clock,
+                         const PushOptions& options) {
+  const auto& identity = archive.identity();
+  PushResult result;
+  result.name = base_name(path);
+  const auto kind = classify_wal_file(result.name);
+  if (!kind) {
+    throw Error(ErrorKind::usage, "\"" + result.name + "\" is not the name of a WAL file",
+                "Segments (24 hexadecimal digits) and .history, .backup and .partial files are "
+                "archived.",
+                "Use archive_command = 'walvault-archive --cluster " + identity.name + " %p'.");
+  }
+  const auto file = find_file(path, O_RDONLY);
+  if (!file) {
+    throw Error(ErrorKind::not_found, "there is no file \"" + path + "\"", {},
+                "PostgreSQL passes the path as %p, relative to the data directory.");
+  }
+  struct stat status {};
+  if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
+  result.plain_bytes = static_cast<std::uint64_t>(status.st_size);
+
+  CompressedFile compressed;
+  auto& header = compressed.header;
+  header.kind = *kind;
+  header.name = result.name;
+  header.system_identifier = identity.system_identifier;
+  header.plain_bytes = result.plain_bytes;
+  header.modified = modified_time(status);
+  header.archived = clock.now();
+  if (kind == WalFileKind::segment || kind == WalFileKind::partial) {
+    if (result.plain_bytes != identity.segment_bytes) {
+      throw Error(ErrorKind::corrupt, "WAL file " + result.name + " has the wrong size",
+                  "It has " + std::to_string(result.plain_bytes) + " bytes, a segment of cluster " +
+                      identity.name + " has " + std::to_string(identity.segment_bytes) + ".",
+                  "Check the file system of pg_wal.");
+    }
+    Bytes first(wal_segment_header_bytes);
+    (void)read_at(*file, first, 0, path);
+    const auto page = check_segment(identity, result.name, first).page;
+    header.page_magic = page.magic;
+    header.start = page.page_address;
+  } else if (result.plain_bytes > small_file_bytes_max) {
+    throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
+                "It has " + std::to_string(result.plain_bytes) + " bytes.");
+  } else if (kind == WalFileKind::timeline) {
+    (void)TimelineHistory::parse(timeline_of(result.name), read_file(path, small_file_bytes_max));
+  }
+
+  compress_file(*file, path, options, compressed);
+  const auto key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
+                                                : archive.key_of(result.name);
+  store(archive, key, compressed, result);
+  return result;
+}
+
+}  // namespace walvault

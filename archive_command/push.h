@@ -1,0 +1,35 @@
+// Puts one file that PostgreSQL offers for archiving into the repository.
+#pragma once
+
+#include <string>
+
+#include "base/clock.h"
+#include "catalog/wal_archive.h"
+#include "codec/compression.h"
+
+namespace walvault {
+
+struct PushOptions {
+  CompressionSetting compression;
+  unsigned threads = 2;
+};
+
+struct PushResult {
+  std::string name;
+  bool already_there = false;  // with the same content
+  std::uint64_t plain_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+};
+
+// Archives the segment, .history, .backup or .partial file at `path`. When it
+// returns, the file's content survives power loss in the repository.
+//
+// Nothing is stored when it throws: Error{usage} for a name that is none of a
+// WAL file; {not_found} when there is no such file; {corrupt} for a wrong
+// size, a damaged first page or the WAL of another position; {conflict} for a
+// segment of another cluster, major or segment size, and for a name that is
+// archived with other content already.
+[[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const std::string& path,
+                                       Clock& clock, const PushOptions& options);
+
+}  // namespace walvault

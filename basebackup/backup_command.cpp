@@ -1,0 +1,107 @@
+#include "basebackup/backup_command.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/backup_text.h"
+#include "app/connection_options.h"
+#include "app/log.h"
+#include "app/progress.h"
+#include "base/format.h"
+#include "basebackup/base_backup.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::size_t label_bytes_max = 1000;
+
+struct Options {
+  std::optional<std::string> pg;
+  std::string label;
+  std::string checkpoint = "fast";
+  std::optional<std::string> max_rate;
+  std::string wal_timeout = "10min";
+};
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
+BaseBackupRequest request_of(const Options& options, const Config& config) {
+  BaseBackupRequest request;
+  if (options.checkpoint != "fast" && options.checkpoint != "spread") {
+    throw Error(ErrorKind::usage, "\"" + options.checkpoint + "\" is no kind of checkpoint",
+                "fast and spread are known.");
+  }
+  if (options.label.size() > label_bytes_max ||
+      options.label.find_first_of("\r\n") != std::string::npos) {
+    throw Error(ErrorKind::usage, "this label cannot be used",
+                "A label is one line of at most " + std::to_string(label_bytes_max) + " bytes.");
+  }
+  if (options.max_rate) {
+    const auto kilobytes = parse_size(*options.max_rate, "--max-rate") / 1024;
+    if (kilobytes < 32 || kilobytes > 1'048'576) {
+      throw Error(ErrorKind::usage, "\"" + *options.max_rate + "\" is not a value for --max-rate",
+                  "PostgreSQL allows 32kB to 1GB a second.");
+    }
+    request.max_rate_kilobytes = static_cast<std::uint32_t>(kilobytes);
+  }
+  request.label = options.label;
+  request.fast_checkpoint = options.checkpoint == "fast";
+  request.wal_timeout = parse_duration(options.wal_timeout, "--wal-timeout");
+  request.compression = config.data_compression;
+  request.jobs = config.worker_threads();
+  request.host = host_name();
+  return request;
+}
+
+void run_backup(Program& program, const Options& options) {
+  program.catch_signals();
+  const auto& config = program.config();
+  const auto request = request_of(options, config);
+  const auto cluster = config.cluster();
+  const auto opened = program.open_repository();
+  const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
+  const auto server = connect_replication({.conninfo = conninfo_for(config, cluster, options.pg),
+                                           .check_cancelled = Program::check_cancelled});
+
+  Progress progress("backup", 0, program.shows_progress());
+  const auto info = take_base_backup(
+      archive, *server, program.writer(), system_clock(), request,
+      {.started = [&](std::uint64_t bytes) { progress.set_total(bytes); },
+       .received = [&](std::uint64_t bytes) { progress.add(bytes); },
+       .note = log_info,
+       .warning = log_warning,
+       .check_cancelled = Program::check_cancelled});
+
+  program.print(
+      {{"backup", backup_json(info)}},
+      "Backup " + info.id + " of " + info.cluster + " is complete.\n" +
+          "  WAL:   " + info.start.text() + " to " + info.stop.text() + ", timeline " +
+          std::to_string(info.timeline.value) + "\n  Size:  " + format_size(info.size_bytes) +
+          " in " + std::to_string(info.files) + " files, " + format_size(info.new_bytes) +
+          " new, stored in " + format_size(info.stored_bytes) +
+          "\n  Time:  " + format_duration(info.duration) +
+          "\nRestorable from " + to_local_text(info.stop_time) + " on.\n");
+}
+
+}  // namespace
+
+void add_backup_command(Program& program, CommandLine& commands) {
+  const auto options = std::make_shared<Options>();
+  auto& command = commands.command("backup", "Takes a base backup of a running server",
+                                   [&program, options] { run_backup(program, *options); });
+  command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
+  command.option("--label", options->label, "A note to find the backup by");
+  command.option("--checkpoint", options->checkpoint, "fast (now) or spread (gentle, slower)");
+  command.option("--max-rate", options->max_rate, "Limit of the server's rate, a second: 100MB");
+  command.option("--wal-timeout", options->wal_timeout,
+                 "How long to wait for the backup's WAL to be archived");
+}
+
+}  // namespace walvault

@@ -1,0 +1,13 @@
+// walvault backup
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "app/program.h"
+#include "catalog/backup_info.h"
+
+namespace walvault {
+
+void add_backup_command(Program& program, CommandLine& commands);
+
+}  // namespace walvault

@@ -1,0 +1,138 @@
+#include "basebackup/backup_receiver.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "base/error.h"
+#include "codec/crc32c.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::size_t captured_bytes_max = 1u << 20;
+
+std::uint64_t hash_of_file(const std::string& path, std::uint64_t size,
+                           const std::string& checksum) {
+  return std::hash<std::string>{}(path + '\0' + std::to_string(size) + '\0' + checksum);
+}
+
+Error unlike_the_manifest(std::string detail) {
+  return {ErrorKind::corrupt, "what arrived is not what the server's manifest lists",
+          std::move(detail), "Run the backup again; if it recurs, check the network."};
+}
+
+}  // namespace
+
+BackupReceiver::BackupReceiver(TreeWriter& tree)
+    : tree_(tree), manifest_([this](const ManifestFile& file) { compare(file); }) {}
+
+void BackupReceiver::begin_archive(const std::optional<Tablespace>& tablespace) {
+  prefix_ = tablespace ? "pg_tblspc/" + std::to_string(tablespace->oid) + "/" : "";
+  tar_.emplace(TarReader::Events{.begin = [this](const TarEntry& entry) { begin_entry(entry); },
+                                 .data = [this](ByteView bytes) { entry_data(bytes); },
+                                 .end = [this] { end_entry(); }});
+}
+
+void BackupReceiver::archive_data(ByteView bytes) { tar_->feed(bytes); }
+
+void BackupReceiver::end_archive() {
+  tar_->finish();
+  tar_.reset();
+}
+
+void BackupReceiver::begin_entry(const TarEntry& entry) {
+  kind_ = entry.kind;
+  path_ = prefix_ + entry.path;
+  while (path_.ends_with('/')) path_.pop_back();
+  size_ = entry.size;
+  is_note_ = path_ == backup_label_note || path_ == tablespace_map_note;
+  is_control_ = path_ == control_file_path;
+  captured_.clear();
+  note_crc_ = 0;
+  if (is_note_) {
+    if (path_ == backup_label_note) label_time_ = entry.mtime;
+    return;
+  }
+  FileEntry file;
+  file.path = path_;
+  file.mode = entry.mode;
+  file.mtime = entry.mtime;
+  file.size = entry.size;
+  file.link_target = entry.link_target;
+  switch (entry.kind) {
+    case TarEntryKind::file: tree_.begin_file(std::move(file)); break;
+    case TarEntryKind::directory:
+      file.kind = EntryKind::directory;
+      if (!path_.empty()) tree_.add(std::move(file));
+      break;
+    case TarEntryKind::symlink:
+      file.kind = EntryKind::symlink;
+      tree_.add(std::move(file));
+      break;
+  }
+}
+
+void BackupReceiver::entry_data(ByteView bytes) {
+  if (is_note_ || is_control_) {
+    if (captured_.size() + bytes.size() > captured_bytes_max) {
+      throw Error(ErrorKind::corrupt, "the server sent a \"" + path_ + "\" that is too large");
+    }
+    captured_.insert(captured_.end(), bytes.begin(), bytes.end());
+  }
+  if (is_note_) {
+    note_crc_ = crc32c(bytes, note_crc_);
+  } else {
+    tree_.append(bytes);
+  }
+}
+
+void BackupReceiver::end_entry() {
+  if (kind_ != TarEntryKind::file) return;
+  const auto crc = is_note_ ? note_crc_ : tree_.end_file();
+  received_.push_back(hash_of_file(path_, size_, manifest_crc32c_text(crc)));
+  if (is_control_) control_ = parse_control_file(captured_);
+  if (is_note_) {
+    if (path_ == backup_label_note) label_ = parse_backup_label(captured_);
+    notes_[path_] = std::move(captured_);
+    captured_ = {};
+  }
+}
+
+void BackupReceiver::manifest_data(ByteView bytes) {
+  if (!manifest_begun_) {
+    manifest_begun_ = true;
+    tree_.begin_stream(std::string(manifest_stream));
+  }
+  tree_.append_to_stream(bytes);
+  manifest_.feed(bytes);
+}
+
+void BackupReceiver::compare(const ManifestFile& file) {
+  if (!received_sorted_) {
+    std::ranges::sort(received_);
+    received_sorted_ = true;
+  }
+  ++listed_;
+  if (file.checksum_algorithm != "CRC32C") {
+    throw unlike_the_manifest("The checksum of \"" + file.path + "\" is not a CRC32C.");
+  }
+  const auto hash = hash_of_file(file.path, file.size, file.checksum);
+  if (!std::ranges::binary_search(received_, hash)) {
+    throw unlike_the_manifest("\"" + file.path + "\", " + std::to_string(file.size) +
+                              " bytes, did not arrive, or with other content.");
+  }
+}
+
+void BackupReceiver::finish() {
+  if (!manifest_begun_) throw unlike_the_manifest("No manifest came.");
+  manifest_.finish();
+  tree_.end_stream();
+  if (listed_ != received_.size()) {
+    throw unlike_the_manifest(std::to_string(received_.size()) + " files arrived, " +
+                              std::to_string(listed_) + " are listed.");
+  }
+  if (!label_) throw unlike_the_manifest("No backup_label came.");
+  if (!control_) throw unlike_the_manifest("No pg_control came.");
+}
+
+}  // namespace walvault

@@ -1,0 +1,187 @@
+#include "basebackup/base_backup.h"
+
+#include <algorithm>
+
+#include "app/version.h"
+#include "base/error.h"
+#include "base/format.h"
+#include "basebackup/backup_receiver.h"
+#include "postgres/wal_page.h"
+#include "repository/tree_writer.h"
+#include "repository/writer_session.h"
+
+namespace walvault {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds wal_poll_first{50};
+constexpr milliseconds wal_poll_max{1000};
+constexpr std::chrono::seconds clock_skew_allowed{5};
+
+void check_server(const ClusterIdentity& registered, ReplicationConnection& server) {
+  const auto major = server.server_version() / 10000;
+  if (major < postgres_major_min || major > postgres_major_max) {
+    throw Error(ErrorKind::usage, "PostgreSQL " + std::to_string(major) + " is not supported",
+                "This version of walvault knows the majors " + std::to_string(postgres_major_min) +
+                    " to " + std::to_string(postgres_major_max) + ".");
+  }
+  const auto identity = server.identify_system();
+  if (identity.system_identifier != registered.system_identifier ||
+      major != registered.postgres_major) {
+    throw Error(ErrorKind::conflict, "this server is not the cluster " + registered.name,
+                "Registered: system identifier " + std::to_string(registered.system_identifier) +
+                    ", PostgreSQL " + std::to_string(registered.postgres_major) +
+                    "; the server: " + std::to_string(identity.system_identifier) +
+                    ", PostgreSQL " + std::to_string(major) + ".",
+                "Check --cluster and --pg; after pg_upgrade run walvault cluster upgrade.");
+  }
+  // Asked before anything is copied: without archiving the WAL that makes the
+  // copy consistent would never come.
+  if (server.show("archive_mode").value_or("on") == "off") {
+    throw Error(ErrorKind::usage, "the server does not archive its WAL",
+                "archive_mode is off, and a backup without its WAL cannot be restored.",
+                "Put archive_mode = on and archive_command = 'walvault-archive --cluster " +
+                    registered.name + " %p' into postgresql.conf and restart the server.");
+  }
+}
+
+// Waits until every segment from start to stop is in the repository.
+void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
+                  milliseconds timeout, const BaseBackupListener& listener) {
+  const auto segment_bytes = archive.identity().segment_bytes;
+  auto segment = SegmentName::containing(info.timeline, info.start, segment_bytes);
+  const auto last = SegmentName::before(info.timeline, info.stop, segment_bytes);
+  const auto deadline = clock.now() + timeout;
+  auto pause = wal_poll_first;
+  bool noted = false;
+  while (true) {
+    while (segment <= last && archive.has_segment(segment)) ++segment.number;
+    if (segment > last) return;
+    listener.check_cancelled();
+    if (clock.now() >= deadline) {
+      throw Error(ErrorKind::unavailable,
+                  "WAL that the backup needs did not arrive in the repository",
+                  "Waited " + format_duration(timeout) + " for segment " +
+                      segment.text(segment_bytes) + " (up to " + last.text(segment_bytes) +
+                      "). No backup was recorded.",
+                  "Look at pg_stat_archiver and the server's log: archive_command has to be "
+                  "walvault-archive into this repository, under --cluster " +
+                      archive.identity().name + ".");
+    }
+    if (!noted && pause > wal_poll_first) {
+      noted = true;
+      listener.note("waiting for WAL up to " + info.stop.text() + " to be archived");
+    }
+    clock.sleep_for(pause);
+    pause = std::min(pause * 2, wal_poll_max);
+  }
+}
+
+// The newest backup of the same identity: most of its content is in the new
+// one too.
+std::optional<BackupInfo> find_parent(const WalArchive& archive) {
+  const auto list = list_backups(archive.repository(), archive.identity().name);
+  for (auto it = list.backups.rbegin(); it != list.backups.rend(); ++it) {
+    if (it->identity_number == archive.identity().number) return *it;
+  }
+  return std::nullopt;
+}
+
+void warn_about_clocks(const BackupReceiver& receiver, Timestamp label_received,
+                       const BaseBackupListener& listener) {
+  if (!receiver.label_time()) return;
+  const auto server_time = Timestamp(std::chrono::seconds(*receiver.label_time()));
+  const auto skew = label_received - server_time;
+  if (skew > clock_skew_allowed || skew < -clock_skew_allowed) {
+    listener.warning("the clocks of this machine and of the server differ by about " +
+                     std::to_string(std::chrono::duration_cast<std::chrono::seconds>(skew).count()) +
+                     " s; times of the backup are this machine's");
+  }
+}
+
+}  // namespace
+
+BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& server,
+                            RandomId writer, Clock& clock, const BaseBackupRequest& request,
+                            const BaseBackupListener& listener) {
+  check_server(archive.identity(), server);
+  const auto began = clock.now();
+  const auto& repository = archive.repository();
+  const auto parent = find_parent(archive);
+
+  BackupInfo info;
+  info.id = make_backup_id(began, writer);
+  info.cluster = archive.identity().name;
+  info.identity_number = archive.identity().number;
+  info.label = request.label;
+  info.start_time = began;
+  info.server_version = server.server_version();
+  info.writer_version = version_text;
+  info.sequence = parent ? parent->sequence + 1 : 1;
+  if (server.is_local()) info.host = request.host;
+  info.data_directory = server.show("data_directory").value_or("");
+
+  const auto root_key = backup_root_key(info.cluster, info.id);
+  const WriterSession session(repository, clock, writer, root_key,
+                              parent ? backup_root_key(info.cluster, parent->id) : "");
+  if (session.source() != nullptr) info.parent_id = parent->id;
+
+  TreeWriter tree(session, {.compression = request.compression, .jobs = request.jobs});
+  BackupReceiver receiver(tree);
+  Timestamp label_received = began;
+  const auto end = server.base_backup(
+      {.label = request.label.empty() ? "walvault " + info.id : request.label,
+       .fast_checkpoint = request.fast_checkpoint,
+       .max_rate_kilobytes = request.max_rate_kilobytes},
+      {.start =
+           [&](WalPosition position, std::uint64_t estimated_bytes) {
+             info.start = position.lsn;
+             info.timeline = position.timeline;
+             listener.started(estimated_bytes);
+           },
+       .archive =
+           [&](const std::optional<Tablespace>& tablespace) {
+             // backup_label is the first thing in the data directory's archive.
+             if (!tablespace) label_received = clock.now();
+             receiver.begin_archive(tablespace);
+           },
+       .archive_data =
+           [&](ByteView bytes) {
+             receiver.archive_data(bytes);
+             listener.received(bytes.size());
+           },
+       .archive_end = [&] { receiver.end_archive(); },
+       .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); }});
+  receiver.finish();
+  info.stop = end.lsn;
+  info.stop_time = clock.now();
+  info.control = receiver.control();
+  info.from_standby = receiver.label().from_standby;
+  warn_about_clocks(receiver, label_received, listener);
+  if (end.timeline != info.timeline || receiver.label().start != info.start) {
+    throw Error(ErrorKind::unavailable, "the server changed its timeline during the backup",
+                "It began on " + std::to_string(info.timeline.value) + " at " + info.start.text() +
+                    " and ended on " + std::to_string(end.timeline.value) + ".",
+                "Run the backup again.");
+  }
+
+  auto root = tree.finish();
+  root.notes = receiver.notes();
+  const auto totals = tree.totals();
+  info.files = totals.files;
+  info.size_bytes = totals.size_bytes;
+  info.zero_bytes = totals.zero_bytes;
+  info.new_bytes = totals.new_bytes;
+  info.stored_bytes = totals.stored_bytes;
+
+  wait_for_wal(archive, info, clock, request.wal_timeout, listener);
+  listener.check_cancelled();
+  info.duration = std::chrono::duration_cast<milliseconds>(clock.now() - began);
+  root.head = encode_backup_info(info);
+  // Everything that the root refers to is durable by now: the commit.
+  session.commit(encode_root(root, root_key));
+  return info;
+}
+
+}  // namespace walvault

@@ -1,0 +1,47 @@
+// One base backup: from a replication connection into the repository.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+#include "catalog/backup_info.h"
+#include "catalog/wal_archive.h"
+#include "codec/compression.h"
+#include "postgres/client/replication_connection.h"
+
+namespace walvault {
+
+struct BaseBackupRequest {
+  std::string label;
+  bool fast_checkpoint = true;
+  std::optional<std::uint32_t> max_rate_kilobytes;
+  std::chrono::milliseconds wal_timeout{std::chrono::minutes(10)};
+  CompressionSetting compression;
+  unsigned jobs = 2;
+  std::string host;  // this machine's name, recorded when the server runs here
+};
+
+struct BaseBackupListener {
+  std::function<void(std::uint64_t estimated_bytes)> started;
+  std::function<void(std::uint64_t bytes)> received;
+  std::function<void(const std::string&)> note;     // for the log
+  std::function<void(const std::string&)> warning;  // likewise
+  std::function<void()> check_cancelled;            // throws to stop
+};
+
+// Takes the backup, waits until the WAL from its start to its stop is in the
+// repository, and commits it. When it throws, no backup is left behind.
+//
+// Error{conflict}: another cluster than the registered one. {usage}: a server
+// whose settings cannot give a restorable backup. {corrupt}: what arrived is
+// not what the server's manifest lists, or the server found a damaged page.
+// {unavailable}: server or storage failed, or the WAL did not come in time.
+[[nodiscard]] BackupInfo take_base_backup(const WalArchive& archive,
+                                          ReplicationConnection& server, RandomId writer,
+                                          Clock& clock, const BaseBackupRequest& request,
+                                          const BaseBackupListener& listener);
+
+}  // namespace walvault

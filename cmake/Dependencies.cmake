@@ -1,0 +1,15 @@
+# Everything comes from Debian 12 packages: scripts/install-deps.sh.
+# libzstd, liblz4, libcrypto and Boost are linked statically: PostgreSQL starts
+# walvault-archive once a segment, and loading them would be most of its time.
+find_package(Threads REQUIRED)
+find_package(PostgreSQL REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+set(Boost_USE_STATIC_LIBS ON)
+find_package(Boost REQUIRED COMPONENTS filesystem)
+
+find_library(LIBZSTD NAMES libzstd.a REQUIRED)
+find_library(LIBLZ4 NAMES liblz4.a REQUIRED)
+find_library(LIBCRYPTO NAMES libcrypto.a REQUIRED)
+list(APPEND LIBCRYPTO ${CMAKE_DL_LIBS})

@@ -1,0 +1,27 @@
+# Options that every target of this project has.
+function(walvault_configure target)
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${target} PRIVATE walvault_warnings)
+endfunction()
+
+# walvault_layer(NAME [USES LAYER...] [LINK LIBRARY...] [EXCEPT FILE...])
+# Declares the layer in src/NAME, or in NAME for the command folders, as the
+# static library walvault_NAME ('/' becomes '_').
+function(walvault_layer name)
+  cmake_parse_arguments(LAYER "" "" "USES;LINK;EXCEPT" ${ARGN})
+  set(folder ${CMAKE_SOURCE_DIR}/src/${name})
+  if(NOT IS_DIRECTORY ${folder})
+    set(folder ${CMAKE_SOURCE_DIR}/${name})
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
+  foreach(file IN LISTS LAYER_EXCEPT)
+    list(REMOVE_ITEM sources ${folder}/${file})
+  endforeach()
+  string(REPLACE "/" "_" target walvault_${name})
+  add_library(${target} STATIC ${sources})
+  walvault_configure(${target})
+  foreach(used IN LISTS LAYER_USES)
+    target_link_libraries(${target} PUBLIC walvault_${used})
+  endforeach()
+  target_link_libraries(${target} PUBLIC ${LAYER_LINK})
+endfunction()

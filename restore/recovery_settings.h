@@ -1,0 +1,27 @@
+// The settings that make a restored server recover to a target, written into
+// postgresql.auto.conf.
+#pragma once
+
+#include <string>
+
+#include "catalog/recovery_plan.h"
+
+namespace walvault {
+
+struct RecoverySettings {
+  std::string restore_command;  // as PostgreSQL runs it, with %f and %p
+  RecoveryTarget target;
+  TimelineId timeline;
+  std::string action = "promote";  // promote, pause, shutdown
+  bool archiving = false;
+};
+
+// The file's content with these settings at its end. What an earlier restore
+// of this program wrote there goes; everything else stays.
+[[nodiscard]] std::string with_recovery_settings(const std::string& auto_conf,
+                                                 const RecoverySettings& settings);
+
+// A word of a shell command.
+[[nodiscard]] std::string shell_quoted(const std::string& word);
+
+}  // namespace walvault

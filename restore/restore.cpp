@@ -1,0 +1,173 @@
+#include "restore/restore.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "basebackup/backup_receiver.h"
+#include "codec/crc32c.h"
+#include "datadir/data_directory.h"
+#include "repository/tree_reader.h"
+#include "restore/file_restorer.h"
+
+namespace walvault {
+namespace {
+
+constexpr mode_t private_file = 0600;
+constexpr std::uint64_t auto_conf_bytes_max = 16u << 20;
+constexpr std::string_view auto_conf_path = "postgresql.auto.conf";
+constexpr std::string_view signal_path = "recovery.signal";
+// Room for what the file system itself needs beside the files.
+constexpr std::uint64_t headroom_bytes = 1u << 20;
+
+std::vector<Tablespace> tablespaces_of(const Root& root) {
+  const auto it = root.notes.find(std::string(tablespace_map_note));
+  return it == root.notes.end() ? std::vector<Tablespace>{} : parse_tablespace_map(it->second);
+}
+
+std::string link_of(const Tablespace& tablespace) {
+  return "pg_tblspc/" + std::to_string(tablespace.oid);
+}
+
+// Writes everything but pg_control, whose entry is returned.
+FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileRestorer& files,
+                     const RestoreListener& listener, RestoreResult& result) {
+  std::optional<FileEntry> control;
+  tree.for_each_entry([&](FileEntry& entry) {
+    listener.check_cancelled();
+    switch (entry.kind) {
+      case EntryKind::directory:
+        directory.make_directory(entry.path, entry.mode);
+        // The data directory's own mode is not in the stream; it is that of
+        // the directories in it.
+        if (entry.path == "global") directory.set_root_mode(entry.mode);
+        break;
+      case EntryKind::symlink: directory.make_symlink(entry.path, entry.link_target); break;
+      case EntryKind::file:
+        ++result.files;
+        result.bytes += entry.size;
+        if (entry.path == control_file_path) {
+          control = entry;
+        } else {
+          make_directory_tree(parent_directory(directory.path_of(entry.path)), 0700);
+          files.restore(entry);
+        }
+        break;
+    }
+  });
+  files.finish();
+  if (!control) {
+    throw Error(ErrorKind::corrupt, "the backup has no pg_control", {},
+                "Restore from another backup.");
+  }
+  return *control;
+}
+
+// The server's manifest, changed where the tablespaces' new places change it.
+void write_manifest(TreeReader& tree, DataDirectoryWriter& directory,
+                    const std::string& tablespace_map) {
+  const std::string name = "backup_manifest";
+  directory.make_file(name, 0, private_file);
+  const auto file = directory.open_for_writing(name);
+  const auto path = directory.path_of(name);
+  ManifestRewriter rewriter(std::string(tablespace_map_note), tablespace_map.size(),
+                            crc32c(as_bytes(tablespace_map)),
+                            [&](ByteView bytes) { write_all(file, bytes, path); });
+  tree.read_stream(manifest_stream, [&](ByteView bytes) { rewriter.feed(bytes); });
+  rewriter.finish();
+}
+
+void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySettings& settings) {
+  const auto path = directory.path_of(std::string(auto_conf_path));
+  const bool exists = find_status(path).has_value();
+  const auto content = exists ? read_file(path, auto_conf_bytes_max) : Bytes{};
+  const auto changed = with_recovery_settings(std::string(as_text(content)), settings);
+  replace_file_durably(path, as_bytes(changed), private_file);
+  directory.write_file(std::string(signal_path), {}, private_file);
+}
+
+}  // namespace
+
+std::vector<Tablespace> check_destination(const WalArchive& archive, const RecoveryPlan& plan,
+                                          const RestoreRequest& request) {
+  const TreeReader tree(archive.repository(),
+                        backup_root_key(plan.backup.cluster, plan.backup.id));
+  auto tablespaces = tablespaces_of(tree.root());
+  for (const auto& mapping : request.mappings) {
+    const auto it = std::ranges::find(tablespaces, mapping.from, &Tablespace::location);
+    if (it == tablespaces.end()) {
+      std::string known;
+      for (const auto& tablespace : tablespaces) {
+        known += (known.empty() ? "" : ", ") + tablespace.location;
+      }
+      throw Error(ErrorKind::usage, "the backup has no tablespace at \"" + mapping.from + "\"",
+                  known.empty() ? "It has no tablespaces." : "It has: " + known + ".");
+    }
+    it->location = mapping.to;
+  }
+  expect_vacant(request.data_directory, "the destination");
+  for (const auto& tablespace : tablespaces) {
+    expect_vacant(tablespace.location, "the tablespace's directory");
+  }
+  // Where the tablespaces lie on other file systems this asks for too much
+  // only of the first; each is told by its own when it fills up.
+  const auto needed = plan.backup.size_bytes - plan.backup.zero_bytes + headroom_bytes;
+  const auto available = free_bytes_at(request.data_directory);
+  if (tablespaces.empty() && available < needed) {
+    throw Error(ErrorKind::unavailable,
+                "there is too little room for the restore at \"" + request.data_directory + "\"",
+                "It needs " + format_size(needed) + ", " + format_size(available) + " are free.",
+                "Free space there, or choose another directory.");
+  }
+  return tablespaces;
+}
+
+RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
+                             const RestoreRequest& request, const RestoreListener& listener) {
+  const auto tablespaces = check_destination(archive, plan, request);
+  auto& storage = archive.repository().storage();
+  TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
+  const auto jobs = request.jobs;
+  DataDirectoryWriter directory(request.data_directory);
+  std::vector<std::string> directories{request.data_directory};
+
+  // The links come first: the tablespaces' files are written through them.
+  if (!tablespaces.empty()) directory.make_directory("pg_tblspc", 0700);
+  for (const auto& tablespace : tablespaces) {
+    make_directory_tree(tablespace.location, 0700);
+    directory.make_symlink(link_of(tablespace), tablespace.location);
+    directories.push_back(tablespace.location);
+  }
+
+  RestoreResult result;
+  FileRestorer files(storage, tree, directory, jobs, listener.written);
+  const auto control = write_tree(tree, directory, files, listener, result);
+
+  const auto label = tree.root().notes.find(std::string(backup_label_note));
+  if (label == tree.root().notes.end()) {
+    throw Error(ErrorKind::corrupt, "the backup has no backup_label", {},
+                "Restore from another backup.");
+  }
+  directory.write_file(std::string(backup_label_note), label->second, private_file);
+  const auto map = format_tablespace_map(tablespaces);
+  if (tree.root().notes.contains(std::string(tablespace_map_note))) {
+    directory.write_file(std::string(tablespace_map_note), as_bytes(map), private_file);
+  }
+  write_manifest(tree, directory, map);
+  write_recovery_settings(directory, request.settings);
+  listener.check_cancelled();
+  DataDirectoryWriter::sync_all(directories);
+
+  // Last, and only now: with pg_control a server starts.
+  files.restore(control);
+  files.finish();
+  const auto control_path = directory.path_of(control.path);
+  sync_file(open_file(control_path, O_RDONLY), control_path);
+  sync_directory(parent_directory(control_path));
+  return result;
+}
+
+}  // namespace walvault

@@ -1,0 +1,55 @@
+// Writes a backup out as a data directory that recovers to a target.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "catalog/recovery_plan.h"
+#include "catalog/wal_archive.h"
+#include "postgres/backup_label.h"
+#include "restore/recovery_settings.h"
+
+namespace walvault {
+
+struct TablespaceMapping {
+  std::string from;
+  std::string to;
+};
+
+struct RestoreRequest {
+  std::string data_directory;  // absolute
+  std::vector<TablespaceMapping> mappings;
+  RecoverySettings settings;
+  unsigned jobs = 2;
+};
+
+struct RestoreListener {
+  std::function<void(std::uint64_t bytes)> written;
+  std::function<void()> check_cancelled;
+};
+
+struct RestoreResult {
+  std::uint64_t files = 0;
+  std::uint64_t bytes = 0;
+};
+
+// Where each tablespace of a backup will lie. Error{usage} for a mapping of a
+// tablespace that the backup does not have, {conflict} for a directory that
+// is not empty, for the data directory too; {unavailable} when there is too
+// little room. Writes nothing.
+[[nodiscard]] std::vector<Tablespace> check_destination(const WalArchive& archive,
+                                                        const RecoveryPlan& plan,
+                                                        const RestoreRequest& request);
+
+// Restores. When it returns, the directory is whole, durable and ready to be
+// started; when it throws, the directory has no pg_control, so that no server
+// starts in it. Error{corrupt} names the file and offset of a damaged chunk.
+//
+// The order: directories, files in parallel, backup_label, the manifest, the
+// recovery settings and recovery.signal, a sync of all; then pg_control, and a
+// sync of that.
+RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
+                             const RestoreRequest& request, const RestoreListener& listener);
+
+}  // namespace walvault

@@ -1,0 +1,155 @@
+#include "app/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <deque>
+
+#include "app/version.h"
+#include "base/error.h"
+#include "base/format.h"
+
+namespace walvault {
+
+struct CommandLine::Node {
+  std::unique_ptr<CLI::App> owned;  // of the program; commands belong to it
+  CLI::App* app = nullptr;
+  GlobalOptions* globals = nullptr;
+  std::function<void()> action;
+  std::deque<std::unique_ptr<CommandLine>> commands;
+};
+
+namespace {
+
+void add_globals(CLI::App& app, GlobalOptions& options) {
+  const auto text = [&app](const char* name, std::optional<std::string>& target,
+                           const char* environment, const char* help) {
+    app.add_option(name, target, help)->envname(environment);
+  };
+  text("--config", options.config, "WALVAULT_CONFIG", "The configuration file");
+  text("--repo", options.repo, "WALVAULT_REPO", "The repository: /path or file:///path");
+  text("--cluster", options.cluster, "WALVAULT_CLUSTER", "The name of the database cluster");
+  app.add_flag("--json", options.json, "Print the result as one JSON document");
+  app.add_option("--log-level", options.log_level, "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}));
+  app.add_flag("--no-progress", options.no_progress, "Report no progress");
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const auto* command : app.get_subcommands({})) names.push_back(command->get_name());
+  return names;
+}
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const auto* option : app.get_options()) {
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+// The innermost command that the words on the command line chose.
+const CLI::App& chosen(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return commands.empty() ? app : chosen(*commands.front());
+}
+
+Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
+  const auto& command = chosen(app);
+  std::string hint = "Try: " + command.get_display_name() + " --help";
+  if (&command != &app) hint = "Try: " + app.get_name() + " " + command.get_name() + " --help";
+  const std::string message = error.what();
+  // What was not understood stands in the parser's list of remainders.
+  for (const auto& word : app.remaining(true)) {
+    const auto near = word.starts_with("-") ? nearest_word(word, option_names(command))
+                                            : nearest_word(word, command_names(command));
+    if (near) hint = "Did you mean " + *near + "?";
+    break;
+  }
+  return {ErrorKind::usage, "the command line is not understood", message + ".", hint};
+}
+
+}  // namespace
+
+CommandLine::CommandLine(std::string name, std::string description)
+    : node_(std::make_unique<Node>()) {
+  node_->owned = std::make_unique<CLI::App>(std::move(description), std::move(name));
+  node_->app = node_->owned.get();
+}
+CommandLine::CommandLine(std::unique_ptr<Node> node) : node_(std::move(node)) {}
+CommandLine::~CommandLine() = default;
+
+void CommandLine::add_global_options(GlobalOptions& options) {
+  node_->globals = &options;
+  add_globals(*node_->app, options);
+  node_->app->set_version_flag("--version", std::string("walvault ") + version_text);
+}
+
+void CommandLine::action(std::function<void()> action) { node_->action = std::move(action); }
+
+CommandLine& CommandLine::command(const std::string& name, const std::string& description,
+                                  std::function<void()> action) {
+  auto node = std::make_unique<Node>();
+  node->app = node_->app->add_subcommand(name, description);
+  node->globals = node_->globals;
+  if (node->globals != nullptr) add_globals(*node->app, *node->globals);
+  node->action = std::move(action);
+  node_->commands.push_back(std::unique_ptr<CommandLine>(new CommandLine(std::move(node))));
+  return *node_->commands.back();
+}
+
+void CommandLine::option(const std::string& names, std::string& target, const std::string& help) {
+  node_->app->add_option(names, target, help)->capture_default_str();
+}
+void CommandLine::option(const std::string& names, std::optional<std::string>& target,
+                         const std::string& help) {
+  node_->app->add_option(names, target, help);
+}
+void CommandLine::option(const std::string& names, std::vector<std::string>& target,
+                         const std::string& help) {
+  node_->app->add_option(names, target, help)->expected(1)->take_all();
+}
+void CommandLine::required_option(const std::string& names, std::string& target,
+                                  const std::string& help) {
+  node_->app->add_option(names, target, help)->required();
+}
+void CommandLine::flag(const std::string& names, bool& target, const std::string& help) {
+  node_->app->add_flag(names, target, help);
+}
+void CommandLine::argument(const std::string& name, std::string& target, const std::string& help) {
+  node_->app->add_option(name, target, help)->required();
+}
+
+std::optional<std::function<void()>> CommandLine::parse(int argc, char** argv) {
+  try {
+    node_->app->parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(chosen(*node_->app).help().c_str(), stdout);
+    return std::nullopt;
+  } catch (const CLI::CallForVersion&) {
+    std::printf("%s\n", node_->app->version().c_str());
+    return std::nullopt;
+  } catch (const CLI::ParseError& error) {
+    throw usage_error(*node_->app, error);
+  }
+  const CommandLine* current = this;
+  while (true) {
+    const CommandLine* next = nullptr;
+    for (const auto& command : current->node_->commands) {
+      if (command->node_->app->parsed()) next = command.get();
+    }
+    if (next == nullptr) break;
+    current = next;
+  }
+  if (!current->node_->commands.empty() && !current->node_->action) {
+    std::string names;
+    for (const auto& name : command_names(*current->node_->app)) {
+      names += (names.empty() ? "" : ", ") + name;
+    }
+    throw Error(ErrorKind::usage, "a command is missing", "There are: " + names + ".",
+                "Try: walvault --help");
+  }
+  return current->node_->action ? current->node_->action : std::function<void()>([] {});
+}
+
+}  // namespace walvault

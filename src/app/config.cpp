@@ -1,0 +1,155 @@
+#include "app/config.h"
+
+#include <algorithm>
+#include <array>
+#include <thread>
+#include <toml++/toml.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+
+namespace walvault {
+namespace {
+
+constexpr const char* default_path = "/etc/walvault/walvault.toml";
+
+constexpr std::array<std::string_view, 4> sections = {"repository", "defaults", "cluster", "fetch"};
+constexpr std::array<std::string_view, 3> repository_keys = {"url", "compression",
+                                                             "wal_compression"};
+constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
+constexpr std::array<std::string_view, 1> cluster_keys = {"pg"};
+constexpr std::array<std::string_view, 1> fetch_keys = {"retry_for"};
+
+Error bad_config(const std::string& path, std::string detail, std::string hint = {}) {
+  if (hint.empty()) hint = "docs/walvault.example.toml shows every key.";
+  return {ErrorKind::usage, "the configuration file \"" + path + "\" is not understood",
+          std::move(detail), std::move(hint)};
+}
+
+template <std::size_t N>
+void check_keys(const std::string& path, const std::string& where, const toml::table& table,
+                const std::array<std::string_view, N>& known) {
+  for (const auto& [key, value] : table) {
+    const std::string_view name = key.str();
+    if (std::ranges::find(known, name) != known.end()) continue;
+    const auto near = nearest_word(name, known);
+    throw bad_config(path,
+                     "Line " + std::to_string(value.source().begin.line) + ": the key \"" +
+                         std::string(name) + "\" in " + where + " is not known.",
+                     near ? "Did you mean \"" + *near + "\"?" : "");
+  }
+}
+
+// The table under `key`; nullptr when there is none.
+const toml::table* section(const std::string& path, const toml::table& root,
+                           const std::string& key) {
+  const auto* node = root.get(key);
+  if (node == nullptr) return nullptr;
+  if (!node->is_table()) throw bad_config(path, "\"" + key + "\" is not a section.");
+  return node->as_table();
+}
+
+std::optional<std::string> text(const std::string& path, const toml::table& table,
+                                const std::string& key) {
+  const auto* node = table.get(key);
+  if (node == nullptr) return std::nullopt;
+  if (!node->is_string()) {
+    throw bad_config(path, "Line " + std::to_string(node->source().begin.line) + ": \"" + key +
+                               "\" wants a text in quotes.");
+  }
+  return node->as_string()->get();
+}
+
+void read_file_into(Config& config) {
+  const auto content = read_file(config.path, 1u << 20);
+  toml::table root;
+  try {
+    root = toml::parse(as_text(content), config.path);
+  } catch (const toml::parse_error& error) {
+    throw bad_config(config.path, "Line " + std::to_string(error.source().begin.line) + ": " +
+                                      std::string(error.description()) + ".");
+  }
+  check_keys(config.path, "the file", root, sections);
+  if (const auto* table = section(config.path, root, "repository")) {
+    check_keys(config.path, "[repository]", *table, repository_keys);
+    config.repository_url = text(config.path, *table, "url");
+    if (const auto value = text(config.path, *table, "compression")) {
+      config.data_compression = parse_compression(*value, "[repository] compression");
+    }
+    if (const auto value = text(config.path, *table, "wal_compression")) {
+      config.wal_compression = parse_compression(*value, "[repository] wal_compression");
+    }
+  }
+  if (const auto* table = section(config.path, root, "defaults")) {
+    check_keys(config.path, "[defaults]", *table, defaults_keys);
+    if (const auto* node = table->get("jobs")) {
+      const auto jobs = node->value<std::int64_t>();
+      if (!node->is_integer() || !jobs || *jobs < 1 || *jobs > 256) {
+        throw bad_config(config.path, "[defaults] jobs wants a number from 1 to 256.");
+      }
+      config.jobs = static_cast<unsigned>(*jobs);
+    }
+  }
+  if (const auto* table = section(config.path, root, "fetch")) {
+    check_keys(config.path, "[fetch]", *table, fetch_keys);
+    if (const auto value = text(config.path, *table, "retry_for")) {
+      (void)parse_duration(*value, "[fetch] retry_for");
+      config.fetch_retry_for = *value;
+    }
+  }
+  if (const auto* table = section(config.path, root, "cluster")) {
+    for (const auto& [key, value] : *table) {
+      const std::string name(key.str());
+      if (!value.is_table()) {
+        throw bad_config(config.path, "\"cluster." + name + "\" is not a section.");
+      }
+      check_keys(config.path, "[cluster." + name + "]", *value.as_table(), cluster_keys);
+      config.clusters[name].pg = text(config.path, *value.as_table(), "pg");
+    }
+  }
+}
+
+}  // namespace
+
+Config load_config(const GlobalOptions& options) {
+  Config config;
+  if (options.config) {
+    if (!find_status(*options.config)) {
+      throw Error(ErrorKind::usage,
+                  "the configuration file \"" + *options.config + "\" does not exist", {},
+                  "Check --config and the environment variable WALVAULT_CONFIG.");
+    }
+    config.path = *options.config;
+  } else if (find_status(default_path)) {
+    config.path = default_path;
+  }
+  if (!config.path.empty()) read_file_into(config);
+  if (options.repo) config.repository_url = options.repo;
+  config.cluster_asked = options.cluster;
+  return config;
+}
+
+std::string Config::repository() const {
+  if (repository_url) return *repository_url;
+  throw Error(ErrorKind::usage, "no repository is named", {},
+              "Give --repo URL, set WALVAULT_REPO, or put url into [repository] of the "
+              "configuration file.");
+}
+
+std::string Config::cluster() const {
+  if (cluster_asked) return *cluster_asked;
+  if (clusters.size() == 1) return clusters.begin()->first;
+  std::string names;
+  for (const auto& [name, cluster] : clusters) names += (names.empty() ? "" : ", ") + name;
+  throw Error(ErrorKind::usage, "no cluster is named",
+              clusters.empty() ? "The configuration file has no [cluster.NAME] section."
+                               : "The configuration file has several: " + names + ".",
+              "Give --cluster NAME or set WALVAULT_CLUSTER.");
+}
+
+unsigned Config::worker_threads() const {
+  return jobs != 0 ? jobs : std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace walvault

@@ -1,0 +1,41 @@
+// The configuration file (docs/walvault.example.toml shows every key), merged
+// with the command line and the environment.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "app/command_line.h"
+#include "codec/compression.h"
+
+namespace walvault {
+
+struct ClusterConfig {
+  std::optional<std::string> pg;  // a libpq connection string
+};
+
+struct Config {
+  std::string path;  // of the file that was read; empty for none
+  std::optional<std::string> repository_url;
+  CompressionSetting data_compression;
+  CompressionSetting wal_compression;
+  unsigned jobs = 0;  // 0: as many as the machine has processors
+  std::string fetch_retry_for = "5min";
+  std::map<std::string, ClusterConfig> clusters;
+
+  // The options of the command line win over the file.
+  [[nodiscard]] std::string repository() const;
+
+  // The cluster that was asked for, or the only one there is. Error{usage}.
+  std::optional<std::string> cluster_asked;
+  [[nodiscard]] std::string cluster() const;
+
+  [[nodiscard]] unsigned worker_threads() const;
+};
+
+// Error{usage} for a file that is missing though named, that does not parse,
+// or that has a key no version of walvault knows: the nearest known is named.
+[[nodiscard]] Config load_config(const GlobalOptions& options);
+
+}  // namespace walvault

@@ -1,0 +1,50 @@
+// Numbers for people, and people's numbers.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace walvault {
+
+// "512 B", "1.4 MiB"; binary units, one decimal from KiB on.
+[[nodiscard]] std::string format_size(std::uint64_t bytes);
+
+// "0.42 s", "7.3 s", "3 min 20 s", "2 h 05 min".
+[[nodiscard]] std::string format_duration(std::chrono::milliseconds duration);
+
+// A whole number with a unit: 64MiB, 512kB, 1GB (powers of 1024, as PostgreSQL
+// reads its settings). Error{usage} naming `what` for a missing or unknown
+// unit, a sign, a fraction, or a number out of range.
+[[nodiscard]] std::uint64_t parse_size(std::string_view text, std::string_view what);
+
+// A whole number with a unit: 500ms, 30s, 10min, 12h, 30d, 2w. Error{usage} as
+// parse_size.
+[[nodiscard]] std::chrono::milliseconds parse_duration(std::string_view text,
+                                                       std::string_view what);
+
+// The candidate that `word` most resembles, if it resembles any: at most three
+// insertions, deletions or substitutions away, and at most half its length.
+template <typename Range>
+[[nodiscard]] std::optional<std::string> nearest_word(std::string_view word,
+                                                      const Range& candidates);
+
+[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
+
+template <typename Range>
+std::optional<std::string> nearest_word(std::string_view word, const Range& candidates) {
+  std::optional<std::string> best;
+  std::size_t best_distance = 4;
+  for (const auto& candidate : candidates) {
+    const auto distance = edit_distance(word, candidate);
+    if (distance < best_distance && distance * 2 <= std::string_view(candidate).size()) {
+      best_distance = distance;
+      best = std::string(candidate);
+    }
+  }
+  return best;
+}
+
+}  // namespace walvault

@@ -1,0 +1,164 @@
+#include "catalog/backup_info.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "repository/tree.h"
+
+namespace walvault {
+namespace {
+
+// The one generation that exists so far; a compaction may add higher ones.
+constexpr std::string_view first_generation = "/1";
+constexpr std::uint16_t head_version = 1;
+
+std::string backups_prefix(const std::string& cluster) { return "backups/" + cluster + "/"; }
+
+Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
+
+}  // namespace
+
+std::string BackupInfo::postgres_version() const {
+  return std::to_string(server_version / 10000) + "." + std::to_string(server_version % 10000);
+}
+
+std::string backup_root_key(const std::string& cluster, const std::string& id) {
+  return backups_prefix(cluster) + id + std::string(first_generation);
+}
+
+std::string make_backup_id(Timestamp time, const RandomId& random) {
+  auto text = to_rfc3339(time).substr(0, 19);
+  std::erase_if(text, [](char c) { return c == '-' || c == ':'; });
+  return text + "Z-" + to_hex(ByteView(random).first(2));
+}
+
+Bytes encode_backup_info(const BackupInfo& info) {
+  ByteWriter out;
+  out.u16(head_version);
+  out.string(info.id);
+  out.string(info.cluster);
+  out.u32(info.identity_number);
+  out.string(info.label);
+  out.u32(info.timeline.value);
+  out.u64(info.start.value);
+  out.u64(info.stop.value);
+  out.i64(info.start_time.time_since_epoch().count());
+  out.i64(info.stop_time.time_since_epoch().count());
+  out.u32(static_cast<std::uint32_t>(info.server_version));
+  out.u8(info.from_standby ? 1 : 0);
+  out.string(info.host);
+  out.string(info.data_directory);
+  out.string(info.writer_version);
+  out.string(info.parent_id);
+  out.u32(info.sequence);
+  const auto& control = info.control;
+  out.u64(control.system_identifier);
+  out.u32(control.control_version);
+  out.u32(control.catalog_version);
+  out.u64(control.checkpoint.value);
+  out.u64(control.redo.value);
+  out.u32(control.timeline.value);
+  out.u64(control.next_full_xid);
+  out.u32(control.max_connections);
+  out.u32(control.max_worker_processes);
+  out.u32(control.max_wal_senders);
+  out.u32(control.max_prepared_transactions);
+  out.u32(control.max_locks_per_transaction);
+  out.u32(control.block_bytes);
+  out.u32(control.relation_segment_blocks);
+  out.u32(control.wal_block_bytes);
+  out.u32(control.wal_segment_bytes);
+  out.u32(control.data_checksum_version);
+  out.varint(info.files);
+  out.varint(info.size_bytes);
+  out.varint(info.zero_bytes);
+  out.varint(info.new_bytes);
+  out.varint(info.stored_bytes);
+  out.varint(static_cast<std::uint64_t>(info.duration.count()));
+  return out.take();
+}
+
+BackupInfo decode_backup_info(ByteView head) {
+  ByteReader in(head, "the head of a backup");
+  if (const auto version = in.u16(); version != head_version) {
+    throw Error(ErrorKind::conflict, "a backup was made by a newer version of walvault",
+                "The version of its head is " + std::to_string(version) + ".",
+                "Use that version of walvault, or a later one.");
+  }
+  BackupInfo info;
+  info.id = in.string();
+  info.cluster = in.string();
+  info.identity_number = in.u32();
+  info.label = in.string();
+  info.timeline = {in.u32()};
+  info.start = {in.u64()};
+  info.stop = {in.u64()};
+  info.start_time = read_time(in);
+  info.stop_time = read_time(in);
+  info.server_version = static_cast<int>(in.u32());
+  info.from_standby = in.u8() != 0;
+  info.host = in.string();
+  info.data_directory = in.string();
+  info.writer_version = in.string();
+  info.parent_id = in.string();
+  info.sequence = in.u32();
+  auto& control = info.control;
+  control.system_identifier = in.u64();
+  control.control_version = in.u32();
+  control.catalog_version = in.u32();
+  control.checkpoint = {in.u64()};
+  control.redo = {in.u64()};
+  control.timeline = {in.u32()};
+  control.next_full_xid = in.u64();
+  control.max_connections = in.u32();
+  control.max_worker_processes = in.u32();
+  control.max_wal_senders = in.u32();
+  control.max_prepared_transactions = in.u32();
+  control.max_locks_per_transaction = in.u32();
+  control.block_bytes = in.u32();
+  control.relation_segment_blocks = in.u32();
+  control.wal_block_bytes = in.u32();
+  control.wal_segment_bytes = in.u32();
+  control.data_checksum_version = in.u32();
+  info.files = in.varint();
+  info.size_bytes = in.varint();
+  info.zero_bytes = in.varint();
+  info.new_bytes = in.varint();
+  info.stored_bytes = in.varint();
+  info.duration = std::chrono::milliseconds(static_cast<std::int64_t>(in.varint()));
+  in.expect_end();
+  return info;
+}
+
+BackupList list_backups(const Repository& repository, const std::string& cluster) {
+  auto& storage = repository.storage();
+  BackupList list;
+  for (const auto& id : storage.list_names(backups_prefix(cluster))) {
+    const auto key = backup_root_key(cluster, id);
+    const auto prefix = storage.find(key, {.length = root_prefix_bytes});
+    // Deleted since it was listed, or the tombstone of a writer that gc gave up.
+    if (!prefix || is_of_kind(*prefix, ObjectKind::tombstone)) continue;
+    try {
+      list.backups.push_back(decode_backup_info(decode_root_head(*prefix, key)));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+      list.damaged.push_back(key);
+    }
+  }
+  std::ranges::sort(list.backups, {},
+                    [](const BackupInfo& info) { return std::pair(info.start_time, info.id); });
+  return list;
+}
+
+BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string& id) {
+  const auto it = std::ranges::find(backups, id, &BackupInfo::id);
+  if (it != backups.end()) return *it;
+  std::string known;
+  for (const auto& backup : backups) known += (known.empty() ? "" : ", ") + backup.id;
+  throw Error(ErrorKind::not_found, "there is no backup " + id,
+              known.empty() ? "There is no backup of this cluster at all."
+                            : "There are: " + known + ".",
+              known.empty() ? "Take one with: walvault backup" : "walvault info shows them.");
+}
+
+}  // namespace walvault

@@ -1,0 +1,67 @@
+// What is known of a backup without reading it: the head of its root.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "catalog/cluster.h"
+#include "postgres/control_file.h"
+#include "repository/repository.h"
+
+namespace walvault {
+
+struct BackupInfo {
+  std::string id;  // 20261121T104100Z-3f9a
+  std::string cluster;
+  std::uint32_t identity_number = 1;
+  std::string label;
+  TimelineId timeline;
+  Lsn start;  // where replay begins
+  Lsn stop;   // where the data is consistent
+  Timestamp start_time;
+  Timestamp stop_time;
+  int server_version = 0;  // 150018
+  bool from_standby = false;
+  std::string host;            // where the server ran; empty when not known
+  std::string data_directory;  // likewise
+  std::string writer_version;  // of walvault
+  std::string parent_id;       // the backup whose content was borrowed; may be empty
+  std::uint32_t sequence = 1;  // of the cluster's backups
+
+  // From pg_control and the settings.
+  ControlFile control;
+
+  std::uint64_t files = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t zero_bytes = 0;
+  std::uint64_t new_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+  std::chrono::milliseconds duration{0};
+
+  [[nodiscard]] std::string postgres_version() const;
+};
+
+// The key of a backup's root.
+[[nodiscard]] std::string backup_root_key(const std::string& cluster, const std::string& id);
+
+// A fresh id: the time, and four digits that keep two of one second apart.
+[[nodiscard]] std::string make_backup_id(Timestamp time, const RandomId& random);
+
+[[nodiscard]] Bytes encode_backup_info(const BackupInfo& info);
+[[nodiscard]] BackupInfo decode_backup_info(ByteView head);
+
+// The committed backups of a cluster, all identities, oldest first. A root
+// whose head is damaged hides no other: it is listed by its key.
+struct BackupList {
+  std::vector<BackupInfo> backups;
+  std::vector<std::string> damaged;
+};
+[[nodiscard]] BackupList list_backups(const Repository& repository, const std::string& cluster);
+
+// Error{not_found} that names those which exist.
+[[nodiscard]] BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string& id);
+
+}  // namespace walvault

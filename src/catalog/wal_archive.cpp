@@ -1,0 +1,162 @@
+#include "catalog/wal_archive.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/ordered_workers.h"
+
+namespace walvault {
+namespace {
+
+// Timeline directories are "<8 hex digits>-<branch>". Branches other than 0
+// are those that an operator has set aside.
+constexpr std::string_view live_branch = "-0";
+
+}  // namespace
+
+std::string WalArchive::timeline_prefix(TimelineId timeline) const {
+  char digits[16];
+  std::snprintf(digits, sizeof digits, "%08X", timeline.value);
+  return "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/" + digits +
+         std::string(live_branch) + "/";
+}
+
+std::string WalArchive::key_of(std::string_view file_name) const {
+  const auto prefix = timeline_prefix(timeline_of(file_name));
+  if (classify_wal_file(file_name) == WalFileKind::timeline) {
+    return prefix + std::string(file_name);
+  }
+  return prefix + std::string(file_name.substr(8, 8)) + "/" + std::string(file_name);
+}
+
+std::string WalArchive::partial_key(std::string_view file_name, const Digest& digest) const {
+  return key_of(file_name) + "." + digest.hex().substr(0, 32);
+}
+
+bool WalArchive::has_segment(const SegmentName& segment) const {
+  return repository_.storage()
+      .find_size(key_of(segment.text(identity_.segment_bytes)))
+      .has_value();
+}
+
+std::optional<WalObjectHeader> WalArchive::find_header(const std::string& key) const {
+  const auto prefix = repository_.storage().find(key, {.length = wal_object_prefix_bytes});
+  if (!prefix) return std::nullopt;
+  return parse_wal_object_header(*prefix, key).header;
+}
+
+std::optional<std::string> WalArchive::find_partial_key(std::string_view file_name) const {
+  const auto key = key_of(file_name);
+  const auto directory = key.substr(0, key.find_last_of('/') + 1);
+  std::optional<std::string> newest;
+  Timestamp newest_time{};
+  for (const auto& name : repository_.storage().list_names(directory)) {
+    if (!name.starts_with(std::string(file_name) + ".")) continue;
+    const auto header = find_header(directory + name);
+    if (header && (!newest || header->archived > newest_time)) {
+      newest = directory + name;
+      newest_time = header->archived;
+    }
+  }
+  return newest;
+}
+
+std::optional<Bytes> WalArchive::find_file(std::string_view file_name) const {
+  const auto key = key_of(file_name);
+  const auto object = repository_.storage().find(key);
+  if (!object) return std::nullopt;
+  return decode_wal_object(*object, key, 1);
+}
+
+std::vector<TimelineId> WalArchive::timelines() const {
+  const auto prefix = "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/";
+  std::vector<TimelineId> timelines;
+  for (const auto& name : repository_.storage().list_names(prefix)) {
+    if (!name.ends_with(live_branch)) continue;
+    if (const auto id = parse_hex(std::string_view(name).substr(0, name.size() - 2))) {
+      timelines.push_back({static_cast<std::uint32_t>(*id)});
+    }
+  }
+  return timelines;
+}
+
+TimelineHistory WalArchive::history(TimelineId timeline) const {
+  const auto content = find_file(history_file_name(timeline));
+  return content ? TimelineHistory::parse(timeline, *content) : TimelineHistory::root(timeline);
+}
+
+std::vector<WalArchive::StoredSegment> WalArchive::segments(TimelineId timeline,
+                                                            std::uint64_t first) const {
+  auto& storage = repository_.storage();
+  const auto prefix = timeline_prefix(timeline);
+  const auto first_log = first / (0x1'0000'0000u / identity_.segment_bytes);
+  std::vector<StoredSegment> found;
+  for (const auto& log : storage.list_names(prefix)) {
+    if (log.size() != 8 || parse_hex(log).value_or(0) < first_log) continue;
+    const auto directory = prefix + log + "/";
+    storage.list(directory, [&](const ObjectInfo& object) {
+      const auto segment = SegmentName::parse(
+          std::string_view(object.key).substr(directory.size()), identity_.segment_bytes);
+      if (segment && segment->number >= first) {
+        found.push_back({.number = segment->number, .stored_bytes = object.size});
+      }
+    });
+  }
+  return found;
+}
+
+std::uint64_t WalArchive::stored_bytes() const {
+  std::uint64_t sum = 0;
+  repository_.storage().list(
+      "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/",
+      [&](const ObjectInfo& object) { sum += object.size; });
+  return sum;
+}
+
+Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads) {
+  const auto parsed = parse_wal_object_header(object, key);
+  const auto& header = parsed.header;
+  const auto damaged = [&](std::string detail) {
+    return Error(ErrorKind::corrupt, "the archived file " + std::string(key) + " is damaged",
+                 std::move(detail), "Restore it from a copy of the repository.");
+  };
+  // Zeroed: the tail that is not stored is already there.
+  Bytes plain(header.plain_bytes);
+
+  struct Frame {
+    WalFrame frame;
+    ByteView stored;
+    std::span<std::uint8_t> plain;
+  };
+  std::vector<Compressor> compressors(threads);
+  const auto decode = [&](Frame& frame, unsigned worker) {
+    decode_wal_frame(compressors.at(worker), frame.frame, frame.stored, frame.plain);
+  };
+  Sha256 digest;
+  const auto hash = [&](Frame& frame) { digest.update(frame.plain); };
+  try {
+    OrderedWorkers<Frame> workers({.threads = threads, .in_flight_max = 2 * std::size_t{threads}},
+                                  decode, hash);
+    std::uint64_t offset = 0;
+    auto stored_left = object.subspan(parsed.frames_offset);
+    for (const auto& frame : header.frames) {
+      if (frame.length > stored_left.size()) throw damaged("It is cut short.");
+      const auto length = std::min<std::uint64_t>(wal_frame_bytes, header.content_bytes - offset);
+      workers.submit({.frame = frame,
+                      .stored = stored_left.first(frame.length),
+                      .plain = std::span(plain).subspan(offset, length)});
+      stored_left = stored_left.subspan(frame.length);
+      offset += length;
+    }
+    workers.finish();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    throw damaged(error.message() + ": " + error.detail());
+  }
+  digest.update(ByteView(plain).subspan(header.content_bytes));
+  if (digest.finish() != header.digest) throw damaged("Its content has another digest.");
+  return plain;
+}
+
+}  // namespace walvault

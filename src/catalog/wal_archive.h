@@ -1,0 +1,72 @@
+// The archived WAL of one cluster: which files are there, under which keys.
+//
+// Thread safety: all operations may be called from any thread at once.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/cluster.h"
+#include "catalog/wal_object.h"
+#include "postgres/timeline_history.h"
+
+namespace walvault {
+
+class WalArchive {
+ public:
+  // `repository` must outlive the archive.
+  WalArchive(const Repository& repository, ClusterIdentity identity)
+      : repository_(repository), identity_(std::move(identity)) {}
+
+  [[nodiscard]] const ClusterIdentity& identity() const { return identity_; }
+  [[nodiscard]] const Repository& repository() const { return repository_; }
+
+  // Where a file is kept. A .partial may come again with other content, so its
+  // key carries its digest: `partial_key`.
+  [[nodiscard]] std::string key_of(std::string_view file_name) const;
+  [[nodiscard]] std::string partial_key(std::string_view file_name, const Digest& digest) const;
+
+  [[nodiscard]] bool has_segment(const SegmentName& segment) const;
+
+  // The header of an archived file; nullopt when it is not there.
+  [[nodiscard]] std::optional<WalObjectHeader> find_header(const std::string& key) const;
+
+  // The newest .partial of this name, by when it was archived; nullopt: none.
+  [[nodiscard]] std::optional<std::string> find_partial_key(std::string_view file_name) const;
+
+  // A small file's content (a .history, a .backup), checked; nullopt: absent.
+  [[nodiscard]] std::optional<Bytes> find_file(std::string_view file_name) const;
+
+  // All timelines that have anything archived, ascending.
+  [[nodiscard]] std::vector<TimelineId> timelines() const;
+
+  // The history of a timeline: from its .history file, or without ancestors
+  // when none was archived.
+  [[nodiscard]] TimelineHistory history(TimelineId timeline) const;
+
+  // The numbers of a timeline's archived segments from `first` on, ascending,
+  // with their stored sizes.
+  struct StoredSegment {
+    std::uint64_t number = 0;
+    std::uint64_t stored_bytes = 0;
+  };
+  [[nodiscard]] std::vector<StoredSegment> segments(TimelineId timeline,
+                                                    std::uint64_t first = 0) const;
+
+  // Stored bytes of everything that is archived.
+  [[nodiscard]] std::uint64_t stored_bytes() const;
+
+ private:
+  [[nodiscard]] std::string timeline_prefix(TimelineId timeline) const;
+
+  const Repository& repository_;
+  ClusterIdentity identity_;
+};
+
+// Decodes a whole stored object held in memory into the plain file, with
+// `threads` at work. Error{corrupt} when it is not the content of its digest.
+[[nodiscard]] Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads);
+
+}  // namespace walvault

@@ -1,0 +1,121 @@
+#include "catalog/wal_object.h"
+
+#include "base/error.h"
+#include "codec/crc32c.h"
+#include "repository/sealed.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::uint32_t trailer_magic = 0x4C574C57;  // "WLWL"
+constexpr std::uint64_t plain_bytes_max = 1u << 30;
+
+Error damaged(std::string_view key, std::string detail) {
+  return {ErrorKind::corrupt, "the archived file " + std::string(key) + " is damaged",
+          std::move(detail), "Restore it from a copy of the repository."};
+}
+
+}  // namespace
+
+Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view key) {
+  ByteWriter fields;
+  fields.u8(static_cast<std::uint8_t>(header.kind));
+  fields.string(header.name);
+  fields.u64(header.system_identifier);
+  fields.u16(header.page_magic);
+  fields.u64(header.start.value);
+  fields.u64(header.plain_bytes);
+  fields.u64(header.content_bytes);
+  fields.raw(header.digest.view());
+  fields.i64(header.modified.time_since_epoch().count());
+  fields.i64(header.archived.time_since_epoch().count());
+  fields.u32(wal_frame_bytes);
+  fields.varint(header.frames.size());
+  for (const auto& frame : header.frames) {
+    fields.u32(frame.length);
+    fields.u8(static_cast<std::uint8_t>(frame.compression));
+    fields.u32(frame.crc);
+  }
+  ByteWriter out;
+  write_envelope(out, ObjectKind::wal);
+  out.u32(static_cast<std::uint32_t>(fields.size()));
+  out.raw(fields.bytes());
+  out.raw(digest_at_key(key, out.bytes()).view());
+  return out.take();
+}
+
+Bytes encode_wal_object_trailer(const WalObjectHeader& header, std::size_t header_bytes) {
+  std::uint64_t summary_offset = header_bytes;
+  for (const auto& frame : header.frames) summary_offset += frame.length;
+  ByteWriter out;
+  out.u64(header_bytes);
+  out.u64(summary_offset);
+  out.u32(0);  // the summary's length: none yet
+  out.u32(0);  // the summary's version
+  out.u32(crc32c(out.bytes()));
+  out.u32(trailer_magic);
+  return out.take();
+}
+
+ParsedWalObject parse_wal_object_header(ByteView object, std::string_view key) {
+  const auto what = "the archived file " + std::string(key);
+  ByteReader in(object, what);
+  read_envelope(in, ObjectKind::wal, key);
+  const auto fields_bytes = in.raw(in.u32());
+  const auto signed_bytes = object.first(in.position());
+  if (Digest::read(in) != digest_at_key(key, signed_bytes)) {
+    throw damaged(key, "The digest of its header does not fit.");
+  }
+  ParsedWalObject parsed;
+  parsed.frames_offset = in.position();
+  auto& header = parsed.header;
+  ByteReader fields(fields_bytes, what);
+  const auto kind = fields.u8();
+  if (kind > static_cast<std::uint8_t>(WalFileKind::timeline)) {
+    throw damaged(key, "Its kind is not known.");
+  }
+  header.kind = static_cast<WalFileKind>(kind);
+  header.name = fields.string();
+  header.system_identifier = fields.u64();
+  header.page_magic = fields.u16();
+  header.start = {fields.u64()};
+  header.plain_bytes = fields.u64();
+  header.content_bytes = fields.u64();
+  header.digest = Digest::read(fields);
+  header.modified = Timestamp(std::chrono::microseconds(fields.i64()));
+  header.archived = Timestamp(std::chrono::microseconds(fields.i64()));
+  const auto frame_bytes = fields.u32();
+  header.frames.resize(fields.count(9));
+  for (auto& frame : header.frames) {
+    frame.length = fields.u32();
+    frame.compression = compression_from_disk(fields.u8());
+    frame.crc = fields.u32();
+  }
+  fields.expect_end();
+  if (frame_bytes != wal_frame_bytes || header.plain_bytes > plain_bytes_max ||
+      header.content_bytes > header.plain_bytes ||
+      header.frames.size() != (header.content_bytes + wal_frame_bytes - 1) / wal_frame_bytes) {
+    throw damaged(key, "The sizes in its header contradict each other.");
+  }
+  return parsed;
+}
+
+WalFrame encode_wal_frame(Compressor& compressor, CompressionSetting setting, ByteView plain,
+                          Bytes& stored) {
+  WalFrame frame;
+  frame.compression = compressor.compress(setting, plain, stored);
+  frame.length = static_cast<std::uint32_t>(stored.size());
+  frame.crc = crc32c(stored);
+  return frame;
+}
+
+void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView stored,
+                      std::span<std::uint8_t> plain) {
+  if (crc32c(stored) != frame.crc) {
+    throw Error(ErrorKind::corrupt, "a frame of an archived file is damaged",
+                "Its checksum does not fit.");
+  }
+  compressor.decompress(frame.compression, stored, plain);
+}
+
+}  // namespace walvault

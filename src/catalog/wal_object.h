@@ -1,0 +1,64 @@
+// The stored form of one archived file: a header that says what it is, its
+// content in independently compressed frames, room for a summary, a trailer.
+// docs/repository-format.md, "WAL objects".
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "codec/compression.h"
+#include "codec/sha256.h"
+#include "postgres/segment_name.h"
+
+namespace walvault {
+
+inline constexpr std::uint32_t wal_frame_bytes = 4u << 20;
+
+struct WalFrame {
+  std::uint32_t length = 0;  // as stored
+  Compression compression = Compression::none;
+  std::uint32_t crc = 0;  // CRC-32C of the stored bytes
+
+  bool operator==(const WalFrame&) const = default;
+};
+
+struct WalObjectHeader {
+  WalFileKind kind = WalFileKind::segment;
+  std::string name;  // of the file, as PostgreSQL calls it
+  std::uint64_t system_identifier = 0;
+  std::uint16_t page_magic = 0;     // 0 for what is no segment
+  Lsn start;                        // of a segment
+  std::uint64_t plain_bytes = 0;    // the whole file
+  std::uint64_t content_bytes = 0;  // without the zeros at its end
+  Digest digest;                    // SHA-256 of the whole file
+  Timestamp modified;               // the file's mtime
+  Timestamp archived;
+  std::vector<WalFrame> frames;  // wal_frame_bytes of content each, the last fewer
+};
+
+// Envelope and header; the frames follow, then the trailer.
+[[nodiscard]] Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view key);
+[[nodiscard]] Bytes encode_wal_object_trailer(const WalObjectHeader& header,
+                                              std::size_t header_bytes);
+
+struct ParsedWalObject {
+  WalObjectHeader header;
+  std::size_t frames_offset = 0;
+};
+
+// Reads the header off an object's first bytes; `prefix_bytes` are enough for
+// every segment size. Error{corrupt} naming the key.
+inline constexpr std::size_t wal_object_prefix_bytes = 16384;
+[[nodiscard]] ParsedWalObject parse_wal_object_header(ByteView object, std::string_view key);
+
+// Stored bytes of a frame, and back: `plain` is filled exactly.
+[[nodiscard]] WalFrame encode_wal_frame(Compressor& compressor, CompressionSetting setting,
+                                        ByteView plain, Bytes& stored);
+void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView stored,
+                      std::span<std::uint8_t> plain);
+
+}  // namespace walvault

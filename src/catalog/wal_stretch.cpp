@@ -1,0 +1,119 @@
+#include "catalog/wal_stretch.h"
+
+#include <algorithm>
+#include <map>
+
+namespace walvault {
+namespace {
+
+using Segments = std::vector<WalArchive::StoredSegment>;
+
+const WalArchive::StoredSegment* find_segment(const Segments& segments, std::uint64_t number) {
+  const auto it = std::ranges::lower_bound(segments, number, {}, &WalArchive::StoredSegment::number);
+  return it != segments.end() && it->number == number ? &*it : nullptr;
+}
+
+}  // namespace
+
+bool lies_on(const BackupInfo& backup, const TimelineHistory& history) {
+  if (backup.timeline == history.timeline()) return true;
+  const auto leaves = history.leaves(backup.timeline);
+  return leaves && backup.stop <= *leaves;
+}
+
+WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, Lsn start) {
+  const auto segment_bytes = archive.identity().segment_bytes;
+  std::map<TimelineId, Segments> archived;
+  const auto segments_of = [&](TimelineId timeline) -> const Segments& {
+    const auto it = archived.find(timeline);
+    if (it != archived.end()) return it->second;
+    return archived
+        .emplace(timeline, archive.segments(timeline, start.value / segment_bytes))
+        .first->second;
+  };
+
+  WalStretch stretch;
+  stretch.end = start;
+  auto number = start.value / segment_bytes;
+  while (true) {
+    // Where a segment holds a switch, PostgreSQL asks for the newer timeline's
+    // file first, and then for the older one's (XLogFileReadAnyTLI).
+    const SegmentName probe{.timeline = {}, .number = number};
+    const WalArchive::StoredSegment* found = nullptr;
+    TimelineId timeline;
+    for (const auto candidate : {history.at({probe.end(segment_bytes).value - 1}),
+                                 history.at(probe.start(segment_bytes))}) {
+      timeline = candidate;
+      found = find_segment(segments_of(candidate), number);
+      if (found != nullptr) break;
+    }
+    if (found == nullptr) break;
+    const SegmentName segment{.timeline = timeline, .number = number};
+    if (stretch.segments++ == 0) stretch.first = segment;
+    stretch.last = segment;
+    stretch.stored_bytes += found->stored_bytes;
+    stretch.end = segment.end(segment_bytes);
+    ++number;
+  }
+  if (stretch.segments > 0) {
+    const auto header = archive.find_header(archive.key_of(stretch.last.text(segment_bytes)));
+    if (header) stretch.until = header->modified;
+  }
+  const auto& newest = segments_of(history.timeline());
+  stretch.gap_follows = !newest.empty() && newest.back().number > number;
+  for (const auto& ancestor : history.ancestors()) {
+    const auto& segments = segments_of(ancestor.timeline);
+    stretch.gap_follows |= std::ranges::any_of(segments, [&](const auto& segment) {
+      return segment.number > number && segment.number * segment_bytes < ancestor.end.value;
+    });
+  }
+  return stretch;
+}
+
+std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
+                                             const std::vector<BackupInfo>& backups) {
+  std::vector<RecoveryWindow> windows;
+  std::vector<TimelineHistory> histories;
+  for (const auto timeline : archive.timelines()) histories.push_back(archive.history(timeline));
+  for (const auto& history : histories) {
+    Lsn covered;  // backups that start before it lie in a window already listed
+    for (const auto& backup : backups) {
+      if (backup.identity_number != archive.identity().number || !lies_on(backup, history) ||
+          backup.start < covered) {
+        continue;
+      }
+      const auto stretch = wal_from(archive, history, backup.start);
+      if (stretch.end < backup.stop) continue;
+      covered = stretch.end;
+      // A window that a descendant's goes beyond is part of that one.
+      const bool is_part = std::ranges::any_of(histories, [&](const TimelineHistory& other) {
+        const auto leaves = other.leaves(history.timeline());
+        return leaves && backup.stop <= *leaves && stretch.last.start(archive.identity().segment_bytes) <= *leaves;
+      });
+      if (is_part) continue;
+      windows.push_back({.timeline = history.timeline(),
+                         .earliest_time = backup.stop_time,
+                         .latest_time = std::max(stretch.until, backup.stop_time),
+                         .earliest = backup.stop,
+                         .latest = stretch.end});
+    }
+  }
+  return windows;
+}
+
+std::vector<WalGap> wal_gaps(const WalArchive& archive) {
+  const auto segment_bytes = archive.identity().segment_bytes;
+  std::vector<WalGap> gaps;
+  for (const auto timeline : archive.timelines()) {
+    const auto segments = archive.segments(timeline);
+    for (std::size_t i = 1; i < segments.size(); ++i) {
+      if (segments[i].number == segments[i - 1].number + 1) continue;
+      gaps.push_back({.timeline = timeline,
+                      .from = {(segments[i - 1].number + 1) * segment_bytes},
+                      .to = {segments[i].number * segment_bytes}});
+    }
+  }
+  return gaps;
+}
+
+}  // namespace walvault

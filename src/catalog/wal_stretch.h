@@ -1,0 +1,53 @@
+// Unbroken runs of archived WAL.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "catalog/backup_info.h"
+#include "catalog/wal_archive.h"
+
+namespace walvault {
+
+// The WAL that replay finds from a position on, along one timeline's history,
+// until the first segment that is not archived.
+struct WalStretch {
+  std::uint64_t segments = 0;
+  std::uint64_t stored_bytes = 0;
+  SegmentName first;  // valid when segments > 0
+  SegmentName last;
+  Lsn end;  // the position behind the last segment; the start when there is none
+  // When the last segment was last written to: no commit in it is later.
+  Timestamp until;
+  // A later segment of the same history is archived: what stops the stretch is
+  // a hole and not the end.
+  bool gap_follows = false;
+};
+
+[[nodiscard]] WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history,
+                                  Lsn start);
+
+// A stretch of time and WAL that can be recovered: from a backup's consistent
+// point to the end of the WAL that follows it without a gap.
+struct RecoveryWindow {
+  TimelineId timeline;
+  Timestamp earliest_time;
+  Timestamp latest_time;
+  Lsn earliest;
+  Lsn latest;
+};
+
+struct WalGap {
+  TimelineId timeline;
+  Lsn from;
+  Lsn to;
+};
+
+[[nodiscard]] std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
+                                                           const std::vector<BackupInfo>& backups);
+[[nodiscard]] std::vector<WalGap> wal_gaps(const WalArchive& archive);
+
+// Whether a backup lies on a history: replay from it can follow that history.
+[[nodiscard]] bool lies_on(const BackupInfo& backup, const TimelineHistory& history);
+
+}  // namespace walvault

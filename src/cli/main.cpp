@@ -1,0 +1,16 @@
+#include "app/program.h"
+#include "basebackup/backup_command.h"
+#include "maintenance/maintenance_commands.h"
+#include "restore/restore_command.h"
+
+int main(int argc, char** argv) {
+  walvault::Program program("walvault",
+                            "Backs up PostgreSQL clusters and restores them to any moment");
+  auto& commands = program.command_line();
+  walvault::add_init_command(program, commands);
+  walvault::add_cluster_command(program, commands);
+  walvault::add_backup_command(program, commands);
+  walvault::add_restore_command(program, commands);
+  walvault::add_info_command(program, commands);
+  return program.run(argc, argv);
+}

@@ -1,0 +1,113 @@
+#include "codec/compression.h"
+
+#include <lz4.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+
+namespace walvault {
+
+struct Compressor::Contexts {
+  std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> compress{nullptr, &ZSTD_freeCCtx};
+  std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> decompress{nullptr, &ZSTD_freeDCtx};
+};
+
+Compression compression_from_disk(std::uint8_t value) {
+  switch (value) {
+    case 0: return Compression::none;
+    case 1: return Compression::lz4;
+    case 2: return Compression::zstd;
+    default:
+      throw Error(ErrorKind::corrupt, "a stored block names an unknown compression",
+                  "Its number is " + std::to_string(value) + ".");
+  }
+}
+
+CompressionSetting parse_compression(std::string_view text, std::string_view what) {
+  if (text == "none") return {.algorithm = Compression::none, .level = 0};
+  if (text == "lz4") return {.algorithm = Compression::lz4, .level = 0};
+  if (text == "zstd") return {};
+  if (text.starts_with("zstd:")) {
+    const auto number = text.substr(5);
+    int level = 0;
+    const auto [end, failure] =
+        std::from_chars(number.data(), number.data() + number.size(), level);
+    if (failure == std::errc{} && end == number.data() + number.size() && level >= -7 &&
+        level <= 19 && level != 0) {
+      return {.algorithm = Compression::zstd, .level = level};
+    }
+  }
+  throw Error(ErrorKind::usage,
+              "\"" + std::string(text) + "\" is not a value for " + std::string(what),
+              "none, lz4, zstd and zstd:LEVEL with a level from -7 to 19 are known.",
+              "Leave it out for zstd:1.");
+}
+
+Compressor::Compressor() : contexts_(std::make_unique<Contexts>()) {}
+Compressor::~Compressor() = default;
+
+Compression Compressor::compress(CompressionSetting setting, ByteView plain, Bytes& out) {
+  std::size_t length = 0;  // 0: not compressed
+  switch (setting.algorithm) {
+    case Compression::none: break;
+    case Compression::lz4: {
+      out.resize(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(plain.size()))));
+      length = static_cast<std::size_t>(LZ4_compress_default(
+          reinterpret_cast<const char*>(plain.data()), reinterpret_cast<char*>(out.data()),
+          static_cast<int>(plain.size()), static_cast<int>(out.size())));
+      break;
+    }
+    case Compression::zstd: {
+      if (!contexts_->compress) contexts_->compress.reset(ZSTD_createCCtx());
+      out.resize(ZSTD_compressBound(plain.size()));
+      length = ZSTD_compressCCtx(contexts_->compress.get(), out.data(), out.size(), plain.data(),
+                                 plain.size(), setting.level);
+      if (ZSTD_isError(length) != 0) {
+        throw Error(ErrorKind::internal, "zstd failed to compress a block",
+                    ZSTD_getErrorName(length));
+      }
+      break;
+    }
+  }
+  if (length == 0 || length >= plain.size()) {
+    out.assign(plain.begin(), plain.end());
+    return Compression::none;
+  }
+  out.resize(length);
+  return setting.algorithm;
+}
+
+void Compressor::decompress(Compression algorithm, ByteView stored,
+                            std::span<std::uint8_t> plain) {
+  bool whole = false;
+  switch (algorithm) {
+    case Compression::none:
+      whole = stored.size() == plain.size();
+      if (whole) std::ranges::copy(stored, plain.begin());
+      break;
+    case Compression::lz4: {
+      const auto length = LZ4_decompress_safe(
+          reinterpret_cast<const char*>(stored.data()), reinterpret_cast<char*>(plain.data()),
+          static_cast<int>(stored.size()), static_cast<int>(plain.size()));
+      whole = length >= 0 && static_cast<std::size_t>(length) == plain.size();
+      break;
+    }
+    case Compression::zstd: {
+      if (!contexts_->decompress) contexts_->decompress.reset(ZSTD_createDCtx());
+      const auto length = ZSTD_decompressDCtx(contexts_->decompress.get(), plain.data(),
+                                              plain.size(), stored.data(), stored.size());
+      whole = ZSTD_isError(length) == 0 && length == plain.size();
+      break;
+    }
+  }
+  if (!whole) {
+    throw Error(ErrorKind::corrupt, "a compressed block does not decode",
+                std::to_string(stored.size()) + " bytes were to give " +
+                    std::to_string(plain.size()) + ".");
+  }
+}
+
+}  // namespace walvault

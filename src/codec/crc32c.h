@@ -1,0 +1,17 @@
+// CRC-32C (Castagnoli, reflected polynomial 0x82F63B78), as PostgreSQL uses it
+// for pg_control, WAL records and backup manifests (port/pg_crc32c.h).
+#pragma once
+
+#include <cstdint>
+
+#include "base/bytes.h"
+
+namespace walvault {
+
+// The checksum of `bytes`, or of more bytes after those that gave `before`.
+[[nodiscard]] std::uint32_t crc32c(ByteView bytes, std::uint32_t before = 0);
+
+// The portable form, for processors without the instruction; the same result.
+[[nodiscard]] std::uint32_t crc32c_portable(ByteView bytes, std::uint32_t before = 0);
+
+}  // namespace walvault

@@ -1,0 +1,58 @@
+// Writing a PostgreSQL data directory so that it is either whole and durable
+// or cannot be started.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/file.h"
+
+namespace walvault {
+
+// Error{conflict} unless `path` is missing or an empty directory, where a
+// restore may write; says so when a server runs there. Error{usage} for a
+// relative path.
+void expect_vacant(const std::string& path, const std::string& what);
+
+// Free bytes of the file system that `path` is or will be on.
+[[nodiscard]] std::uint64_t free_bytes_at(const std::string& path);
+
+// Makes a directory, those above it too.
+void make_directory_tree(const std::string& path, mode_t mode);
+
+// The files below one data directory. Thread-safe: different files, and
+// different parts of one file, may be written at once.
+class DataDirectoryWriter {
+ public:
+  // Makes the directory if it is missing. `root` is absolute.
+  explicit DataDirectoryWriter(std::string root);
+
+  [[nodiscard]] const std::string& root() const { return root_; }
+  [[nodiscard]] std::string path_of(const std::string& relative) const;
+
+  void make_directory(const std::string& relative, mode_t mode);
+  void set_root_mode(mode_t mode);
+  void make_symlink(const std::string& relative, const std::string& target);
+
+  // Makes a file of `size` bytes, all zeros and sparse.
+  void make_file(const std::string& relative, std::uint64_t size, mode_t mode);
+
+  // Opens a file made before, for writing parts of it.
+  [[nodiscard]] FileDescriptor open_for_writing(const std::string& relative) const;
+
+  // A whole small file.
+  void write_file(const std::string& relative, ByteView content, mode_t mode);
+
+  // Makes everything written so far durable, on every file system that
+  // `directories` (absolute) lie on.
+  static void sync_all(const std::vector<std::string>& directories);
+
+ private:
+  std::string root_;
+};
+
+}  // namespace walvault

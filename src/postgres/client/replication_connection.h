@@ -1,0 +1,89 @@
+// A physical replication connection (PostgreSQL documentation, "Streaming
+// Replication Protocol"): a seam, so that a backup can be tested without a
+// server. The libpq implementation is the only place that knows libpq.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "postgres/backup_label.h"
+#include "postgres/lsn.h"
+
+namespace walvault {
+
+struct SystemIdentity {
+  std::uint64_t system_identifier = 0;
+  TimelineId timeline;
+  Lsn flushed;
+};
+
+struct WalPosition {
+  Lsn lsn;
+  TimelineId timeline;
+};
+
+struct BaseBackupOptions {
+  std::string label;
+  bool fast_checkpoint = true;
+  std::optional<std::uint32_t> max_rate_kilobytes;  // a second, 32 to 1048576
+};
+
+// What a base backup consists of, in the order of arrival: `start`, then for
+// each archive `archive` and its tar stream as `archive_data` (tablespaces
+// come before the data directory), then the manifest as `manifest_data`.
+struct BaseBackupEvents {
+  std::function<void(WalPosition, std::uint64_t estimated_bytes)> start;
+  // nullopt: the data directory itself.
+  std::function<void(const std::optional<Tablespace>&)> archive;
+  std::function<void(ByteView)> archive_data;
+  std::function<void()> archive_end;
+  std::function<void(ByteView)> manifest_data;
+};
+
+// Every operation throws Error{unavailable} when the server cannot be reached,
+// goes away or stalls for longer than the connection's timeout, with the
+// server's own words as detail. Not thread-safe.
+class ReplicationConnection {
+ public:
+  virtual ~ReplicationConnection() = default;
+
+  [[nodiscard]] virtual SystemIdentity identify_system() = 0;
+
+  // A setting's value as SHOW gives it; nullopt when this user may not see it.
+  [[nodiscard]] virtual std::optional<std::string> show(const std::string& setting) = 0;
+
+  // The content of a timeline's history file.
+  [[nodiscard]] virtual Bytes timeline_history(TimelineId timeline) = 0;
+
+  // Runs BASE_BACKUP without waiting for archiving; returns where it ended.
+  // Error{corrupt} when the server found a damaged page.
+  [[nodiscard]] virtual WalPosition base_backup(const BaseBackupOptions& options,
+                                                const BaseBackupEvents& events) = 0;
+
+  // 150018 for 15.18.
+  [[nodiscard]] virtual int server_version() = 0;
+
+  // True when the server runs on this very machine: a Unix socket, loopback.
+  [[nodiscard]] virtual bool is_local() = 0;
+};
+
+struct ConnectOptions {
+  std::string conninfo;
+  std::chrono::seconds connect_timeout{15};
+  // A server may be silent while it checkpoints; a dead connection is found by
+  // TCP keepalives long before.
+  std::chrono::seconds stall_timeout{15 * 60};
+  // Asked between waits; throws to end the operation.
+  std::function<void()> check_cancelled = [] {};
+};
+
+[[nodiscard]] std::unique_ptr<ReplicationConnection> connect_replication(ConnectOptions options);
+
+}  // namespace walvault

@@ -1,0 +1,165 @@
+#include "repository/pack.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "codec/crc32c.h"
+#include "repository/sealed.h"
+
+namespace walvault {
+namespace {
+
+// kind, compression, chunk count, plain length, body length, crc
+constexpr std::size_t frame_header_bytes = 1 + 1 + 2 + 4 + 4 + 4;
+// directory length, frame count, crc, magic
+constexpr std::size_t pack_trailer_bytes = 16;
+constexpr std::uint32_t pack_trailer_magic = 0x4B504C57;  // "WLPK"
+
+Error damaged(std::string detail) {
+  return {ErrorKind::corrupt, "a stored frame is damaged", std::move(detail)};
+}
+
+Bytes encode_frame(Compressor& compressor, CompressionSetting setting, FrameKind kind,
+                   std::size_t chunks, ByteView plain) {
+  Bytes body;
+  const auto used = compressor.compress(setting, plain, body);
+  ByteWriter out;
+  out.u8(static_cast<std::uint8_t>(kind));
+  out.u8(static_cast<std::uint8_t>(used));
+  out.u16(static_cast<std::uint16_t>(chunks));
+  out.u32(static_cast<std::uint32_t>(plain.size()));
+  out.u32(static_cast<std::uint32_t>(body.size()));
+  out.u32(crc32c(body, crc32c(out.bytes())));
+  out.raw(body);
+  return out.take();
+}
+
+}  // namespace
+
+std::string PackName::key() const { return "packs/" + to_hex(writer) + "/" + digest.hex(); }
+
+Bytes encode_full_frame(Compressor& compressor, CompressionSetting setting, ByteView chunk) {
+  return encode_frame(compressor, setting, FrameKind::full, 1, chunk);
+}
+
+Bytes encode_group_frame(Compressor& compressor, CompressionSetting setting,
+                         const std::vector<ByteView>& chunks) {
+  ByteWriter plain;
+  for (const auto chunk : chunks) plain.u32(static_cast<std::uint32_t>(chunk.size()));
+  for (const auto chunk : chunks) plain.raw(chunk);
+  return encode_frame(compressor, setting, FrameKind::group, chunks.size(), plain.bytes());
+}
+
+DecodedFrame decode_frame(Compressor& compressor, ByteView stored) {
+  ByteReader in(stored, "a stored frame");
+  const auto kind = in.u8();
+  const auto compression_number = in.u8();
+  const auto chunks = in.u16();
+  const auto plain_length = in.u32();
+  const auto body_length = in.u32();
+  const auto checked = crc32c(stored.first(in.position()));
+  const auto crc = in.u32();
+  const auto body = in.raw(body_length);
+  in.expect_end();
+  if (crc32c(body, checked) != crc) throw damaged("Its checksum does not fit.");
+  if (plain_length > frame_plain_bytes_max) throw damaged("Its plain length is too large.");
+  if (chunks == 0) throw damaged("It holds no chunk.");
+
+  DecodedFrame frame;
+  frame.plain.resize(plain_length);
+  compressor.decompress(compression_from_disk(compression_number), body, frame.plain);
+  switch (static_cast<FrameKind>(kind)) {
+    case FrameKind::full:
+      if (chunks != 1) throw damaged("A FULL frame holds one chunk.");
+      frame.chunks.emplace_back(frame.plain);
+      return frame;
+    case FrameKind::group: {
+      ByteReader table(frame.plain, "a stored group of chunks");
+      std::vector<std::uint32_t> lengths(chunks);
+      for (auto& length : lengths) length = table.u32();
+      for (const auto length : lengths) frame.chunks.push_back(table.raw(length));
+      table.expect_end();
+      return frame;
+    }
+  }
+  throw damaged("Its kind " + std::to_string(kind) + " is not known.");
+}
+
+PackBuilder::PackBuilder(Limits limits) : limits_(limits) { start(); }
+
+void PackBuilder::start() {
+  out_ = {};
+  lengths_.clear();
+  hashed_ = 0;
+  digest_ = std::make_unique<Sha256>();
+  write_envelope(out_, ObjectKind::pack);
+}
+
+bool PackBuilder::fits(std::size_t frame_length) const {
+  return empty() ||
+         (lengths_.size() < limits_.frames_max && out_.size() + frame_length <= limits_.bytes_max);
+}
+
+FrameLocation PackBuilder::append(ByteView frame) {
+  const FrameLocation location{.offset = static_cast<std::uint32_t>(out_.size()),
+                               .length = static_cast<std::uint32_t>(frame.size()),
+                               .ordinal = 0};
+  out_.raw(frame);
+  lengths_.push_back(location.length);
+  // Hashed as it grows, so that closing a pack is no pause.
+  digest_->update(ByteView(out_.bytes()).subspan(hashed_));
+  hashed_ = out_.size();
+  return location;
+}
+
+PackBuilder::Finished PackBuilder::finish() {
+  ByteWriter directory;
+  for (const auto length : lengths_) directory.varint(length);
+  out_.raw(directory.bytes());
+  out_.u32(static_cast<std::uint32_t>(directory.size()));
+  out_.u32(static_cast<std::uint32_t>(lengths_.size()));
+  out_.u32(crc32c(directory.bytes()));
+  out_.u32(pack_trailer_magic);
+  digest_->update(ByteView(out_.bytes()).subspan(hashed_));
+  Finished finished{.bytes = out_.take(), .digest = digest_->finish()};
+  start();
+  return finished;
+}
+
+std::vector<FrameLocation> read_pack_directory(ByteView pack, std::string_view key) {
+  const auto what = "the pack " + std::string(key);
+  ByteReader envelope(pack, what);
+  read_envelope(envelope, ObjectKind::pack, key);
+  const auto fail = [&](std::string detail) {
+    return Error(ErrorKind::corrupt, what + " is damaged", std::move(detail));
+  };
+  if (envelope.left() < pack_trailer_bytes) throw fail("It is cut short.");
+  ByteReader trailer(pack.last(pack_trailer_bytes), what);
+  const auto directory_length = trailer.u32();
+  const auto frames = trailer.u32();
+  const auto crc = trailer.u32();
+  if (trailer.u32() != pack_trailer_magic) throw fail("Its last bytes are wrong.");
+  if (directory_length > envelope.left() - pack_trailer_bytes || frames > directory_length) {
+    throw fail("Its directory's length is wrong.");
+  }
+  const auto body_end = pack.size() - pack_trailer_bytes - directory_length;
+  const auto directory_bytes = pack.subspan(body_end, directory_length);
+  if (crc32c(directory_bytes) != crc) throw fail("Its directory's checksum does not fit.");
+
+  ByteReader directory(directory_bytes, what);
+  std::vector<FrameLocation> locations;
+  std::uint64_t offset = envelope_bytes;
+  for (std::uint32_t i = 0; i < frames; ++i) {
+    const auto length = directory.varint();
+    if (length > body_end - offset) throw fail("A frame lies past its body.");
+    locations.push_back({.offset = static_cast<std::uint32_t>(offset),
+                         .length = static_cast<std::uint32_t>(length),
+                         .ordinal = 0});
+    offset += length;
+  }
+  directory.expect_end();
+  if (offset != body_end) throw fail("Its frames do not fill its body.");
+  return locations;
+}
+
+}  // namespace walvault

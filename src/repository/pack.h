@@ -1,0 +1,101 @@
+// Packs: objects of up to 64 MiB that hold frames, and frames: the stored form
+// of chunks. docs/repository-format.md, "Packs" and "Frames".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "codec/compression.h"
+#include "codec/sha256.h"
+
+namespace walvault {
+
+// The name of a chunk: the SHA-256 of its plain bytes.
+using ChunkId = Digest;
+
+inline constexpr std::uint32_t chunk_bytes = 256 * 1024;
+
+// A chunk smaller than this is stored together with others, in a GROUP.
+inline constexpr std::uint32_t group_member_bytes_max = 128 * 1024;
+
+// No frame decodes to more than this; metadata chunks (maps) are the largest.
+inline constexpr std::uint32_t frame_plain_bytes_max = 1024 * 1024;
+
+struct PackName {
+  RandomId writer{};
+  Digest digest;  // SHA-256 of the stored bytes
+
+  auto operator<=>(const PackName&) const = default;
+  [[nodiscard]] std::string key() const;
+};
+
+// Where a frame lies within a pack; `ordinal` picks the chunk in a GROUP.
+struct FrameLocation {
+  std::uint32_t offset = 0;
+  std::uint32_t length = 0;
+  std::uint32_t ordinal = 0;
+
+  auto operator<=>(const FrameLocation&) const = default;
+};
+
+// Stored on disk. 3 (DELTA: base chunk, base pack and frame, depth) and 4
+// (page patch) are set aside and refused for now.
+enum class FrameKind : std::uint8_t { full = 1, group = 2 };
+
+// Builds the stored form of one chunk, or of several chunks together.
+[[nodiscard]] Bytes encode_full_frame(Compressor& compressor, CompressionSetting setting,
+                                      ByteView chunk);
+[[nodiscard]] Bytes encode_group_frame(Compressor& compressor, CompressionSetting setting,
+                                       const std::vector<ByteView>& chunks);
+
+// A decoded frame. Views point into `plain`.
+struct DecodedFrame {
+  Bytes plain;
+  std::vector<ByteView> chunks;
+};
+
+// Error{corrupt} for a wrong checksum or any inconsistency. Whether a chunk is
+// the one that was asked for only its id tells: the caller compares.
+[[nodiscard]] DecodedFrame decode_frame(Compressor& compressor, ByteView stored);
+
+// Collects frames into the bytes of one pack.
+class PackBuilder {
+ public:
+  struct Limits {
+    std::size_t bytes_max = 64u << 20;
+    std::size_t frames_max = 16384;
+  };
+
+  explicit PackBuilder(Limits limits);
+
+  // True when a frame of this length still fits, or the pack is empty.
+  [[nodiscard]] bool fits(std::size_t frame_length) const;
+  [[nodiscard]] FrameLocation append(ByteView frame);
+  [[nodiscard]] bool empty() const { return lengths_.empty(); }
+
+  struct Finished {
+    Bytes bytes;
+    Digest digest;
+  };
+  // Gives the pack away and starts a new one.
+  [[nodiscard]] Finished finish();
+
+ private:
+  void start();
+
+  Limits limits_;
+  ByteWriter out_;
+  std::size_t hashed_ = 0;
+  std::vector<std::uint32_t> lengths_;
+  std::unique_ptr<Sha256> digest_;
+};
+
+// The frames' locations, from the pack's own directory; checks envelope,
+// trailer and directory. Error{corrupt} naming the key.
+[[nodiscard]] std::vector<FrameLocation> read_pack_directory(ByteView pack, std::string_view key);
+
+}  // namespace walvault

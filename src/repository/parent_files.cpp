@@ -1,0 +1,85 @@
+#include "repository/parent_files.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace walvault {
+namespace {
+
+constexpr std::size_t cached_chunks_max = 8;
+
+std::uint64_t hash_of(std::string_view path) { return std::hash<std::string_view>{}(path); }
+
+}  // namespace
+
+ParentFiles::ParentFiles(const WriterSession& session) {
+  if (session.source() == nullptr) return;
+  reader_.emplace(session.repository(), *session.source());
+  for (const auto& entry : packs().entries()) {
+    borrowable_.push_back(session.may_borrow(entry.name));
+  }
+  for (std::uint32_t i = 0; i < reader_->table_chunks(); ++i) {
+    const auto chunk = reader_->table_chunk(i);
+    ByteReader in(chunk, "a file table");
+    while (in.left() > 0) {
+      const auto offset = static_cast<std::uint32_t>(in.position());
+      const auto entry = read_file_entry(in);
+      if (entry.kind != EntryKind::file || entry.size == 0) continue;
+      places_.push_back(
+          {.path_hash = hash_of(entry.path), .table_chunk = i, .offset = offset});
+    }
+  }
+  std::ranges::sort(places_, {}, &Place::path_hash);
+}
+
+bool ParentFiles::may_borrow(const ChunkRef& ref) const {
+  // A pack beyond the root's own table was not pinned.
+  return ref.zero || (ref.pack < borrowable_.size() && borrowable_[ref.pack]);
+}
+
+const Bytes& ParentFiles::table_chunk(std::uint32_t index) {
+  const auto it = std::ranges::find(cache_, index, &CachedChunk::index);
+  if (it != cache_.end()) {
+    std::rotate(cache_.begin(), it, it + 1);
+  } else {
+    if (cache_.size() >= cached_chunks_max) cache_.pop_back();
+    cache_.insert(cache_.begin(), {.index = index, .bytes = reader_->table_chunk(index)});
+  }
+  return cache_.front().bytes;
+}
+
+std::optional<ParentFiles::File> ParentFiles::find(std::string_view path) {
+  const auto [begin, end] = std::ranges::equal_range(places_, hash_of(path), {}, &Place::path_hash);
+  for (auto it = begin; it != end; ++it) {
+    const auto& chunk = table_chunk(it->table_chunk);
+    ByteReader in(ByteView(chunk).subspan(it->offset), "a file table");
+    auto entry = read_file_entry(in);
+    if (entry.path == path) return File(*this, std::move(entry));
+  }
+  return std::nullopt;
+}
+
+std::optional<ChunkRef> ParentFiles::File::chunk(std::uint64_t index) {
+  std::optional<ChunkRef> ref;
+  if (entry_.chunk) {
+    if (index == 0) ref = entry_.chunk;
+  } else {
+    const auto map = static_cast<std::size_t>(index / map_chunks_max);
+    if (map >= entry_.maps.size()) return std::nullopt;
+    if (loaded_map_ != map) {
+      refs_ = parent_->reader_->chunks_of_map(entry_, map);
+      loaded_map_ = map;
+    }
+    const auto position = static_cast<std::size_t>(index % map_chunks_max);
+    if (position < refs_.size()) ref = refs_[position];
+  }
+  if (!ref || !parent_->may_borrow(*ref)) return std::nullopt;
+  return ref;
+}
+
+std::optional<ChunkRef> ParentFiles::File::map(std::size_t index) const {
+  if (index >= entry_.maps.size() || !parent_->may_borrow(entry_.maps[index])) return std::nullopt;
+  return entry_.maps[index];
+}
+
+}  // namespace walvault

@@ -1,0 +1,66 @@
+// What the parent backup holds at a file and offset: the first place a writer
+// looks for content it need not store again.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "repository/tree_reader.h"
+#include "repository/writer_session.h"
+
+namespace walvault {
+
+// Takes 16 bytes of memory for each file of the parent, and a few decoded
+// chunks of its file table. Not thread-safe.
+class ParentFiles {
+ public:
+  explicit ParentFiles(const WriterSession& session);
+
+  // A file of the parent, read from front to back.
+  class File {
+   public:
+    // The chunk at number `index`, if the parent has one that may be borrowed
+    // (or one of zeros). Indexes must not go backwards by more than a map.
+    [[nodiscard]] std::optional<ChunkRef> chunk(std::uint64_t index);
+
+    // The parent's reference to map number `index`.
+    [[nodiscard]] std::optional<ChunkRef> map(std::size_t index) const;
+
+   private:
+    friend class ParentFiles;
+    File(ParentFiles& parent, FileEntry entry) : parent_(&parent), entry_(std::move(entry)) {}
+
+    ParentFiles* parent_;
+    FileEntry entry_;
+    std::optional<std::size_t> loaded_map_;
+    std::vector<ChunkRef> refs_;
+  };
+
+  // nullopt: the parent has no file of that path.
+  [[nodiscard]] std::optional<File> find(std::string_view path);
+
+  [[nodiscard]] const PackTable& packs() const { return reader_->root().packs; }
+
+ private:
+  struct Place {
+    std::uint64_t path_hash;
+    std::uint32_t table_chunk;
+    std::uint32_t offset;
+  };
+  struct CachedChunk {
+    std::uint32_t index;
+    Bytes bytes;
+  };
+
+  [[nodiscard]] bool may_borrow(const ChunkRef& ref) const;
+  [[nodiscard]] const Bytes& table_chunk(std::uint32_t index);
+
+  std::optional<TreeReader> reader_;
+  std::vector<Place> places_;  // ascending by hash
+  std::vector<bool> borrowable_;  // by pack index
+  std::vector<CachedChunk> cache_;  // most recently used first
+};
+
+}  // namespace walvault

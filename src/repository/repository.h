@@ -1,0 +1,53 @@
+// A repository as a whole: its format object, its sealed objects, its numbered
+// series. Nothing in it is ever overwritten: what must change is a series, of
+// which the highest number counts.
+//
+// Thread safety: all operations may be called from any thread at once.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "base/clock.h"
+#include "repository/sealed.h"
+#include "storage/storage.h"
+
+namespace walvault {
+
+class Repository {
+ public:
+  // Makes the storage a repository. Error{conflict} when it is one already.
+  static void create(Storage& storage, Clock& clock, Randomness& randomness);
+
+  // Error{not_found} when the storage holds no repository, Error{conflict}
+  // when a newer version of walvault made it and this one must not touch it.
+  // `storage` must outlive the repository.
+  [[nodiscard]] static Repository open(Storage& storage);
+
+  [[nodiscard]] Storage& storage() const { return *storage_; }
+  [[nodiscard]] std::string id() const { return to_hex(id_); }
+
+  // nullopt: there is no such object. Error{corrupt} when it is damaged.
+  [[nodiscard]] std::optional<Bytes> find_sealed(ObjectKind kind, const std::string& key) const;
+
+  // False: the key is taken.
+  [[nodiscard]] bool put_sealed(ObjectKind kind, const std::string& key, ByteView payload) const;
+
+  // The highest number of a series under `prefix` ("clusters/main/") and its
+  // payload; nullopt for an empty series.
+  [[nodiscard]] std::optional<std::pair<std::uint32_t, Bytes>> latest_in_series(
+      ObjectKind kind, const std::string& prefix) const;
+
+ private:
+  Repository(Storage& storage, RandomId id) : storage_(&storage), id_(id) {}
+
+  Storage* storage_;
+  RandomId id_;
+};
+
+// Whether the storage holds a repository, damaged or not.
+[[nodiscard]] bool holds_repository(Storage& storage);
+
+}  // namespace walvault

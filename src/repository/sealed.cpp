@@ -1,0 +1,79 @@
+#include "repository/sealed.h"
+
+#include <string>
+
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::string_view magic = "WALVAULT";
+
+Error damaged(std::string_view key, std::string detail) {
+  return {ErrorKind::corrupt, "the object " + std::string(key) + " is damaged", std::move(detail),
+          "Run walvault verify to learn what it costs."};
+}
+
+}  // namespace
+
+void write_envelope(ByteWriter& out, ObjectKind kind) {
+  out.raw(as_bytes(magic));
+  out.u8(static_cast<std::uint8_t>(kind));
+  out.u8(envelope_version);
+  out.u16(0);  // flags that a reader must know
+  out.u32(0);  // key epoch: 0 is clear text
+  for (int i = 0; i < 16; ++i) out.u8(0);  // salt
+}
+
+void read_envelope(ByteReader& in, ObjectKind kind, std::string_view key) {
+  if (as_text(in.raw(magic.size())) != magic) throw damaged(key, "Its first bytes are wrong.");
+  if (in.u8() != static_cast<std::uint8_t>(kind)) throw damaged(key, "It is of another kind.");
+  const auto version = in.u8();
+  const auto flags = in.u16();
+  const auto key_epoch = in.u32();
+  (void)in.raw(16);
+  if (version != envelope_version || flags != 0 || key_epoch != 0) {
+    throw Error(ErrorKind::conflict,
+                "the object " + std::string(key) + " needs a newer version of walvault",
+                "Version " + std::to_string(version) + ", flags " + std::to_string(flags) +
+                    ", key epoch " + std::to_string(key_epoch) + ".",
+                "Use the version of walvault that wrote it, or a later one.");
+  }
+}
+
+bool is_of_kind(ByteView object, ObjectKind kind) {
+  return object.size() > magic.size() && as_text(object.first(magic.size())) == magic &&
+         object[magic.size()] == static_cast<std::uint8_t>(kind);
+}
+
+Digest digest_at_key(std::string_view key, ByteView part) {
+  static constexpr std::uint8_t separator = 0;
+  Sha256 digest;
+  digest.update(as_bytes(key));
+  digest.update({&separator, 1});
+  digest.update(part);
+  return digest.finish();
+}
+
+Bytes seal(ObjectKind kind, std::string_view key, ByteView payload) {
+  ByteWriter out;
+  write_envelope(out, kind);
+  out.u64(payload.size());
+  out.raw(payload);
+  out.raw(digest_at_key(key, out.bytes()).view());
+  return out.take();
+}
+
+Bytes unseal(ObjectKind kind, std::string_view key, ByteView object) {
+  const auto what = "the object " + std::string(key);
+  ByteReader in(object, what);
+  read_envelope(in, kind, key);
+  const auto payload = in.raw(in.u64());
+  const auto signed_bytes = object.first(in.position());
+  const auto digest = Digest::read(in);
+  in.expect_end();
+  if (digest != digest_at_key(key, signed_bytes)) throw damaged(key, "Its digest does not fit.");
+  return {payload.begin(), payload.end()};
+}
+
+}  // namespace walvault

@@ -1,0 +1,48 @@
+// The envelope of every object in a repository, and of the small ones whose
+// whole content is one payload. docs/repository-format.md, "Envelope".
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "codec/sha256.h"
+
+namespace walvault {
+
+// Stored on disk; never reused.
+enum class ObjectKind : std::uint8_t {
+  format = 1,
+  pack = 2,
+  root = 3,
+  pin = 4,
+  plan = 5,
+  tombstone = 6,
+  cluster = 16,
+  wal = 17,
+};
+
+inline constexpr std::size_t envelope_bytes = 32;
+inline constexpr std::uint8_t envelope_version = 1;
+
+// The 32 bytes that every object starts with.
+void write_envelope(ByteWriter& out, ObjectKind kind);
+
+// Checks magic, kind, version and flags. Error{corrupt} for a wrong magic or
+// kind; Error{conflict} for an object of a newer version or an encrypted one.
+void read_envelope(ByteReader& in, ObjectKind kind, std::string_view key);
+
+// Whether an object, or its first bytes, has the envelope of this kind.
+[[nodiscard]] bool is_of_kind(ByteView object, ObjectKind kind);
+
+// A digest over the key and then the parts: it holds an object to its place,
+// so that two objects that changed places are noticed.
+[[nodiscard]] Digest digest_at_key(std::string_view key, ByteView part);
+
+// A whole object: envelope, payload, digest.
+[[nodiscard]] Bytes seal(ObjectKind kind, std::string_view key, ByteView payload);
+
+// The payload of a sealed object; Error{corrupt} naming the key.
+[[nodiscard]] Bytes unseal(ObjectKind kind, std::string_view key, ByteView object);
+
+}  // namespace walvault

@@ -1,0 +1,119 @@
+// A backup as a tree of content: chunk references, maps (the chunk list of a
+// file), file entries, and the root that holds it all together.
+// docs/repository-format.md, "Maps", "File table", "Roots".
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/bytes.h"
+#include "repository/pack.h"
+
+namespace walvault {
+
+// One map covers this many chunks of its file at most: 1 GiB.
+inline constexpr std::size_t map_chunks_max = 4096;
+
+// The packs that a tree needs, each once; references name them by index.
+class PackTable {
+ public:
+  struct Entry {
+    PackName name;
+    std::uint64_t size = 0;  // bytes as stored
+  };
+
+  // The index of `name`, new or not.
+  std::uint32_t add(const PackName& name, std::uint64_t size);
+  // Sets a place aside for a pack whose digest is known only when it is full.
+  std::uint32_t reserve(const RandomId& writer);
+  void resolve(std::uint32_t index, const Digest& digest, std::uint64_t size);
+
+  [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
+  [[nodiscard]] std::optional<std::uint32_t> find(const PackName& name) const;
+  // Error{corrupt} for an index out of range: it was read from disk.
+  [[nodiscard]] const Entry& at(std::uint32_t index) const;
+
+  void write(ByteWriter& out) const;
+  [[nodiscard]] static PackTable read(ByteReader& in);
+
+ private:
+  std::vector<Entry> entries_;
+  std::map<PackName, std::uint32_t> index_;
+};
+
+// Where one chunk is stored. `pack` is an index into a PackTable; a chunk of
+// zeros is stored nowhere and has neither id nor place.
+struct ChunkRef {
+  bool zero = false;
+  ChunkId id;
+  std::uint32_t pack = 0;
+  FrameLocation frame;
+
+  bool operator==(const ChunkRef&) const = default;
+};
+
+void write_chunk_ref(ByteWriter& out, const ChunkRef& ref);
+[[nodiscard]] ChunkRef read_chunk_ref(ByteReader& in);
+
+// The map's bytes: the packs it needs, in order of first use, then the chunks
+// in columns. `table` resolves the references' pack indexes; equal references
+// give equal bytes whatever the table.
+[[nodiscard]] Bytes encode_map(const std::vector<ChunkRef>& refs, const PackTable& table);
+
+// Decodes a map. Error{corrupt} when it names a pack that `table`, its root's,
+// does not.
+[[nodiscard]] std::vector<ChunkRef> decode_map(ByteView map, const PackTable& table);
+
+enum class EntryKind : std::uint8_t { file = 0, directory = 1, symlink = 2 };
+
+struct FileEntry {
+  EntryKind kind = EntryKind::file;
+  std::string path;         // raw bytes, relative, '/' between parts
+  std::string link_target;  // of a symlink
+  std::uint32_t mode = 0;   // permission bits
+  std::int64_t mtime = 0;   // seconds since 1970
+  std::uint64_t size = 0;
+  std::uint32_t crc = 0;  // CRC-32C of the whole content
+  // A file of one chunk has its reference here; a larger one has a reference
+  // to a map for each GiB of it; an empty one has neither.
+  std::optional<ChunkRef> chunk;
+  std::vector<ChunkRef> maps;
+
+  bool operator==(const FileEntry&) const = default;
+};
+
+void write_file_entry(ByteWriter& out, const FileEntry& entry);
+[[nodiscard]] FileEntry read_file_entry(ByteReader& in);
+
+// A sequence of bytes of any length in the tree beside the files: the file
+// table itself, the server's manifest.
+struct Stream {
+  std::string name;
+  std::uint64_t size = 0;
+  std::vector<ChunkRef> chunks;
+};
+
+inline constexpr std::size_t root_head_bytes_max = 16384;
+
+// The commit point of a backup.
+struct Root {
+  Bytes head;  // at most root_head_bytes_max; what is in it is its writer's affair
+  PackTable packs;
+  std::vector<Stream> streams;
+  std::map<std::string, Bytes> notes;  // small files that are kept apart
+
+  // Error{not_found} when there is none of that name.
+  [[nodiscard]] const Stream& stream(std::string_view name) const;
+};
+
+[[nodiscard]] Bytes encode_root(const Root& root, std::string_view key);
+[[nodiscard]] Root decode_root(ByteView object, std::string_view key);
+
+// The head alone, from the first `root_prefix_bytes` of a root.
+inline constexpr std::size_t root_prefix_bytes = 16384 + 128;
+[[nodiscard]] Bytes decode_root_head(ByteView prefix, std::string_view key);
+
+}  // namespace walvault

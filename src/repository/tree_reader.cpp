@@ -1,0 +1,85 @@
+#include "repository/tree_reader.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+Root load_root(const Repository& repository, const std::string& key) {
+  const auto object = repository.storage().find(key);
+  if (!object) throw Error(ErrorKind::not_found, "there is no backup at " + key);
+  return decode_root(*object, key);
+}
+
+}  // namespace
+
+Error damaged_chunk(const PackTable& packs, const ChunkRef& ref, const std::string& why) {
+  return {ErrorKind::corrupt, "a stored chunk is damaged",
+          why + " Chunk " + ref.id.hex().substr(0, 16) + "... in " +
+              packs.at(ref.pack).name.key() + " at byte " + std::to_string(ref.frame.offset) + ".",
+          "Restore from another backup, or from a copy of the repository."};
+}
+
+Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
+                 Compressor& compressor) {
+  const auto stored = storage.find(packs.at(ref.pack).name.key(),
+                                   {.offset = ref.frame.offset, .length = ref.frame.length});
+  if (!stored) throw damaged_chunk(packs, ref, "Its pack is gone.");
+  try {
+    auto frame = decode_frame(compressor, *stored);
+    if (ref.frame.ordinal >= frame.chunks.size()) {
+      throw damaged_chunk(packs, ref, "Its frame holds fewer chunks.");
+    }
+    const auto chunk = frame.chunks[ref.frame.ordinal];
+    if (sha256(chunk) != ref.id) throw damaged_chunk(packs, ref, "Its content has another digest.");
+    return {chunk.begin(), chunk.end()};
+  } catch (const Error& error) {
+    if (error.message() == "a stored chunk is damaged") throw;
+    throw damaged_chunk(packs, ref, error.message() + ": " + error.detail());
+  }
+}
+
+TreeReader::TreeReader(const Repository& repository, const std::string& root_key)
+    : TreeReader(repository, load_root(repository, root_key)) {}
+
+TreeReader::TreeReader(const Repository& repository, Root root)
+    : repository_(repository), root_(std::move(root)), table_(&root_.stream("files")) {}
+
+Bytes TreeReader::table_chunk(std::size_t index) {
+  return read_chunk(repository_.storage(), root_.packs, table_->chunks.at(index), compressor_);
+}
+
+void TreeReader::for_each_entry(const std::function<void(FileEntry&)>& each) {
+  for (std::size_t i = 0; i < table_chunks(); ++i) {
+    const auto chunk = table_chunk(i);
+    ByteReader in(chunk, "a file table");
+    while (in.left() > 0) {
+      auto entry = read_file_entry(in);
+      each(entry);
+    }
+  }
+}
+
+std::vector<ChunkRef> TreeReader::chunks_of_map(const FileEntry& entry, std::size_t index) {
+  const auto map =
+      read_chunk(repository_.storage(), root_.packs, entry.maps.at(index), compressor_);
+  auto refs = decode_map(map, root_.packs);
+  const auto chunks = (entry.size + chunk_bytes - 1) / chunk_bytes;
+  const auto expected = std::min<std::uint64_t>(map_chunks_max, chunks - index * map_chunks_max);
+  if (refs.size() != expected) {
+    throw Error(ErrorKind::corrupt, "the chunk list of \"" + entry.path + "\" has a hole",
+                "A map of it lists " + std::to_string(refs.size()) + " chunks where " +
+                    std::to_string(expected) + " are expected.");
+  }
+  return refs;
+}
+
+void TreeReader::read_stream(std::string_view name, const std::function<void(ByteView)>& sink) {
+  for (const auto& ref : root_.stream(name).chunks) {
+    sink(read_chunk(repository_.storage(), root_.packs, ref, compressor_));
+  }
+}
+
+}  // namespace walvault

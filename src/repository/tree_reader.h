@@ -1,0 +1,53 @@
+// Reads trees: roots, file tables, maps, chunks. Every chunk that leaves here
+// has been checked against its id.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/compression.h"
+#include "repository/repository.h"
+#include "repository/tree.h"
+
+namespace walvault {
+
+// The plain bytes of one chunk. Error{corrupt} naming the pack and the place
+// in it when they are gone, damaged, or not those of the id.
+[[nodiscard]] Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
+                               Compressor& compressor);
+
+// The error for a chunk that cannot be had.
+[[nodiscard]] Error damaged_chunk(const PackTable& packs, const ChunkRef& ref,
+                                  const std::string& why);
+
+// Not thread-safe.
+class TreeReader {
+ public:
+  // Error{not_found} when there is no such root.
+  TreeReader(const Repository& repository, const std::string& root_key);
+  TreeReader(const Repository& repository, Root root);
+
+  [[nodiscard]] const Root& root() const { return root_; }
+
+  // The decoded file table, chunk by chunk; memory does not grow with it.
+  [[nodiscard]] std::size_t table_chunks() const { return table_->chunks.size(); }
+  [[nodiscard]] Bytes table_chunk(std::size_t index);
+  void for_each_entry(const std::function<void(FileEntry&)>& each);
+
+  // The chunks of a file that map number `index` of it lists. Their pack
+  // indexes are those of root().packs. Error{corrupt} when the map does not
+  // cover exactly what the entry's size says.
+  [[nodiscard]] std::vector<ChunkRef> chunks_of_map(const FileEntry& entry, std::size_t index);
+
+  void read_stream(std::string_view name, const std::function<void(ByteView)>& sink);
+
+ private:
+  const Repository& repository_;
+  Root root_;
+  const Stream* table_;
+  Compressor compressor_;
+};
+
+}  // namespace walvault

@@ -1,0 +1,67 @@
+// The pipeline that turns files into a stored tree, in one pass and bounded
+// memory: the caller's thread cuts chunks and looks the parent up; workers hash
+// and compress; one thread puts frames into packs and builds maps and the file
+// table; one more stores finished packs.
+//
+// Nothing of it is visible before WriterSession::commit of the root.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "codec/compression.h"
+#include "repository/pack.h"
+#include "repository/tree.h"
+#include "repository/writer_session.h"
+
+namespace walvault {
+
+// Not thread-safe: one caller's thread.
+class TreeWriter {
+ public:
+  struct Options {
+    CompressionSetting compression;
+    unsigned jobs = 2;
+    PackBuilder::Limits data_pack{};
+    PackBuilder::Limits metadata_pack{.bytes_max = 16u << 20, .frames_max = 16384};
+  };
+  struct Totals {
+    std::uint64_t files = 0;
+    std::uint64_t size_bytes = 0;    // of all files
+    std::uint64_t zero_bytes = 0;    // of those, in chunks that are all zeros
+    std::uint64_t new_bytes = 0;     // in chunks that were not in the repository
+    std::uint64_t stored_bytes = 0;  // of packs that this run wrote
+  };
+
+  // `session` must outlive the writer.
+  TreeWriter(const WriterSession& session, Options options);
+  ~TreeWriter();
+
+  // A directory or a link.
+  void add(FileEntry entry);
+
+  // A file: `entry.size` bytes follow by `append`, in pieces of any size.
+  void begin_file(FileEntry entry);
+  void append(ByteView bytes);
+  // Returns the CRC-32C of what was appended. Error{corrupt} when that was not
+  // `size` bytes.
+  std::uint32_t end_file();
+
+  // Bytes beside the files; not while a file is open.
+  void begin_stream(std::string name);
+  void append_to_stream(ByteView bytes);
+  void end_stream();
+
+  // Waits until every pack is stored. Returns the root, without its head.
+  [[nodiscard]] Root finish();
+
+  // After finish().
+  [[nodiscard]] const Totals& totals() const;
+
+ private:
+  class Pipeline;
+  std::unique_ptr<Pipeline> pipeline_;
+};
+
+}  // namespace walvault

@@ -1,0 +1,88 @@
+#include "repository/writer_session.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::string_view plans_prefix = "plans/";
+
+Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
+
+}  // namespace
+
+Bytes encode_pin(const Pin& pin) {
+  ByteWriter out;
+  out.string(pin.root_key);
+  out.i64(pin.created.time_since_epoch().count());
+  pin.may_borrow.write(out);
+  return out.take();
+}
+
+Pin decode_pin(ByteView payload) {
+  ByteReader in(payload, "a writer's pin");
+  Pin pin;
+  pin.root_key = in.string();
+  pin.created = read_time(in);
+  pin.may_borrow = PackTable::read(in);
+  in.expect_end();
+  return pin;
+}
+
+Bytes encode_gc_plan(const GcPlan& plan) {
+  ByteWriter out;
+  out.i64(plan.created.time_since_epoch().count());
+  plan.condemned.write(out);
+  return out.take();
+}
+
+GcPlan decode_gc_plan(ByteView payload) {
+  ByteReader in(payload, "a plan of gc");
+  GcPlan plan;
+  plan.created = read_time(in);
+  plan.condemned = PackTable::read(in);
+  in.expect_end();
+  return plan;
+}
+
+WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomId writer,
+                             std::string root_key, const std::string& source_root_key)
+    : repository_(repository), writer_(writer), root_key_(std::move(root_key)) {
+  auto& storage = repository_.storage();
+  if (!source_root_key.empty()) {
+    if (const auto object = storage.find(source_root_key)) {
+      source_ = decode_root(*object, source_root_key);
+    }
+  }
+  const auto pin_key = "pins/" + to_hex(writer_) + "/1";
+  const auto pin = encode_pin({.root_key = root_key_,
+                                   .created = clock.now(),
+                                   .may_borrow = source_ ? source_->packs : PackTable()});
+  // A key of a fresh random writer is taken only by this call's own lost try.
+  (void)repository_.put_sealed(ObjectKind::pin, pin_key, pin);
+  if (!source_) return;
+
+  for (const auto& name : storage.list_names(plans_prefix)) {
+    const auto payload =
+        repository_.find_sealed(ObjectKind::plan, std::string(plans_prefix) + name);
+    if (!payload) continue;  // that gc has finished
+    const auto plan = decode_gc_plan(*payload);
+    for (const auto& entry : plan.condemned.entries()) condemned_.insert(entry.name);
+  }
+  if (!storage.find_size(source_root_key)) source_.reset();
+}
+
+void WriterSession::commit(ByteView root) const {
+  auto& storage = repository_.storage();
+  if (storage.put_if_absent(root_key_, root)) return;
+  const auto there = storage.find(root_key_);
+  if (there && std::ranges::equal(*there, root)) return;  // our own, its answer was lost
+  throw Error(ErrorKind::unavailable, "the backup could not be committed",
+              "Its place " + root_key_ +
+                  " was closed by a gc that took this run for dead.",
+              "Run the backup again.");
+}
+
+}  // namespace walvault

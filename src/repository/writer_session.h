@@ -1,0 +1,69 @@
+// A writer's side of the protocol that lets gc delete beside running writers
+// with no lock and no clock (docs/repository-format.md, "Deleting while others
+// write"). The order of the steps is what makes it safe:
+//   1. read the source's root, PUT a pin: what may be borrowed, and the root
+//      key that this writer will commit;
+//   2. then LIST the plans of gcs: what one of them has condemned is never
+//      borrowed again;
+//   3. then look whether the source root is still there; if not, borrow
+//      nothing from it;
+//   4. PUT packs, all under packs/<writer>/;
+//   5. put_if_absent of the root: the commit.
+// A writer deletes nothing, its own pins included.
+#pragma once
+
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/clock.h"
+#include "repository/repository.h"
+#include "repository/tree.h"
+
+namespace walvault {
+
+class WriterSession {
+ public:
+  // Writes the session's pin. `source_root_key` may be empty. The references
+  // must outlive the session.
+  WriterSession(const Repository& repository, Clock& clock, RandomId writer, std::string root_key,
+                const std::string& source_root_key);
+
+  [[nodiscard]] const Repository& repository() const { return repository_; }
+  [[nodiscard]] const RandomId& writer() const { return writer_; }
+
+  // The root that may be borrowed from; nullptr for none.
+  [[nodiscard]] const Root* source() const { return source_ ? &*source_ : nullptr; }
+
+  // Whether no gc has condemned this pack of the source.
+  [[nodiscard]] bool may_borrow(const PackName& pack) const { return !condemned_.contains(pack); }
+
+  // Step 5. `root` are the root's bytes. Error{unavailable} when gc has given
+  // this writer up in the meantime: then nothing was committed.
+  void commit(ByteView root) const;
+
+ private:
+  const Repository& repository_;
+  RandomId writer_;
+  std::string root_key_;
+  std::optional<Root> source_;
+  std::set<PackName> condemned_;
+};
+
+// Payloads of pins and plans.
+struct Pin {
+  std::string root_key;
+  Timestamp created;
+  PackTable may_borrow;
+};
+[[nodiscard]] Bytes encode_pin(const Pin& pin);
+[[nodiscard]] Pin decode_pin(ByteView payload);
+
+struct GcPlan {
+  Timestamp created;
+  PackTable condemned;
+};
+[[nodiscard]] Bytes encode_gc_plan(const GcPlan& plan);
+[[nodiscard]] GcPlan decode_gc_plan(ByteView payload);
+
+}  // namespace walvault

@@ -1,0 +1,245 @@
+#include "storage/posix_storage.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/filesystem.hpp>
+#include <cerrno>
+#include <cstdio>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = boost::filesystem;
+
+constexpr mode_t directory_mode = 0700;
+constexpr mode_t file_mode = 0600;
+constexpr std::string_view temporary_root = "tmp";
+
+// Makes `path` and the directories above it below `root` that are missing.
+void make_directories(const std::string& path, const std::string& root) {
+  if (path.size() <= root.size()) return;
+  if (::mkdir(path.c_str(), directory_mode) == 0 || errno == EEXIST) return;
+  if (errno != ENOENT) {
+    throw system_error("make the directory \"" + path + "\"", errno);
+  }
+  make_directories(parent_directory(path), root);
+  if (::mkdir(path.c_str(), directory_mode) != 0 && errno != EEXIST) {
+    throw system_error("make the directory \"" + path + "\"", errno);
+  }
+}
+
+// Unlinks a path at the end of a scope; a failure only leaves garbage.
+class Temporary {
+ public:
+  explicit Temporary(std::string path) : path_(std::move(path)) {}
+  Temporary(const Temporary&) = delete;
+  Temporary& operator=(const Temporary&) = delete;
+  ~Temporary() { ::unlink(path_.c_str()); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
+
+PosixStorage::PosixStorage(std::string root, RandomId writer)
+    : root_(std::move(root)),
+      temporary_directory_(root_ + "/" + std::string(temporary_root) + "/" + to_hex(writer)) {}
+
+PosixStorage::~PosixStorage() {
+  // Empty unless something failed; then gc removes it later.
+  if (temporary_directory_made_) ::rmdir(temporary_directory_.c_str());
+}
+
+void PosixStorage::prepare() {
+  if (::mkdir(root_.c_str(), directory_mode) != 0 && errno != EEXIST) {
+    throw system_error("make the directory \"" + root_ + "\"", errno);
+  }
+  sync_directory(root_);
+  sync_directory(parent_directory(root_));
+  const Temporary probe(new_temporary());
+  const Temporary claimed(new_temporary());
+  write_temporary(probe.path(), ObjectContent{as_bytes("probe")});
+  const bool first = claim_name(probe.path(), claimed.path());
+  const Temporary second_probe(new_temporary());
+  write_temporary(second_probe.path(), ObjectContent{as_bytes("probe")});
+  if (!first || claim_name(second_probe.path(), claimed.path())) {
+    throw Error(ErrorKind::unavailable,
+                "the file system of \"" + root_ + "\" cannot create a name exclusively",
+                "Neither link() nor renameat2(RENAME_NOREPLACE) refuses a name that is taken.",
+                "Put the repository on another file system.");
+  }
+}
+
+std::string PosixStorage::path_of(std::string_view key) const {
+  check_key(key);
+  return root_ + "/" + std::string(key);
+}
+
+// The root is made once, by init. Where it is missing (a file system that is
+// not mounted, a wrong path) every answer would be "absent", which a restore
+// must never take for the end of the WAL.
+void PosixStorage::expect_root() const {
+  if (find_status(root_)) return;
+  throw Error(ErrorKind::unavailable, "the repository directory \"" + root_ + "\" does not exist",
+              {}, "Check the path and that its file system is mounted.");
+}
+
+std::string PosixStorage::new_temporary() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!temporary_directory_made_) {
+      make_directories(temporary_directory_, root_);
+      temporary_directory_made_ = true;
+    }
+  }
+  return temporary_directory_ + "/" + std::to_string(temporaries_++);
+}
+
+void PosixStorage::write_temporary(const std::string& path, const ObjectContent& content) const {
+  const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, file_mode);
+  for (const auto part : content.parts()) write_all(file, part, path);
+  sync_file(file, path);
+}
+
+// Gives the temporary its final name; false when that name is taken.
+bool PosixStorage::claim_name(const std::string& temporary, const std::string& path) const {
+  if (::link(temporary.c_str(), path.c_str()) == 0) return true;
+  const int failure = errno;
+  if (failure == EEXIST) {
+    // A network file system may have done the link and lost its answer: then
+    // our temporary has two names.
+    struct stat status {};
+    return ::stat(temporary.c_str(), &status) == 0 && status.st_nlink == 2;
+  }
+  if (failure == EPERM || failure == EOPNOTSUPP || failure == ENOSYS || failure == EMLINK) {
+    // A file system without hard links.
+    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) {
+      return true;
+    }
+    if (errno == EEXIST) return false;
+  }
+  throw system_error("give \"" + path + "\" its name", failure);
+}
+
+bool PosixStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
+  const auto path = path_of(key);
+  expect_root();
+  const Temporary temporary(new_temporary());
+  write_temporary(temporary.path(), content);
+
+  const auto directory = parent_directory(path);
+  make_directories(directory, root_);
+  const bool written = claim_name(temporary.path(), path);
+  if (!written) sync_file(open_file(path, O_RDONLY), path);
+  make_name_durable(directory);
+  return written;
+}
+
+// Syncs the directory that just got a name, and all above it: not only those
+// that this run made, because another run may have made one an instant ago
+// and not have synced it yet. Each of those above once a run is enough.
+void PosixStorage::make_name_durable(const std::string& directory) {
+  sync_directory(directory);
+  {
+    const std::lock_guard lock(mutex_);
+    if (directory == root_ || durable_directories_.contains(directory)) return;
+  }
+  for (auto above = parent_directory(directory);; above = parent_directory(above)) {
+    sync_directory(above);
+    if (above.size() <= root_.size()) break;
+  }
+  const std::lock_guard lock(mutex_);
+  durable_directories_.insert(directory);
+}
+
+std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
+  const auto path = path_of(key);
+  const auto file = find_file(path, O_RDONLY);
+  if (!file) {
+    expect_root();
+    return std::nullopt;
+  }
+  struct stat status {};
+  if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  const auto begin = std::min(range.offset, size);
+  Bytes bytes(std::min(range.length, size - begin));
+  bytes.resize(read_at(*file, bytes, begin, path));
+  return bytes;
+}
+
+std::optional<std::uint64_t> PosixStorage::find_size(std::string_view key) {
+  const auto status = find_status(path_of(key));
+  if (!status) {
+    expect_root();
+    return std::nullopt;
+  }
+  return static_cast<std::uint64_t>(status->st_size);
+}
+
+std::vector<std::string> PosixStorage::list_names(std::string_view prefix) {
+  const auto directory = root_ + "/" + std::string(prefix);
+  std::vector<std::string> names;
+  boost::system::error_code failure;
+  fs::directory_iterator it(directory, failure);
+  if (failure == boost::system::errc::no_such_file_or_directory) {
+    expect_root();
+    return names;
+  }
+  while (!failure && it != fs::directory_iterator()) {
+    auto name = it->path().filename().string();
+    if (!(prefix.empty() && name == temporary_root)) names.push_back(std::move(name));
+    it.increment(failure);
+  }
+  if (failure) throw system_error("list \"" + directory + "\"", failure.value());
+  std::ranges::sort(names);
+  return names;
+}
+
+void PosixStorage::list(std::string_view prefix,
+                        const std::function<void(const ObjectInfo&)>& each) {
+  // Ascending order of whole keys is not that of names: "a-b" sorts before
+  // "a/x" but after "a". Comparing directories as "name/" sets that right.
+  std::vector<std::pair<std::string, bool>> entries;
+  for (auto& name : list_names(prefix)) {
+    const auto status = find_status(root_ + "/" + std::string(prefix) + name);
+    if (!status) continue;  // removed since
+    const bool is_directory = S_ISDIR(status->st_mode);
+    entries.emplace_back(is_directory ? name + "/" : std::move(name), is_directory);
+  }
+  std::ranges::sort(entries);
+  for (const auto& [name, is_directory] : entries) {
+    const auto key = std::string(prefix) + name;
+    if (is_directory) {
+      list(key, each);
+    } else if (const auto size = find_size(key)) {
+      each({.key = key, .size = *size});
+    }
+  }
+}
+
+void PosixStorage::remove(const std::vector<std::string>& keys) {
+  std::vector<std::string> directories;
+  for (const auto& key : keys) {
+    const auto path = path_of(key);
+    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
+      throw system_error("remove \"" + path + "\"", errno);
+    }
+    directories.push_back(parent_directory(path));
+  }
+  std::ranges::sort(directories);
+  directories.erase(std::unique(directories.begin(), directories.end()), directories.end());
+  for (const auto& directory : directories) {
+    if (find_status(directory)) sync_directory(directory);
+  }
+}
+
+}  // namespace walvault

@@ -1,0 +1,58 @@
+#include "storage/retrying_storage.h"
+
+#include "base/error.h"
+
+namespace walvault {
+
+RetryingStorage::RetryingStorage(std::unique_ptr<Storage> inner, Clock& clock, RetryPolicy policy)
+    : inner_(std::move(inner)), clock_(clock), policy_(policy) {}
+
+template <typename Operation>
+auto RetryingStorage::with_retries(Operation&& operation) {
+  auto pause = policy_.first_pause;
+  for (int tries = 1;; ++tries) {
+    try {
+      return operation();
+    } catch (const Error& error) {
+      if (!error.is_transient() || tries >= policy_.tries_max) throw;
+    }
+    clock_.sleep_for(pause);
+    pause *= 2;
+  }
+}
+
+bool RetryingStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
+  return with_retries([&] { return inner_->put_if_absent(key, content); });
+}
+
+std::optional<Bytes> RetryingStorage::find(std::string_view key, ByteRange range) {
+  return with_retries([&] { return inner_->find(key, range); });
+}
+
+std::optional<std::uint64_t> RetryingStorage::find_size(std::string_view key) {
+  return with_retries([&] { return inner_->find_size(key); });
+}
+
+void RetryingStorage::list(std::string_view prefix,
+                           const std::function<void(const ObjectInfo&)>& each) {
+  // A listing that broke off is taken up again from its start; what the
+  // caller has seen already is passed over, keys being in ascending order.
+  std::string last;
+  with_retries([&] {
+    inner_->list(prefix, [&](const ObjectInfo& object) {
+      if (!last.empty() && object.key <= last) return;
+      last = object.key;
+      each(object);
+    });
+  });
+}
+
+std::vector<std::string> RetryingStorage::list_names(std::string_view prefix) {
+  return with_retries([&] { return inner_->list_names(prefix); });
+}
+
+void RetryingStorage::remove(const std::vector<std::string>& keys) {
+  with_retries([&] { inner_->remove(keys); });
+}
+
+}  // namespace walvault
