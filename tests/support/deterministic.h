@@ -1,0 +1,41 @@
+// A clock and randomness that a test decides.
+#pragma once
+
+#include "base/clock.h"
+
+namespace walvault {
+
+// Stands still but for what sleeps and advances.
+class FakeClock final : public Clock {
+ public:
+  explicit FakeClock(Timestamp start = Timestamp(std::chrono::seconds(1'790'000'000)))
+      : now_(start) {}
+  Timestamp now() override { return now_; }
+  void sleep_for(std::chrono::milliseconds duration) override { now_ += duration; }
+  void advance(std::chrono::microseconds duration) { now_ += duration; }
+
+ private:
+  Timestamp now_;
+};
+
+// 1, 2, 3, ... in the first byte.
+class CountingRandomness final : public Randomness {
+ public:
+  RandomId id() override {
+    RandomId id{};
+    id[0] = ++count_;
+    return id;
+  }
+
+ private:
+  std::uint8_t count_ = 0;
+};
+
+// An id made of one repeated byte.
+[[nodiscard]] inline RandomId id_of(std::uint8_t byte) {
+  RandomId id;
+  id.fill(byte);
+  return id;
+}
+
+}  // namespace walvault
