@@ -16,12 +16,10 @@ constexpr unsigned threads_max = 4;
 void archive_file(Program& program, const std::string& path) {
   const auto& config = program.config();
   const auto opened = program.open_repository();
-  const WalArchive archive(opened.repository,
-                           get_cluster(opened.repository, config.cluster()));
-  const auto result =
-      push_wal_file(archive, path, system_clock(),
-                    {.compression = config.wal_compression,
-                     .threads = std::min(config.worker_threads(), threads_max)});
+  const WalArchive archive(opened.repository, get_cluster(opened.repository, config.cluster(), ErrorKind::conflict));
+  const auto result = push_wal_file(archive, path, system_clock(),
+                                    {.compression = config.wal_compression,
+                                     .threads = std::min(config.worker_threads(), threads_max)});
   log_debug("archived " + result.name + (result.already_there ? " (it was there already)" : ""));
   // PostgreSQL shows what its archive_command prints in the server's log:
   // success says nothing there.
@@ -36,8 +34,9 @@ void archive_file(Program& program, const std::string& path) {
 }  // namespace
 
 int archive_main(int argc, char** argv) {
-  Program program("walvault-archive",
-                  "Archives one WAL file; for archive_command = 'walvault-archive --cluster NAME %p'");
+  Program program(
+      "walvault-archive",
+      "Archives one WAL file; for archive_command = 'walvault-archive --cluster NAME %p'");
   std::string path;
   program.command_line().argument("PATH", path, "The file, as PostgreSQL passes it in %p");
   program.command_line().action([&] { archive_file(program, path); });

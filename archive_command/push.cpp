@@ -16,9 +16,7 @@ namespace {
 
 constexpr std::uint64_t small_file_bytes_max = 1u << 20;
 
-std::string base_name(const std::string& path) {
-  return path.substr(path.find_last_of('/') + 1);
-}
+std::string base_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
 Timestamp modified_time(const struct stat& status) {
   return Timestamp(std::chrono::seconds(status.st_mtim.tv_sec) +
@@ -34,8 +32,7 @@ WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::strin
     return Error(ErrorKind::conflict,
                  "WAL segment " + name + " does not belong to cluster " + identity.name,
                  std::move(detail),
-                 "Check the --cluster of this server's archive_command; after pg_upgrade run "
-                 "walvault cluster upgrade.");
+                 "Check the --cluster of this server's archive_command.");
   };
   if (header.system_identifier != identity.system_identifier) {
     throw foreign("Its system identifier is " + std::to_string(header.system_identifier) +
@@ -158,6 +155,32 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
 }
 
 }  // namespace
+
+PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline, ByteView content,
+                                 Clock& clock, const PushOptions& options) {
+  (void)TimelineHistory::parse(timeline, content);
+  PushResult result;
+  result.name = history_file_name(timeline);
+  result.plain_bytes = content.size();
+  CompressedFile compressed;
+  auto& header = compressed.header;
+  header.kind = WalFileKind::timeline;
+  header.name = result.name;
+  header.system_identifier = archive.identity().system_identifier;
+  header.plain_bytes = content.size();
+  header.content_bytes = content.size();
+  header.digest = sha256(content);
+  header.modified = clock.now();
+  header.archived = header.modified;
+  if (!content.empty()) {
+    Compressor compressor;
+    Bytes stored;
+    header.frames.push_back(encode_wal_frame(compressor, options.compression, content, stored));
+    compressed.frames.push_back(std::move(stored));
+  }
+  store(archive, archive.key_of(result.name), compressed, result);
+  return result;
+}
 
 PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clock& clock,
                          const PushOptions& options) {

@@ -32,4 +32,9 @@ struct PushResult {
 [[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const std::string& path,
                                        Clock& clock, const PushOptions& options);
 
+// The same for a timeline's history file that did not come as a file.
+[[nodiscard]] PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline,
+                                               ByteView content, Clock& clock,
+                                               const PushOptions& options);
+
 }  // namespace walvault

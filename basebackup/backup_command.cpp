@@ -66,28 +66,28 @@ void run_backup(Program& program, const Options& options) {
   const auto request = request_of(options, config);
   const auto cluster = config.cluster();
   const auto opened = program.open_repository();
-  const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
+  const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster, ErrorKind::conflict));
   const auto server = connect_replication({.conninfo = conninfo_for(config, cluster, options.pg),
                                            .check_cancelled = Program::check_cancelled});
 
   Progress progress("backup", 0, program.shows_progress());
-  const auto info = take_base_backup(
-      archive, *server, program.writer(), system_clock(), request,
-      {.started = [&](std::uint64_t bytes) { progress.set_total(bytes); },
-       .received = [&](std::uint64_t bytes) { progress.add(bytes); },
-       .note = log_info,
-       .warning = log_warning,
-       .check_cancelled = Program::check_cancelled});
+  const auto info =
+      take_base_backup(archive, *server, program.writer(), system_clock(), request,
+                       {.started = [&](std::uint64_t bytes) { progress.set_total(bytes); },
+                        .received = [&](std::uint64_t bytes) { progress.add(bytes); },
+                        .note = log_info,
+                        .warning = log_warning,
+                        .check_cancelled = Program::check_cancelled});
 
-  program.print(
-      {{"backup", backup_json(info)}},
-      "Backup " + info.id + " of " + info.cluster + " is complete.\n" +
-          "  WAL:   " + info.start.text() + " to " + info.stop.text() + ", timeline " +
-          std::to_string(info.timeline.value) + "\n  Size:  " + format_size(info.size_bytes) +
-          " in " + std::to_string(info.files) + " files, " + format_size(info.new_bytes) +
-          " new, stored in " + format_size(info.stored_bytes) +
-          "\n  Time:  " + format_duration(info.duration) +
-          "\nRestorable from " + to_local_text(info.stop_time) + " on.\n");
+  program.print({{"backup", backup_json(info)}},
+                "Backup " + info.id + " of " + info.cluster + " is complete.\n" +
+                    "  WAL:   " + info.start.text() + " to " + info.stop.text() + ", timeline " +
+                    std::to_string(info.timeline.value) +
+                    "\n  Size:  " + format_size(info.size_bytes) + " in " +
+                    std::to_string(info.files) + " files, " + format_size(info.new_bytes) +
+                    " new, stored in " + format_size(info.stored_bytes) +
+                    "\n  Time:  " + format_duration(info.duration) + "\nRestorable from " +
+                    to_local_text(info.stop_time) + " on.\n");
 }
 
 }  // namespace

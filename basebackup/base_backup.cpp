@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/version.h"
+#include "archive_command/push.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "basebackup/backup_receiver.h"
@@ -17,7 +18,10 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds wal_poll_first{50};
 constexpr milliseconds wal_poll_max{1000};
-constexpr std::chrono::seconds clock_skew_allowed{5};
+constexpr int stream_format_major_min = 15;
+
+// The server's clock is seen once, cut to whole seconds, and with a delay.
+constexpr std::chrono::seconds clock_skew_unseen{2};
 
 void check_server(const ClusterIdentity& registered, ReplicationConnection& server) {
   const auto major = server.server_version() / 10000;
@@ -25,6 +29,13 @@ void check_server(const ClusterIdentity& registered, ReplicationConnection& serv
     throw Error(ErrorKind::usage, "PostgreSQL " + std::to_string(major) + " is not supported",
                 "This version of walvault knows the majors " + std::to_string(postgres_major_min) +
                     " to " + std::to_string(postgres_major_max) + ".");
+  }
+  if (major < stream_format_major_min) {
+    throw Error(ErrorKind::usage,
+                "base backups of PostgreSQL " + std::to_string(major) + " are not supported yet",
+                "Majors from " + std::to_string(stream_format_major_min) +
+                    " on send the form of base backup that this version reads.",
+                "Its WAL can be archived; use another tool for its base backups.");
   }
   const auto identity = server.identify_system();
   if (identity.system_identifier != registered.system_identifier ||
@@ -34,7 +45,7 @@ void check_server(const ClusterIdentity& registered, ReplicationConnection& serv
                     ", PostgreSQL " + std::to_string(registered.postgres_major) +
                     "; the server: " + std::to_string(identity.system_identifier) +
                     ", PostgreSQL " + std::to_string(major) + ".",
-                "Check --cluster and --pg; after pg_upgrade run walvault cluster upgrade.");
+                "Check --cluster and --pg.");
   }
   // Asked before anything is copied: without archiving the WAL that makes the
   // copy consistent would never come.
@@ -60,14 +71,13 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
     if (segment > last) return;
     listener.check_cancelled();
     if (clock.now() >= deadline) {
-      throw Error(ErrorKind::unavailable,
-                  "WAL that the backup needs did not arrive in the repository",
-                  "Waited " + format_duration(timeout) + " for segment " +
-                      segment.text(segment_bytes) + " (up to " + last.text(segment_bytes) +
-                      "). No backup was recorded.",
-                  "Look at pg_stat_archiver and the server's log: archive_command has to be "
-                  "walvault-archive into this repository, under --cluster " +
-                      archive.identity().name + ".");
+      throw Error(
+          ErrorKind::unavailable, "WAL that the backup needs did not arrive in the repository",
+          "Waited " + format_duration(timeout) + " for segment " + segment.text(segment_bytes) +
+              " (up to " + last.text(segment_bytes) + "). No backup was recorded.",
+          "Look at pg_stat_archiver and the server's log: archive_command has to be "
+          "walvault-archive into this repository, under --cluster " +
+              archive.identity().name + ".");
     }
     if (!noted && pause > wal_poll_first) {
       noted = true;
@@ -76,6 +86,16 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
     clock.sleep_for(pause);
     pause = std::min(pause * 2, wal_poll_max);
   }
+}
+
+// Recovery onto a timeline needs its history file, which a server that was
+// promoted before it archived here never offers.
+void archive_timeline_history(const WalArchive& archive, ReplicationConnection& server,
+                              Clock& clock, const BaseBackupRequest& request) {
+  const auto timeline = server.identify_system().timeline;
+  if (archive.find_history(timeline)) return;
+  (void)push_timeline_history(archive, timeline, server.timeline_history(timeline), clock,
+                              {.compression = request.compression, .threads = 1});
 }
 
 // The newest backup of the same identity: most of its content is in the new
@@ -88,16 +108,19 @@ std::optional<BackupInfo> find_parent(const WalArchive& archive) {
   return std::nullopt;
 }
 
-void warn_about_clocks(const BackupReceiver& receiver, Timestamp label_received,
-                       const BaseBackupListener& listener) {
-  if (!receiver.label_time()) return;
-  const auto server_time = Timestamp(std::chrono::seconds(*receiver.label_time()));
-  const auto skew = label_received - server_time;
-  if (skew > clock_skew_allowed || skew < -clock_skew_allowed) {
-    listener.warning("the clocks of this machine and of the server differ by about " +
-                     std::to_string(std::chrono::duration_cast<std::chrono::seconds>(skew).count()) +
-                     " s; times of the backup are this machine's");
-  }
+// How far the server's clock is ahead of this machine's, as far as that can be
+// told: zero, or at least the difference. PostgreSQL compares a target time
+// with the server's times, so the backup's end has to be one of those, and
+// rather late than early.
+std::chrono::microseconds clock_offset(const BackupReceiver& receiver, Timestamp label_received,
+                                       const BaseBackupListener& listener) {
+  if (!receiver.label_time()) return {};
+  const auto offset = Timestamp(std::chrono::seconds(*receiver.label_time())) - label_received;
+  if (offset <= std::chrono::seconds(0) && offset >= -clock_skew_unseen) return {};
+  listener.warning("the server's clock is about " +
+                   std::to_string(std::chrono::round<std::chrono::seconds>(offset).count()) +
+                   " s ahead of this machine's; the backup's end is recorded in the server's time");
+  return offset + std::chrono::seconds(1);
 }
 
 }  // namespace
@@ -106,6 +129,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                             RandomId writer, Clock& clock, const BaseBackupRequest& request,
                             const BaseBackupListener& listener) {
   check_server(archive.identity(), server);
+  archive_timeline_history(archive, server, clock, request);
   const auto began = clock.now();
   const auto& repository = archive.repository();
   const auto parent = find_parent(archive);
@@ -130,35 +154,34 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   TreeWriter tree(session, {.compression = request.compression, .jobs = request.jobs});
   BackupReceiver receiver(tree);
   Timestamp label_received = began;
-  const auto end = server.base_backup(
-      {.label = request.label.empty() ? "walvault " + info.id : request.label,
-       .fast_checkpoint = request.fast_checkpoint,
-       .max_rate_kilobytes = request.max_rate_kilobytes},
-      {.start =
-           [&](WalPosition position, std::uint64_t estimated_bytes) {
-             info.start = position.lsn;
-             info.timeline = position.timeline;
-             listener.started(estimated_bytes);
-           },
-       .archive =
-           [&](const std::optional<Tablespace>& tablespace) {
-             // backup_label is the first thing in the data directory's archive.
-             if (!tablespace) label_received = clock.now();
-             receiver.begin_archive(tablespace);
-           },
-       .archive_data =
-           [&](ByteView bytes) {
-             receiver.archive_data(bytes);
-             listener.received(bytes.size());
-           },
-       .archive_end = [&] { receiver.end_archive(); },
-       .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); }});
+  const auto end =
+      server.base_backup({.label = request.label.empty() ? "walvault " + info.id : request.label,
+                          .fast_checkpoint = request.fast_checkpoint,
+                          .max_rate_kilobytes = request.max_rate_kilobytes},
+                         {.start =
+                              [&](WalPosition position, std::uint64_t estimated_bytes) {
+                                info.start = position.lsn;
+                                info.timeline = position.timeline;
+                                listener.started(estimated_bytes);
+                              },
+                          .archive =
+                              [&](const std::optional<Tablespace>& tablespace) {
+                                // backup_label is the first thing in the data directory's archive.
+                                if (!tablespace) label_received = clock.now();
+                                receiver.begin_archive(tablespace);
+                              },
+                          .archive_data =
+                              [&](ByteView bytes) {
+                                receiver.archive_data(bytes);
+                                listener.received(bytes.size());
+                              },
+                          .archive_end = [&] { receiver.end_archive(); },
+                          .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); }});
   receiver.finish();
   info.stop = end.lsn;
-  info.stop_time = clock.now();
+  info.stop_time = clock.now() + clock_offset(receiver, label_received, listener);
   info.control = receiver.control();
   info.from_standby = receiver.label().from_standby;
-  warn_about_clocks(receiver, label_received, listener);
   if (end.timeline != info.timeline || receiver.label().start != info.start) {
     throw Error(ErrorKind::unavailable, "the server changed its timeline during the backup",
                 "It began on " + std::to_string(info.timeline.value) + " at " + info.start.text() +
@@ -169,6 +192,11 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   auto root = tree.finish();
   root.notes = receiver.notes();
   const auto totals = tree.totals();
+  if (!tree.parent_damage().empty()) {
+    listener.warning("the backup " + info.parent_id +
+                     " is damaged; what could not be read of it was stored anew: " +
+                     tree.parent_damage());
+  }
   info.files = totals.files;
   info.size_bytes = totals.size_bytes;
   info.zero_bytes = totals.zero_bytes;

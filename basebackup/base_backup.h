@@ -39,9 +39,9 @@ struct BaseBackupListener {
 // whose settings cannot give a restorable backup. {corrupt}: what arrived is
 // not what the server's manifest lists, or the server found a damaged page.
 // {unavailable}: server or storage failed, or the WAL did not come in time.
-[[nodiscard]] BackupInfo take_base_backup(const WalArchive& archive,
-                                          ReplicationConnection& server, RandomId writer,
-                                          Clock& clock, const BaseBackupRequest& request,
+[[nodiscard]] BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& server,
+                                          RandomId writer, Clock& clock,
+                                          const BaseBackupRequest& request,
                                           const BaseBackupListener& listener);
 
 }  // namespace walvault

@@ -47,9 +47,8 @@ ClusterIdentity identify(const std::string& name, ReplicationConnection& server)
 void add(Program& program, const std::string& name, const std::optional<std::string>& pg) {
   check_cluster_name(name);
   const auto opened = program.open_repository();
-  const auto server =
-      connect_replication({.conninfo = conninfo_for(program.config(), name, pg),
-                           .check_cancelled = Program::check_cancelled});
+  const auto server = connect_replication({.conninfo = conninfo_for(program.config(), name, pg),
+                                           .check_cancelled = Program::check_cancelled});
   const auto identity = identify(name, *server);
   const bool added = add_cluster(opened.repository, identity);
   program.print({{"cluster", cluster_json(identity)}, {"added", added}},
@@ -87,7 +86,8 @@ void add_cluster_command(Program& program, CommandLine& commands) {
       cluster.command("add", "Registers a database cluster under a name",
                       [&program, options] { add(program, options->name, options->pg); });
   add_command.argument("NAME", options->name, "Lower-case letters, digits, '-' and '_'");
-  add_command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
+  add_command.option("--pg", options->pg,
+                     "How to connect to the server (a libpq connection string)");
   cluster.command("list", "Lists the registered clusters", [&program] { list(program); });
 }
 

@@ -41,9 +41,9 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
   text = "\nCluster " + identity.name + "  (PostgreSQL " + std::to_string(identity.postgres_major) +
          ", system identifier " + std::to_string(identity.system_identifier) + ")\n";
 
-  text += list.backups.empty() ? "  No backup yet. Take one with: walvault backup --cluster " +
-                                     identity.name + "\n"
-                               : "  Backups:\n";
+  text += list.backups.empty()
+              ? "  No backup yet. Take one with: walvault backup --cluster " + identity.name + "\n"
+              : "  Backups:\n";
   for (const auto& backup : list.backups) {
     document["backups"].push_back(backup_json(backup));
     text += "    " + backup.id + "  " + to_local_text(backup.start_time) + "  " +
@@ -66,8 +66,9 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
             window.latest.text() + ")\n";
   }
   if (!windows.empty()) {
-    text += "    The last time is when the newest archived segment was last written; the last\n"
-            "    commit in it may be earlier.\n";
+    text +=
+        "    The last time is when the newest archived segment was last written; the last\n"
+        "    commit in it may be earlier.\n";
   }
   for (const auto& gap : gaps) {
     document["gaps"].push_back({{"timeline", gap.timeline.value},
@@ -100,7 +101,8 @@ void show(Program& program) {
     text += shown.text;
   }
   if (clusters.empty()) {
-    text += "No cluster is registered. Register one with: walvault cluster add NAME --pg CONNINFO\n";
+    text +=
+        "No cluster is registered. Register one with: walvault cluster add NAME --pg CONNINFO\n";
   }
   program.print({{"repository",
                   {{"id", opened.repository.id()},

@@ -12,8 +12,9 @@ void add_init_command(Program& program, CommandLine& commands) {
     Repository::create(*storage, system_clock(), system_randomness());
     const auto repository = Repository::open(*storage);
     program.print({{"repository", {{"id", repository.id()}, {"url", storage->url()}}}},
-                  "Created the repository " + storage->url() + ".\nNext: walvault cluster add NAME "
-                  "--pg CONNINFO\n");
+                  "Created the repository " + storage->url() +
+                      ".\nNext: walvault cluster add NAME "
+                      "--pg CONNINFO\n");
   });
 }
 

@@ -13,34 +13,44 @@
 namespace walvault {
 namespace {
 
-// A segment that is missing is a hole, not an end, when its own timeline goes
-// on behind it, or when a descendant left its timeline in a later segment:
-// that history ran through it.
-void refuse_a_gap(const WalArchive& archive, const SegmentName& segment) {
+// Why the absence of a segment is a hole and not the end of the archive; empty
+// when it is the end. A hole it is when its own timeline goes on behind it, or
+// when a descendant left its timeline in a later segment: that history ran
+// through it. A timeline whose history is not archived may be a descendant.
+std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segment) {
   const auto segment_bytes = archive.identity().segment_bytes;
-  const auto gap = [&](const std::string& evidence) {
-    return Error(ErrorKind::corrupt,
-                 "WAL segment " + segment.text(segment_bytes) +
-                     " is missing from the archive, but later ones are there",
-                 evidence,
-                 "Recovery must not end here. Look for the segment on the old server (pg_wal) "
-                 "and archive it, or restore to a target before it.");
-  };
   const auto later = archive.segments(segment.timeline, segment.number + 1);
   if (!later.empty()) {
-    throw gap("Archived is " +
-              SegmentName{.timeline = segment.timeline, .number = later.front().number}.text(
-                  segment_bytes) +
-              ".");
+    return "Archived is " +
+           SegmentName{.timeline = segment.timeline, .number = later.front().number}.text(
+               segment_bytes) +
+           ".";
   }
   for (const auto timeline : archive.timelines()) {
     if (timeline <= segment.timeline) continue;
-    const auto leaves = archive.history(timeline).leaves(segment.timeline);
+    const auto history = archive.find_history(timeline);
+    if (!history) {
+      return "Timeline " + std::to_string(timeline.value) +
+             " is archived without its history file, so where it left this one is not known.";
+    }
+    const auto leaves = history->leaves(segment.timeline);
     if (leaves && leaves->value / segment_bytes > segment.number) {
-      throw gap("Timeline " + std::to_string(timeline.value) + " leaves this one only at " +
-                leaves->text() + ".");
+      return "Timeline " + std::to_string(timeline.value) + " leaves this one only at " +
+             leaves->text() + ".";
     }
   }
+  return {};
+}
+
+// Looks a second time, after everything that an answer of "absent" or "gap"
+// rests on was read: the file may have been archived meanwhile, and a mount
+// may have gone away, which would make everything look absent.
+std::optional<Bytes> look_again(const WalArchive& archive, const std::string& key) {
+  auto& storage = archive.repository().storage();
+  if (Repository::open(storage).id() != archive.repository().id()) {
+    throw Error(ErrorKind::unavailable, "the repository at " + storage.url() + " was exchanged");
+  }
+  return storage.find(key);
 }
 
 void deliver(const std::string& destination, ByteView content) {
@@ -64,9 +74,9 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                             const std::string& destination, unsigned threads) {
   const auto kind = classify_wal_file(name);
   if (!kind) {
-    throw Error(ErrorKind::usage, "\"" + name + "\" is not the name of a WAL file", {},
-                "Use restore_command = 'walvault-fetch --cluster " + archive.identity().name +
-                    " %f %p'.");
+    throw Error(
+        ErrorKind::usage, "\"" + name + "\" is not the name of a WAL file", {},
+        "Use restore_command = 'walvault-fetch --cluster " + archive.identity().name + " %f %p'.");
   }
   auto key = archive.key_of(name);
   if (kind == WalFileKind::partial) {
@@ -74,11 +84,25 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
     if (!newest) return FetchOutcome::absent;
     key = *newest;
   }
-  const auto object = archive.repository().storage().find(key);
+  const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
+  if (kind == WalFileKind::segment && !segment) {
+    throw Error(ErrorKind::usage, "no WAL segment of this cluster is called " + name,
+                "Its segments have " + std::to_string(archive.identity().segment_bytes) +
+                    " bytes.",
+                "Check --cluster.");
+  }
+  auto object = archive.repository().storage().find(key);
   if (!object) {
-    const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
-    if (kind == WalFileKind::segment && segment) refuse_a_gap(archive, *segment);
-    return FetchOutcome::absent;
+    const auto evidence = kind == WalFileKind::segment ? evidence_of_gap(archive, *segment) : "";
+    object = look_again(archive, key);
+    if (!object && evidence.empty()) return FetchOutcome::absent;
+    if (!object) {
+      throw Error(ErrorKind::corrupt,
+                  "WAL segment " + name + " is missing from the archive, but later WAL is there",
+                  evidence,
+                  "Recovery must not end here. Look for the segment on the old server (pg_wal) "
+                  "and archive it, or restore to a target before it.");
+    }
   }
   deliver(destination, decode_wal_object(*object, key, threads));
   return FetchOutcome::delivered;

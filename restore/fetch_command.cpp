@@ -22,13 +22,23 @@ constexpr int exit_failed = 200;
 constexpr unsigned threads_max = 4;
 constexpr milliseconds pause_max{5000};
 
+// A repository that is not there is one that is not mounted, more likely than
+// not: worth waiting for.
+OpenRepository open_mounted(Program& program) {
+  try {
+    return program.open_repository();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::not_found) throw;
+    throw Error(ErrorKind::unavailable, error.message(), error.detail(),
+                "Check that its file system is mounted.");
+  }
+}
+
 FetchOutcome fetch_once(Program& program, const std::string& name, const std::string& destination) {
   const auto& config = program.config();
-  const auto opened = program.open_repository();
-  const WalArchive archive(opened.repository,
-                           get_cluster(opened.repository, config.cluster()));
-  return fetch_wal_file(archive, name, destination,
-                        std::min(config.worker_threads(), threads_max));
+  const auto opened = open_mounted(program);
+  const WalArchive archive(opened.repository, get_cluster(opened.repository, config.cluster()));
+  return fetch_wal_file(archive, name, destination, std::min(config.worker_threads(), threads_max));
 }
 
 FetchOutcome fetch_with_patience(Program& program, const std::string& name,
@@ -57,7 +67,8 @@ int fetch_main(int argc, char** argv) {
                   "NAME %f %p'");
   std::string name;
   std::string destination;
-  program.command_line().argument("NAME", name, "The file asked for, as PostgreSQL passes it in %f");
+  program.command_line().argument("NAME", name,
+                                  "The file asked for, as PostgreSQL passes it in %f");
   program.command_line().argument("DESTINATION", destination, "Where it goes, %p");
   program.command_line().action([&] {
     const auto outcome = fetch_with_patience(program, name, destination);

@@ -24,13 +24,14 @@ FileRestorer::FileRestorer(Storage& storage, TreeReader& tree, DataDirectoryWrit
       directory_(directory),
       written_(std::move(written)),
       compressors_(jobs),
-      workers_({.threads = jobs, .in_flight_max = 2 * std::size_t{jobs}},
-               [this](Run& run, unsigned worker) { write_run(run, compressors_.at(worker)); },
-               [this](Run& run) {
-                 std::uint64_t bytes = 0;
-                 for (const auto& target : run.targets) bytes += target.length;
-                 written_(bytes);
-               }) {}
+      workers_(
+          {.threads = jobs, .in_flight_max = 2 * std::size_t{jobs}},
+          [this](Run& run, unsigned worker) { write_run(run, compressors_.at(worker)); },
+          [this](Run& run) {
+            std::uint64_t bytes = 0;
+            for (const auto& target : run.targets) bytes += target.length;
+            written_(bytes);
+          }) {}
 
 void FileRestorer::restore(const FileEntry& entry) {
   directory_.make_file(entry.path, entry.size, entry.mode);
@@ -41,8 +42,8 @@ void FileRestorer::restore(const FileEntry& entry) {
     const auto offset = number * chunk_bytes;
     add({.path = path,
          .offset = offset,
-         .length = static_cast<std::uint32_t>(
-             std::min<std::uint64_t>(chunk_bytes, entry.size - offset)),
+         .length =
+             static_cast<std::uint32_t>(std::min<std::uint64_t>(chunk_bytes, entry.size - offset)),
          .ref = ref});
   };
   if (entry.chunk) add_chunk(0, *entry.chunk);
@@ -68,7 +69,8 @@ void FileRestorer::submit_batch() {
     const auto& frame = target.ref.frame;
     const auto frame_end = std::uint64_t{frame.offset} + frame.length;
     const bool joins = !run.targets.empty() && run.targets.back().ref.pack == target.ref.pack &&
-                       frame.offset <= end + run_hole_bytes_max && frame_end - begin <= run_bytes_max;
+                       frame.offset <= end + run_hole_bytes_max &&
+                       frame_end - begin <= run_bytes_max;
     if (!joins) {
       if (!run.targets.empty()) workers_.submit(std::move(run));
       run = {};
@@ -95,8 +97,8 @@ void FileRestorer::write_run(const Run& run, Compressor& compressor) {
     end = std::max(end, std::uint64_t{target.ref.frame.offset} + target.ref.frame.length);
   }
   const auto begin = first.ref.frame.offset;
-  const auto stored = storage_.find(packs.at(first.ref.pack).name.key(),
-                                    {.offset = begin, .length = end - begin});
+  const auto stored =
+      storage_.find(packs.at(first.ref.pack).name.key(), {.offset = begin, .length = end - begin});
   FileDescriptor file;
   std::string open_path;
   std::optional<std::uint32_t> decoded_offset;
@@ -109,8 +111,8 @@ void FileRestorer::write_run(const Run& run, Compressor& compressor) {
         throw damaged_chunk(packs, target.ref, "Its pack is cut short.");
       }
       if (decoded_offset != place.offset) {
-        frame = decode_frame(compressor,
-                             ByteView(*stored).subspan(place.offset - begin, place.length));
+        frame =
+            decode_frame(compressor, ByteView(*stored).subspan(place.offset - begin, place.length));
         decoded_offset = place.offset;
       }
       if (place.ordinal >= frame.chunks.size() ||
@@ -119,12 +121,13 @@ void FileRestorer::write_run(const Run& run, Compressor& compressor) {
         throw damaged_chunk(packs, target.ref, "Its content has another digest.");
       }
     } catch (const Error& error) {
-      throw Error(ErrorKind::corrupt,
-                  "the backup's content of \"" + *target.path + "\" at byte " +
-                      std::to_string(target.offset) + " is damaged",
-                  damaged_chunk(packs, target.ref, error.message() + ". " + error.detail()).detail(),
-                  "The directory has no pg_control and cannot be started. Restore from another "
-                  "backup, or from a copy of the repository.");
+      throw Error(
+          ErrorKind::corrupt,
+          "the backup's content of \"" + *target.path + "\" at byte " +
+              std::to_string(target.offset) + " is damaged",
+          damaged_chunk(packs, target.ref, error.message() + ". " + error.detail()).detail(),
+          "The directory has no pg_control and cannot be started. Restore from another "
+          "backup, or from a copy of the repository.");
     }
     write_chunk(target, frame.chunks[place.ordinal], file, open_path);
   }

@@ -28,14 +28,35 @@ std::vector<Tablespace> tablespaces_of(const Root& root) {
   return it == root.notes.end() ? std::vector<Tablespace>{} : parse_tablespace_map(it->second);
 }
 
+// Two places of which one is, or holds, the other would be merged.
+void expect_apart(const std::string& data_directory, const std::vector<Tablespace>& tablespaces) {
+  std::vector<std::string> places{data_directory + "/"};
+  for (const auto& tablespace : tablespaces) places.push_back(tablespace.location + "/");
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    for (std::size_t j = 0; j < places.size(); ++j) {
+      if (i == j || !places[i].starts_with(places[j])) continue;
+      throw Error(ErrorKind::usage, "two parts of the backup would be restored into one place",
+                  "\"" + places[i] + "\" lies in \"" + places[j] + "\".",
+                  "Give each tablespace a directory of its own, outside the data directory.");
+    }
+  }
+}
+
 std::string link_of(const Tablespace& tablespace) {
   return "pg_tblspc/" + std::to_string(tablespace.oid);
+}
+
+// What a server's role was when it was backed up is not what the restored one
+// is to be: a standby's signal would make it follow the original.
+bool is_signal_file(const std::string& path) {
+  return path == "recovery.signal" || path == "standby.signal";
 }
 
 // Writes everything but pg_control, whose entry is returned.
 FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileRestorer& files,
                      const RestoreListener& listener, RestoreResult& result) {
   std::optional<FileEntry> control;
+  std::vector<FileEntry> links;
   tree.for_each_entry([&](FileEntry& entry) {
     listener.check_cancelled();
     switch (entry.kind) {
@@ -45,8 +66,10 @@ FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileResto
         // the directories in it.
         if (entry.path == "global") directory.set_root_mode(entry.mode);
         break;
-      case EntryKind::symlink: directory.make_symlink(entry.path, entry.link_target); break;
+      // Made last, so that nothing is written through one.
+      case EntryKind::symlink: links.push_back(entry); break;
       case EntryKind::file:
+        if (is_signal_file(entry.path)) break;
         ++result.files;
         result.bytes += entry.size;
         if (entry.path == control_file_path) {
@@ -59,6 +82,7 @@ FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileResto
     }
   });
   files.finish();
+  for (const auto& link : links) directory.make_symlink(link.path, link.link_target);
   if (!control) {
     throw Error(ErrorKind::corrupt, "the backup has no pg_control", {},
                 "Restore from another backup.");
@@ -93,8 +117,7 @@ void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySetti
 
 std::vector<Tablespace> check_destination(const WalArchive& archive, const RecoveryPlan& plan,
                                           const RestoreRequest& request) {
-  const TreeReader tree(archive.repository(),
-                        backup_root_key(plan.backup.cluster, plan.backup.id));
+  const TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   auto tablespaces = tablespaces_of(tree.root());
   for (const auto& mapping : request.mappings) {
     const auto it = std::ranges::find(tablespaces, mapping.from, &Tablespace::location);
@@ -108,6 +131,7 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
     }
     it->location = mapping.to;
   }
+  expect_apart(request.data_directory, tablespaces);
   expect_vacant(request.data_directory, "the destination");
   for (const auto& tablespace : tablespaces) {
     expect_vacant(tablespace.location, "the tablespace's directory");
@@ -159,6 +183,7 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   write_manifest(tree, directory, map);
   write_recovery_settings(directory, request.settings);
   listener.check_cancelled();
+  directory.apply_modes();
   DataDirectoryWriter::sync_all(directories);
 
   // Last, and only now: with pg_control a server starts.

@@ -190,7 +190,8 @@ bool archiving_of(const Options& options, const BackupInfo& backup, const std::s
 ordered_json plan_json(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
   const auto& target = plan.target;
   const auto name = [&](const SegmentName& segment) {
-    return plan.wal.segments == 0 ? ordered_json(nullptr) : ordered_json(segment.text(segment_bytes));
+    return plan.wal.segments == 0 ? ordered_json(nullptr)
+                                  : ordered_json(segment.text(segment_bytes));
   };
   const auto optional = [](bool is_there, auto&& value) {
     return is_there ? ordered_json(value) : ordered_json(nullptr);
@@ -215,7 +216,8 @@ std::string target_text(const RecoveryTarget& target) {
   const std::string how = target.inclusive ? "" : ", stopping just before";
   switch (target.kind) {
     case TargetKind::latest: return "the end of the archived WAL";
-    case TargetKind::time: return to_local_text(target.time) + " (" + to_rfc3339(target.time) + ")" + how;
+    case TargetKind::time:
+      return to_local_text(target.time) + " (" + to_rfc3339(target.time) + ")" + how;
     case TargetKind::lsn: return "WAL position " + target.lsn.text() + how;
     case TargetKind::xid: return "transaction " + target.asked + how;
     case TargetKind::name: return "restore point \"" + target.name + "\"";
@@ -225,11 +227,10 @@ std::string target_text(const RecoveryTarget& target) {
 }
 
 std::string plan_text(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
-  std::string text = "Plan:\n  Backup:   " + plan.backup.id + ", taken " +
-                     to_local_text(plan.backup.start_time) + ", " +
-                     format_size(plan.backup.size_bytes) + "\n  Target:   " +
-                     target_text(plan.target) + "\n  Timeline: " +
-                     std::to_string(plan.timeline.value) + "\n";
+  std::string text =
+      "Plan:\n  Backup:   " + plan.backup.id + ", taken " + to_local_text(plan.backup.start_time) +
+      ", " + format_size(plan.backup.size_bytes) + "\n  Target:   " + target_text(plan.target) +
+      "\n  Timeline: " + std::to_string(plan.timeline.value) + "\n";
   if (plan.wal.segments > 0) {
     text += "  WAL:      " + std::to_string(plan.wal.segments) + " segments without a gap, " +
             plan.wal.first.text(segment_bytes) + " to " + plan.wal.last.text(segment_bytes) + "\n";
@@ -254,7 +255,8 @@ void run_restore(Program& program, const Options& options) {
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
   const auto list = list_backups(opened.repository, cluster);
-  for (const auto& key : list.damaged) log_warning("the backup " + key + " is damaged; it is left out");
+  for (const auto& key : list.damaged)
+    log_warning("the backup " + key + " is damaged; it is left out");
   const auto plan = plan_recovery(archive, list.backups, wanted);
 
   request.settings.restore_command = restore_command(config, cluster);
@@ -271,16 +273,16 @@ void run_restore(Program& program, const Options& options) {
     return;
   }
   if (::geteuid() == 0) {
-    log_warning("running as root: the restored files will belong to root, and a server refuses to "
-                "start as root; chown them to the server's user");
+    log_warning(
+        "running as root: the restored files will belong to root, and a server refuses to "
+        "start as root; chown them to the server's user");
   }
   const auto began = std::chrono::steady_clock::now();
   Progress progress("restore", plan.backup.size_bytes - plan.backup.zero_bytes,
                     program.shows_progress());
-  const auto result =
-      restore_backup(archive, plan, request,
-                     {.written = [&](std::uint64_t bytes) { progress.add(bytes); },
-                      .check_cancelled = Program::check_cancelled});
+  const auto result = restore_backup(archive, plan, request,
+                                     {.written = [&](std::uint64_t bytes) { progress.add(bytes); },
+                                      .check_cancelled = Program::check_cancelled});
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
   program.print(
@@ -304,9 +306,8 @@ void run_restore(Program& program, const Options& options) {
 
 void add_restore_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
-  auto& command =
-      commands.command("restore", "Writes a data directory that recovers to a moment",
-                       [&program, options] { run_restore(program, *options); });
+  auto& command = commands.command("restore", "Writes a data directory that recovers to a moment",
+                                   [&program, options] { run_restore(program, *options); });
   command.required_option("--pgdata", options->pgdata, "The directory to restore into");
   command.option("--to", options->to, "A time with its zone: '2026-11-21 10:41:00+00'");
   command.option("--to-lsn", options->to_lsn, "A WAL position: 0/3000148");
@@ -316,7 +317,8 @@ void add_restore_command(Program& program, CommandLine& commands) {
   command.flag("--exclusive", options->exclusive, "Stop just before the target, not just after");
   command.option("--backup", options->backup, "The backup to start from; else the best one");
   command.option("--timeline", options->timeline, "latest, current or a number");
-  command.option("--tablespace", options->tablespaces, "OLD=NEW: where a tablespace goes (repeatable)");
+  command.option("--tablespace", options->tablespaces,
+                 "OLD=NEW: where a tablespace goes (repeatable)");
   command.option("--action", options->action, "At the target: promote, pause or shutdown");
   command.option("--archiving", options->archiving, "keep or off: whether the new server archives");
   command.option("--jobs", options->jobs, "How many threads work");

@@ -21,13 +21,9 @@ struct CommandLine::Node {
 namespace {
 
 void add_globals(CLI::App& app, GlobalOptions& options) {
-  const auto text = [&app](const char* name, std::optional<std::string>& target,
-                           const char* environment, const char* help) {
-    app.add_option(name, target, help)->envname(environment);
-  };
-  text("--config", options.config, "WALVAULT_CONFIG", "The configuration file");
-  text("--repo", options.repo, "WALVAULT_REPO", "The repository: /path or file:///path");
-  text("--cluster", options.cluster, "WALVAULT_CLUSTER", "The name of the database cluster");
+  app.add_option("--config", options.config, "The configuration file [$WALVAULT_CONFIG]");
+  app.add_option("--repo", options.repo, "The repository: /path or file:///path [$WALVAULT_REPO]");
+  app.add_option("--cluster", options.cluster, "The name of the cluster [$WALVAULT_CLUSTER]");
   app.add_flag("--json", options.json, "Print the result as one JSON document");
   app.add_option("--log-level", options.log_level, "debug, info, warning or error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}));

@@ -1,9 +1,10 @@
 #include "app/config.h"
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <thread>
-#include <toml++/toml.h>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -61,6 +62,11 @@ std::optional<std::string> text(const std::string& path, const toml::table& tabl
   return node->as_string()->get();
 }
 
+void take_from_environment(std::optional<std::string>& option, const char* name) {
+  const char* value = std::getenv(name);
+  if (!option && value != nullptr && *value != '\0') option = value;
+}
+
 void read_file_into(Config& config) {
   const auto content = read_file(config.path, 1u << 20);
   toml::table root;
@@ -112,7 +118,12 @@ void read_file_into(Config& config) {
 
 }  // namespace
 
-Config load_config(const GlobalOptions& options) {
+Config load_config(const GlobalOptions& given) {
+  // The command line beats the environment, which beats the file.
+  auto options = given;
+  take_from_environment(options.config, "WALVAULT_CONFIG");
+  take_from_environment(options.repo, "WALVAULT_REPO");
+  take_from_environment(options.cluster, "WALVAULT_CLUSTER");
   Config config;
   if (options.config) {
     if (!find_status(*options.config)) {

@@ -17,9 +17,7 @@ spdlog::logger& logger() {
 
 }  // namespace
 
-void set_log_level(const std::string& level) {
-  logger().set_level(spdlog::level::from_str(level));
-}
+void set_log_level(const std::string& level) { logger().set_level(spdlog::level::from_str(level)); }
 
 void log_debug(const std::string& message) { logger().debug(message); }
 void log_info(const std::string& message) { logger().info(message); }

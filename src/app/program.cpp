@@ -103,10 +103,10 @@ int Program::run(int argc, char** argv, const ExitCode& exit_code_of) {
   } catch (const Error& error) {
     return fail(error);
   } catch (const Interrupted& interrupted) {
-    (void)fail(Error(ErrorKind::unavailable,
-                     std::string("interrupted by ") +
-                         (interrupted.signal == SIGINT ? "SIGINT" : "SIGTERM"),
-                     "Nothing that was not finished counts."));
+    (void)fail(Error(
+        ErrorKind::unavailable,
+        std::string("interrupted by ") + (interrupted.signal == SIGINT ? "SIGINT" : "SIGTERM"),
+        "Nothing that was not finished counts."));
     // Die of it, as whoever sent it expects.
     (void)std::signal(interrupted.signal, SIG_DFL);
     (void)std::raise(interrupted.signal);

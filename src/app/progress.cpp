@@ -55,8 +55,8 @@ void Progress::show(Time now) {
   constexpr int width = 30;
   const auto filled =
       total == 0 ? 0 : static_cast<int>(std::min<std::uint64_t>(width, done * width / total));
-  std::fprintf(stderr, "\r[%-*s] %s\033[K", width, std::string(static_cast<std::size_t>(filled), '#').c_str(),
-               text.c_str());
+  std::fprintf(stderr, "\r[%-*s] %s\033[K", width,
+               std::string(static_cast<std::size_t>(filled), '#').c_str(), text.c_str());
   drawn_ = true;
 }
 

@@ -106,7 +106,10 @@ Bytes read_file(const std::string& path, std::uint64_t bytes_max) {
 }
 
 void sync_file(const FileDescriptor& file, const std::string& path) {
-  if (::fsync(file.get()) != 0) throw system_error("sync \"" + path + "\"", errno);
+  if (::fsync(file.get()) == 0) return;
+  // Never transient: a second fsync would succeed and prove nothing.
+  const auto error = system_error("sync \"" + path + "\"", errno);
+  throw Error(error.kind(), error.message(), error.detail(), error.hint());
 }
 
 void sync_directory(const std::string& path) {

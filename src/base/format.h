@@ -26,7 +26,8 @@ namespace walvault {
                                                        std::string_view what);
 
 // The candidate that `word` most resembles, if it resembles any: at most three
-// insertions, deletions or substitutions away, and at most half its length.
+// insertions, deletions, substitutions or swaps of neighbours away, and at most
+// half its length.
 template <typename Range>
 [[nodiscard]] std::optional<std::string> nearest_word(std::string_view word,
                                                       const Range& candidates);

@@ -17,8 +17,11 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
+
+#include "base/error.h"
 
 namespace walvault {
 
@@ -35,23 +38,20 @@ class OrderedWorkers {
 
   OrderedWorkers(Options options, Work work, Deliver deliver)
       : options_(options), work_(std::move(work)), deliver_(std::move(deliver)) {
-    for (unsigned i = 0; i < options_.threads; ++i) {
-      threads_.emplace_back([this, i] { run_worker(i); });
+    try {
+      for (unsigned i = 0; i < options_.threads; ++i) {
+        threads_.emplace_back([this, i] { run_worker(i); });
+      }
+      threads_.emplace_back([this] { run_delivery(); });
+    } catch (const std::system_error& error) {
+      abandon();
+      throw system_error("start a thread", error.code().value());
     }
-    threads_.emplace_back([this] { run_delivery(); });
   }
   OrderedWorkers(const OrderedWorkers&) = delete;
   OrderedWorkers& operator=(const OrderedWorkers&) = delete;
 
-  ~OrderedWorkers() {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!finished_) abandoned_ = true;
-      closed_ = true;
-    }
-    changed_.notify_all();
-    threads_.clear();
-  }
+  ~OrderedWorkers() { abandon(); }
 
   void submit(Item item) {
     std::unique_lock lock(mutex_);
@@ -70,6 +70,17 @@ class OrderedWorkers {
   }
 
  private:
+  // Ends and joins the threads, whatever is under way.
+  void abandon() {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!finished_) abandoned_ = true;
+      closed_ = true;
+    }
+    changed_.notify_all();
+    threads_.clear();
+  }
+
   struct Slot {
     explicit Slot(Item value) : item(std::move(value)) {}
     Item item;

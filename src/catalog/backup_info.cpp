@@ -155,10 +155,10 @@ BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string&
   if (it != backups.end()) return *it;
   std::string known;
   for (const auto& backup : backups) known += (known.empty() ? "" : ", ") + backup.id;
-  throw Error(ErrorKind::not_found, "there is no backup " + id,
-              known.empty() ? "There is no backup of this cluster at all."
-                            : "There are: " + known + ".",
-              known.empty() ? "Take one with: walvault backup" : "walvault info shows them.");
+  throw Error(
+      ErrorKind::not_found, "there is no backup " + id,
+      known.empty() ? "There is no backup of this cluster at all." : "There are: " + known + ".",
+      known.empty() ? "Take one with: walvault backup" : "walvault info shows them.");
 }
 
 }  // namespace walvault

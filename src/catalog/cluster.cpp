@@ -64,13 +64,14 @@ std::optional<ClusterIdentity> find_cluster(const Repository& repository, const 
   return decode(latest->first, latest->second);
 }
 
-ClusterIdentity get_cluster(const Repository& repository, const std::string& name) {
+ClusterIdentity get_cluster(const Repository& repository, const std::string& name,
+                            ErrorKind when_unknown) {
   if (auto identity = find_cluster(repository, name)) return *identity;
   std::string known;
   for (const auto& other : list_clusters(repository)) {
     known += (known.empty() ? "" : ", ") + other.name;
   }
-  throw Error(ErrorKind::not_found, "the cluster " + name + " is not registered",
+  throw Error(when_unknown, "the cluster " + name + " is not registered",
               known.empty() ? "The repository knows no cluster yet."
                             : "The repository knows: " + known + ".",
               "Register it with: walvault cluster add " + name + " --pg CONNINFO");

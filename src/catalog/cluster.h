@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "repository/repository.h"
 
 namespace walvault {
@@ -30,8 +31,10 @@ void check_cluster_name(const std::string& name);
 [[nodiscard]] std::optional<ClusterIdentity> find_cluster(const Repository& repository,
                                                           const std::string& name);
 
-// Error{not_found} that names the registered ones.
-[[nodiscard]] ClusterIdentity get_cluster(const Repository& repository, const std::string& name);
+// An Error that names the registered ones when there is no such name:
+// {not_found} for who asks, {conflict} for who wants to write under it.
+[[nodiscard]] ClusterIdentity get_cluster(const Repository& repository, const std::string& name,
+                                          ErrorKind when_unknown = ErrorKind::not_found);
 
 [[nodiscard]] std::vector<ClusterIdentity> list_clusters(const Repository& repository);
 

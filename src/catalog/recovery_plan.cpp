@@ -83,13 +83,13 @@ BackupInfo choose_backup(std::vector<BackupInfo> candidates, const RecoveryTarge
                 [&](const BackupInfo& backup) { return !starts_early_enough(backup, target); });
   if (candidates.empty()) {
     const bool by_time = target.kind == TargetKind::time;
-    throw Error(ErrorKind::unreachable_target,
-                "the target lies before the end of the backup to start from",
-                "Asked: " + target.asked + ". Backup " + earliest.id + " is consistent from " +
-                    earliest.stop.text() + ", " + to_rfc3339(earliest.stop_time) + ", on.",
-                by_time ? "The earliest moment is --to '" + to_rfc3339(earliest.stop_time + seconds{1}) +
-                              "'."
-                        : "The earliest position is --to-lsn " + earliest.stop.text() + ".");
+    throw Error(
+        ErrorKind::unreachable_target, "the target lies before the end of the backup to start from",
+        "Asked: " + target.asked + ". Backup " + earliest.id + " is consistent from " +
+            earliest.stop.text() + ", " + to_rfc3339(earliest.stop_time) + ", on.",
+        by_time
+            ? "The earliest moment is --to '" + to_rfc3339(earliest.stop_time + seconds{1}) + "'."
+            : "The earliest position is --to-lsn " + earliest.stop.text() + ".");
   }
   // Where a named point lies is not known: from the oldest backup it is found
   // wherever it is.
@@ -107,21 +107,39 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
                     "; segment " + missing.text(segment_bytes) + " is missing.",
                 "Choose another backup with --backup.");
   }
+  if (plan.timeline.value > 1 && !archive.find_history(plan.timeline)) {
+    throw Error(ErrorKind::unreachable_target,
+                "the history file of timeline " + std::to_string(plan.timeline.value) +
+                    " is not archived",
+                "PostgreSQL does not recover onto a timeline without it.",
+                "Archive " + history_file_name(plan.timeline) +
+                    " from pg_wal of the server that is on this timeline, or choose another with "
+                    "--timeline.");
+  }
   const auto& target = plan.target;
+  std::string evidence = "Archived without a gap: until " + wal.end.text();
+  if (wal.segments > 0) evidence += ", last written to at " + to_rfc3339(wal.until);
+  evidence += ".";
+  std::string hint = "Leave the target out to get all there is.";
+  if (wal.gap_follows) {
+    evidence += " Segment " + missing.text(segment_bytes) + " is missing, later ones are there.";
+    hint = "Look for that segment on the old server and archive it, or choose a target before it, "
+           "with --to or --to-lsn.";
+  } else if (wal.switches_from != TimelineId{}) {
+    evidence += " The segment with the switch from timeline " +
+                std::to_string(wal.switches_from.value) + " to " +
+                std::to_string(plan.timeline.value) + " is archived only as the former wrote it.";
+    hint = "Archive that segment of timeline " + std::to_string(plan.timeline.value) +
+           ", or follow the old timeline with --timeline " +
+           std::to_string(wal.switches_from.value) + ".";
+  } else if (target.kind == TargetKind::time || target.kind == TargetKind::lsn) {
+    hint = "Archive more (SELECT pg_switch_wal() on the server), or leave the target out to get "
+           "all there is.";
+  }
   const auto refuse = [&](const std::string& why) {
-    return Error(ErrorKind::unreachable_target, why,
-                 "Archived without a gap: until " + wal.end.text() + ", last written " +
-                     to_rfc3339(wal.until) + "." +
-                     (wal.gap_follows ? " Segment " + missing.text(segment_bytes) +
-                                            " is missing, later ones are there."
-                                      : ""),
-                 target.kind == TargetKind::time
-                     ? (wal.gap_follows
-                            ? "The nearest moment before is about --to '" + to_rfc3339(wal.until) + "'."
-                            : "Archive more (SELECT pg_switch_wal() on the server), or leave the "
-                              "target out to get all there is.")
-                     : "The last position is --to-lsn " + wal.end.text() + ".");
+    return Error(ErrorKind::unreachable_target, why, evidence, hint);
   };
+  const bool ends_in_a_hole = wal.gap_follows || wal.switches_from != TimelineId{};
   switch (target.kind) {
     case TargetKind::immediate: return;
     case TargetKind::lsn:
@@ -131,11 +149,16 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
       if (target.time > wal.until + mtime_slack) {
         throw refuse("the target lies behind the archived WAL");
       }
+      // How early in its last segment a commit with a later time stands is not
+      // known, and behind the switch there is none of this history.
+      if (wal.switches_from != TimelineId{}) {
+        throw refuse("the archived WAL ends at a change of timeline");
+      }
       return;
     case TargetKind::latest:
     case TargetKind::xid:
     case TargetKind::name:
-      if (wal.gap_follows) throw refuse("the archived WAL has a gap on the way to the target");
+      if (ends_in_a_hole) throw refuse("the archived WAL has a gap on the way to the target");
       return;
   }
 }

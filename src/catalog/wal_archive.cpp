@@ -35,9 +35,7 @@ std::string WalArchive::partial_key(std::string_view file_name, const Digest& di
 }
 
 bool WalArchive::has_segment(const SegmentName& segment) const {
-  return repository_.storage()
-      .find_size(key_of(segment.text(identity_.segment_bytes)))
-      .has_value();
+  return repository_.storage().find_size(key_of(segment.text(identity_.segment_bytes))).has_value();
 }
 
 std::optional<WalObjectHeader> WalArchive::find_header(const std::string& key) const {
@@ -81,9 +79,15 @@ std::vector<TimelineId> WalArchive::timelines() const {
   return timelines;
 }
 
-TimelineHistory WalArchive::history(TimelineId timeline) const {
+std::optional<TimelineHistory> WalArchive::find_history(TimelineId timeline) const {
+  if (timeline.value == 1) return TimelineHistory::root(timeline);
   const auto content = find_file(history_file_name(timeline));
-  return content ? TimelineHistory::parse(timeline, *content) : TimelineHistory::root(timeline);
+  if (!content) return std::nullopt;
+  return TimelineHistory::parse(timeline, *content);
+}
+
+TimelineHistory WalArchive::history(TimelineId timeline) const {
+  return find_history(timeline).value_or(TimelineHistory::root(timeline));
 }
 
 std::vector<WalArchive::StoredSegment> WalArchive::segments(TimelineId timeline,
@@ -96,8 +100,8 @@ std::vector<WalArchive::StoredSegment> WalArchive::segments(TimelineId timeline,
     if (log.size() != 8 || parse_hex(log).value_or(0) < first_log) continue;
     const auto directory = prefix + log + "/";
     storage.list(directory, [&](const ObjectInfo& object) {
-      const auto segment = SegmentName::parse(
-          std::string_view(object.key).substr(directory.size()), identity_.segment_bytes);
+      const auto segment = SegmentName::parse(std::string_view(object.key).substr(directory.size()),
+                                              identity_.segment_bytes);
       if (segment && segment->number >= first) {
         found.push_back({.number = segment->number, .stored_bytes = object.size});
       }
@@ -108,9 +112,8 @@ std::vector<WalArchive::StoredSegment> WalArchive::segments(TimelineId timeline,
 
 std::uint64_t WalArchive::stored_bytes() const {
   std::uint64_t sum = 0;
-  repository_.storage().list(
-      "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/",
-      [&](const ObjectInfo& object) { sum += object.size; });
+  repository_.storage().list("wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/",
+                             [&](const ObjectInfo& object) { sum += object.size; });
   return sum;
 }
 

@@ -42,8 +42,11 @@ class WalArchive {
   // All timelines that have anything archived, ascending.
   [[nodiscard]] std::vector<TimelineId> timelines() const;
 
-  // The history of a timeline: from its .history file, or without ancestors
-  // when none was archived.
+  // The history of a timeline, from its .history file; that of timeline 1 has
+  // none and no ancestors. nullopt: the file is not archived.
+  [[nodiscard]] std::optional<TimelineHistory> find_history(TimelineId timeline) const;
+
+  // Likewise; a timeline whose file is missing is taken to have no ancestors.
   [[nodiscard]] TimelineHistory history(TimelineId timeline) const;
 
   // The numbers of a timeline's archived segments from `first` on, ascending,

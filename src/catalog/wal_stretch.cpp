@@ -9,7 +9,8 @@ namespace {
 using Segments = std::vector<WalArchive::StoredSegment>;
 
 const WalArchive::StoredSegment* find_segment(const Segments& segments, std::uint64_t number) {
-  const auto it = std::ranges::lower_bound(segments, number, {}, &WalArchive::StoredSegment::number);
+  const auto it =
+      std::ranges::lower_bound(segments, number, {}, &WalArchive::StoredSegment::number);
   return it != segments.end() && it->number == number ? &*it : nullptr;
 }
 
@@ -27,8 +28,7 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
   const auto segments_of = [&](TimelineId timeline) -> const Segments& {
     const auto it = archived.find(timeline);
     if (it != archived.end()) return it->second;
-    return archived
-        .emplace(timeline, archive.segments(timeline, start.value / segment_bytes))
+    return archived.emplace(timeline, archive.segments(timeline, start.value / segment_bytes))
         .first->second;
   };
 
@@ -53,6 +53,11 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
     stretch.last = segment;
     stretch.stored_bytes += found->stored_bytes;
     stretch.end = segment.end(segment_bytes);
+    if (const auto leaves = history.leaves(timeline); leaves && *leaves < stretch.end) {
+      stretch.end = *leaves;
+      stretch.switches_from = timeline;
+      break;
+    }
     ++number;
   }
   if (stretch.segments > 0) {
@@ -88,7 +93,8 @@ std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
       // A window that a descendant's goes beyond is part of that one.
       const bool is_part = std::ranges::any_of(histories, [&](const TimelineHistory& other) {
         const auto leaves = other.leaves(history.timeline());
-        return leaves && backup.stop <= *leaves && stretch.last.start(archive.identity().segment_bytes) <= *leaves;
+        return leaves && backup.stop <= *leaves &&
+               stretch.last.start(archive.identity().segment_bytes) <= *leaves;
       });
       if (is_part) continue;
       windows.push_back({.timeline = history.timeline(),

@@ -22,6 +22,10 @@ struct WalStretch {
   // A later segment of the same history is archived: what stops the stretch is
   // a hole and not the end.
   bool gap_follows = false;
+  // The segment in which the history leaves `switches_from` is archived only as
+  // that timeline wrote it: good up to the switch, but PostgreSQL would replay
+  // it to its end, into a history that was abandoned. Zero: no such thing.
+  TimelineId switches_from;
 };
 
 [[nodiscard]] WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history,

@@ -80,8 +80,7 @@ Compression Compressor::compress(CompressionSetting setting, ByteView plain, Byt
   return setting.algorithm;
 }
 
-void Compressor::decompress(Compression algorithm, ByteView stored,
-                            std::span<std::uint8_t> plain) {
+void Compressor::decompress(Compression algorithm, ByteView stored, std::span<std::uint8_t> plain) {
   bool whole = false;
   switch (algorithm) {
     case Compression::none:

@@ -35,7 +35,8 @@ Digest Digest::read(ByteReader& reader) {
 
 Digest sha256(ByteView bytes) {
   Digest digest;
-  expect(EVP_Digest(bytes.data(), bytes.size(), digest.bytes.data(), nullptr, algorithm(), nullptr));
+  expect(
+      EVP_Digest(bytes.data(), bytes.size(), digest.bytes.data(), nullptr, algorithm(), nullptr));
   return digest;
 }
 

@@ -86,8 +86,8 @@ std::string DataDirectoryWriter::path_of(const std::string& relative) const {
 
 void DataDirectoryWriter::make_directory(const std::string& relative, mode_t mode) {
   const auto path = path_of(relative);
-  make_directory_tree(path, mode);
-  if (::chmod(path.c_str(), mode) != 0) throw system_error("set the mode of \"" + path + "\"", errno);
+  make_directory_tree(path, 0700);
+  set_mode(path, mode, 0700);
 }
 
 void DataDirectoryWriter::set_root_mode(mode_t mode) {
@@ -105,12 +105,30 @@ void DataDirectoryWriter::make_symlink(const std::string& relative, const std::s
 
 void DataDirectoryWriter::make_file(const std::string& relative, std::uint64_t size, mode_t mode) {
   const auto path = path_of(relative);
-  const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, mode);
-  // Exactly the mode it had, whatever the umask.
-  if (::fchmod(file.get(), mode) != 0) throw system_error("set the mode of \"" + path + "\"", errno);
+  const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  set_mode(path, mode, 0600);
   if (size > 0 && ::ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
     throw system_error("make \"" + path + "\"", errno);
   }
+}
+
+void DataDirectoryWriter::set_mode(const std::string& path, mode_t mode, mode_t needed) {
+  // Exactly the mode it had, whatever the umask; a file that its owner may not
+  // write (a key of mode 0400) gets it when all is written.
+  if ((mode & needed) != needed) later_modes_.emplace_back(path, mode);
+  if (::chmod(path.c_str(), mode | needed) != 0) {
+    throw system_error("set the mode of \"" + path + "\"", errno);
+  }
+}
+
+void DataDirectoryWriter::apply_modes() {
+  // Inner before outer: a directory may lock its content away.
+  for (auto it = later_modes_.rbegin(); it != later_modes_.rend(); ++it) {
+    if (::chmod(it->first.c_str(), it->second) != 0) {
+      throw system_error("set the mode of \"" + it->first + "\"", errno);
+    }
+  }
+  later_modes_.clear();
 }
 
 FileDescriptor DataDirectoryWriter::open_for_writing(const std::string& relative) const {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -24,8 +25,8 @@ void expect_vacant(const std::string& path, const std::string& what);
 // Makes a directory, those above it too.
 void make_directory_tree(const std::string& path, mode_t mode);
 
-// The files below one data directory. Thread-safe: different files, and
-// different parts of one file, may be written at once.
+// The files below one data directory. Making files and directories belongs to
+// one thread; the files made may be opened and written by any.
 class DataDirectoryWriter {
  public:
   // Makes the directory if it is missing. `root` is absolute.
@@ -44,6 +45,10 @@ class DataDirectoryWriter {
   // Opens a file made before, for writing parts of it.
   [[nodiscard]] FileDescriptor open_for_writing(const std::string& relative) const;
 
+  // Gives what was made with a mode that would have kept us out that mode.
+  // Before the last sync; nothing can be written into it after.
+  void apply_modes();
+
   // A whole small file.
   void write_file(const std::string& relative, ByteView content, mode_t mode);
 
@@ -52,7 +57,11 @@ class DataDirectoryWriter {
   static void sync_all(const std::vector<std::string>& directories);
 
  private:
+  // Makes `path` writable for now when `mode` is not.
+  void set_mode(const std::string& path, mode_t mode, mode_t needed);
+
   std::string root_;
+  std::vector<std::pair<std::string, mode_t>> later_modes_;
 };
 
 }  // namespace walvault

@@ -28,8 +28,7 @@ struct ManifestFile {
 // that is not the form PostgreSQL writes.
 class ManifestReader {
  public:
-  explicit ManifestReader(std::function<void(const ManifestFile&)> file)
-      : file_(std::move(file)) {}
+  explicit ManifestReader(std::function<void(const ManifestFile&)> file) : file_(std::move(file)) {}
 
   void feed(ByteView bytes);
   void finish();

@@ -15,7 +15,7 @@ struct ControlFile {
   std::uint32_t catalog_version = 0;
   Lsn checkpoint;
   Lsn redo;
-  TimelineId timeline;            // of the checkpoint
+  TimelineId timeline;              // of the checkpoint
   std::uint64_t next_full_xid = 0;  // at the checkpoint, epoch in the upper half
   // What recovery demands to be no smaller (CheckRequiredParameterValues).
   std::uint32_t max_connections = 0;

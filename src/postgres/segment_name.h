@@ -23,9 +23,7 @@ struct SegmentName {
 
   // 24 upper-case hexadecimal digits: timeline, log, segment in the log.
   [[nodiscard]] std::string text(std::uint64_t segment_bytes) const;
-  [[nodiscard]] Lsn start(std::uint64_t segment_bytes) const {
-    return {number * segment_bytes};
-  }
+  [[nodiscard]] Lsn start(std::uint64_t segment_bytes) const { return {number * segment_bytes}; }
   [[nodiscard]] Lsn end(std::uint64_t segment_bytes) const {
     return {(number + 1) * segment_bytes};
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/path.h"
 
 namespace walvault {
 namespace {
@@ -34,6 +35,9 @@ std::string text_of(ByteView header, Field field) {
   const auto text = as_text(bytes_of(header, field));
   return std::string(text.substr(0, text.find('\0')));
 }
+
+// No file system holds a larger one.
+constexpr std::uint64_t file_bytes_max = std::uint64_t{1} << 50;
 
 // Octal digits, or base 256 when the first byte's high bit is set.
 std::uint64_t number_of(ByteView header, Field field) {
@@ -72,15 +76,7 @@ std::string clean_path(std::string path) {
   while (path.starts_with("./")) path.erase(0, 2);
   while (path.ends_with('/')) path.pop_back();
   if (path == ".") path.clear();
-  if (path.starts_with('/')) throw damaged("It holds the absolute path \"" + path + "\".");
-  std::string_view rest = path;
-  while (!rest.empty()) {
-    const auto slash = rest.find('/');
-    const auto part = rest.substr(0, slash);
-    if (part == ".." || part.empty()) throw damaged("It holds the path \"" + path + "\".");
-    if (slash == std::string_view::npos) break;
-    rest.remove_prefix(slash + 1);
-  }
+  if (!path.empty() && !is_inner_path(path)) throw damaged("It holds the path \"" + path + "\".");
   return path;
 }
 
@@ -139,6 +135,7 @@ void TarReader::take_header() {
   }
   if (entry.kind == TarEntryKind::file) {
     entry.size = number_of(header, size_field);
+    if (entry.size > file_bytes_max) throw damaged("\"" + entry.path + "\" is impossibly large.");
     if (entry.path.empty()) throw damaged("A file has no name.");
   }
   content_left_ = entry.size;

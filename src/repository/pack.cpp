@@ -11,8 +11,8 @@ namespace {
 
 // kind, compression, chunk count, plain length, body length, crc
 constexpr std::size_t frame_header_bytes = 1 + 1 + 2 + 4 + 4 + 4;
-// directory length, frame count, crc, magic
-constexpr std::size_t pack_trailer_bytes = 16;
+// ordinal, directory length, frame count, crc, magic
+constexpr std::size_t pack_trailer_bytes = 20;
 constexpr std::uint32_t pack_trailer_magic = 0x4B504C57;  // "WLPK"
 
 Error damaged(std::string detail) {
@@ -112,10 +112,11 @@ FrameLocation PackBuilder::append(ByteView frame) {
   return location;
 }
 
-PackBuilder::Finished PackBuilder::finish() {
+PackBuilder::Finished PackBuilder::finish(std::uint32_t ordinal) {
   ByteWriter directory;
   for (const auto length : lengths_) directory.varint(length);
   out_.raw(directory.bytes());
+  out_.u32(ordinal);
   out_.u32(static_cast<std::uint32_t>(directory.size()));
   out_.u32(static_cast<std::uint32_t>(lengths_.size()));
   out_.u32(crc32c(directory.bytes()));
@@ -135,6 +136,7 @@ std::vector<FrameLocation> read_pack_directory(ByteView pack, std::string_view k
   };
   if (envelope.left() < pack_trailer_bytes) throw fail("It is cut short.");
   ByteReader trailer(pack.last(pack_trailer_bytes), what);
+  (void)trailer.u32();  // ordinal
   const auto directory_length = trailer.u32();
   const auto frames = trailer.u32();
   const auto crc = trailer.u32();

@@ -81,8 +81,9 @@ class PackBuilder {
     Bytes bytes;
     Digest digest;
   };
-  // Gives the pack away and starts a new one.
-  [[nodiscard]] Finished finish();
+  // Gives the pack away and starts a new one. `ordinal` numbers the packs of a
+  // run: it is part of the bytes, so that no two of them have one digest.
+  [[nodiscard]] Finished finish(std::uint32_t ordinal);
 
  private:
   void start();

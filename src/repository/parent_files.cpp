@@ -14,10 +14,24 @@ std::uint64_t hash_of(std::string_view path) { return std::hash<std::string_view
 
 ParentFiles::ParentFiles(const WriterSession& session) {
   if (session.source() == nullptr) return;
-  reader_.emplace(session.repository(), *session.source());
-  for (const auto& entry : packs().entries()) {
-    borrowable_.push_back(session.may_borrow(entry.name));
+  try {
+    reader_.emplace(session.repository(), *session.source());
+    for (const auto& entry : packs().entries()) {
+      borrowable_.push_back(session.may_borrow(entry.name));
+    }
+    index_files();
+  } catch (const Error& error) {
+    note_damage(error);
+    places_.clear();
   }
+}
+
+void ParentFiles::note_damage(const Error& error) {
+  if (error.kind() != ErrorKind::corrupt) throw Error(error);
+  if (damage_.empty()) damage_ = error.message() + ": " + error.detail();
+}
+
+void ParentFiles::index_files() {
   for (std::uint32_t i = 0; i < reader_->table_chunks(); ++i) {
     const auto chunk = reader_->table_chunk(i);
     ByteReader in(chunk, "a file table");
@@ -25,8 +39,7 @@ ParentFiles::ParentFiles(const WriterSession& session) {
       const auto offset = static_cast<std::uint32_t>(in.position());
       const auto entry = read_file_entry(in);
       if (entry.kind != EntryKind::file || entry.size == 0) continue;
-      places_.push_back(
-          {.path_hash = hash_of(entry.path), .table_chunk = i, .offset = offset});
+      places_.push_back({.path_hash = hash_of(entry.path), .table_chunk = i, .offset = offset});
     }
   }
   std::ranges::sort(places_, {}, &Place::path_hash);
@@ -67,8 +80,13 @@ std::optional<ChunkRef> ParentFiles::File::chunk(std::uint64_t index) {
     const auto map = static_cast<std::size_t>(index / map_chunks_max);
     if (map >= entry_.maps.size()) return std::nullopt;
     if (loaded_map_ != map) {
-      refs_ = parent_->reader_->chunks_of_map(entry_, map);
       loaded_map_ = map;
+      refs_.clear();
+      try {
+        refs_ = parent_->reader_->chunks_of_map(entry_, map);
+      } catch (const Error& error) {
+        parent_->note_damage(error);
+      }
     }
     const auto position = static_cast<std::size_t>(index % map_chunks_max);
     if (position < refs_.size()) ref = refs_[position];

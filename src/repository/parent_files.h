@@ -27,6 +27,7 @@ class ParentFiles {
 
     // The parent's reference to map number `index`.
     [[nodiscard]] std::optional<ChunkRef> map(std::size_t index) const;
+    [[nodiscard]] std::size_t maps() const { return entry_.maps.size(); }
 
    private:
     friend class ParentFiles;
@@ -43,6 +44,10 @@ class ParentFiles {
 
   [[nodiscard]] const PackTable& packs() const { return reader_->root().packs; }
 
+  // A parent that is damaged costs space, never the next backup: where it
+  // cannot be read, nothing is borrowed. This says what was met first.
+  [[nodiscard]] const std::string& damage() const { return damage_; }
+
  private:
   struct Place {
     std::uint64_t path_hash;
@@ -54,12 +59,15 @@ class ParentFiles {
     Bytes bytes;
   };
 
+  void index_files();
+  void note_damage(const Error& error);
   [[nodiscard]] bool may_borrow(const ChunkRef& ref) const;
   [[nodiscard]] const Bytes& table_chunk(std::uint32_t index);
 
   std::optional<TreeReader> reader_;
-  std::vector<Place> places_;  // ascending by hash
-  std::vector<bool> borrowable_;  // by pack index
+  std::string damage_;
+  std::vector<Place> places_;       // ascending by hash
+  std::vector<bool> borrowable_;    // by pack index
   std::vector<CachedChunk> cache_;  // most recently used first
 };
 

@@ -26,9 +26,7 @@ std::optional<std::uint32_t> highest_number(const std::vector<std::string>& name
 
 }  // namespace
 
-bool holds_repository(Storage& storage) {
-  return !storage.list_names(format_prefix).empty();
-}
+bool holds_repository(Storage& storage) { return !storage.list_names(format_prefix).empty(); }
 
 void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) {
   const auto already = [&] {
@@ -46,7 +44,11 @@ void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) 
   payload.u64(0);  // features that a writer must know
   payload.u64(0);  // features that gc must know
   const auto key = std::string(format_prefix) + "1";
-  if (!storage.put_if_absent(key, seal(ObjectKind::format, key, payload.bytes()))) throw already();
+  const auto object = seal(ObjectKind::format, key, payload.bytes());
+  if (storage.put_if_absent(key, object)) return;
+  // Our own, its answer lost, or another's.
+  const auto there = storage.find(key);
+  if (!there || *there != object) throw already();
 }
 
 Repository Repository::open(Storage& storage) {

@@ -11,7 +11,7 @@ constexpr std::string_view magic = "WALVAULT";
 
 Error damaged(std::string_view key, std::string detail) {
   return {ErrorKind::corrupt, "the object " + std::string(key) + " is damaged", std::move(detail),
-          "Run walvault verify to learn what it costs."};
+          "Restore it from a copy of the repository."};
 }
 
 }  // namespace
@@ -20,8 +20,8 @@ void write_envelope(ByteWriter& out, ObjectKind kind) {
   out.raw(as_bytes(magic));
   out.u8(static_cast<std::uint8_t>(kind));
   out.u8(envelope_version);
-  out.u16(0);  // flags that a reader must know
-  out.u32(0);  // key epoch: 0 is clear text
+  out.u16(0);                              // flags that a reader must know
+  out.u32(0);                              // key epoch: 0 is clear text
   for (int i = 0; i < 16; ++i) out.u8(0);  // salt
 }
 

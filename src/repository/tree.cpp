@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/path.h"
 #include "repository/sealed.h"
 
 namespace walvault {
@@ -61,7 +62,8 @@ std::optional<std::uint32_t> PackTable::find(const PackName& name) const {
 }
 
 const PackTable::Entry& PackTable::at(std::uint32_t index) const {
-  if (index >= entries_.size()) throw damaged("a stored reference", "It names a pack out of range.");
+  if (index >= entries_.size())
+    throw damaged("a stored reference", "It names a pack out of range.");
   return entries_[index];
 }
 
@@ -197,6 +199,9 @@ FileEntry read_file_entry(ByteReader& in) {
   if (kind > 2) throw damaged("a file table", "The kind of an entry is not known.");
   entry.kind = static_cast<EntryKind>(kind);
   entry.path = in.string(path_bytes_max);
+  if (!is_inner_path(entry.path)) {
+    throw damaged("a file table", "It holds the path \"" + entry.path + "\".");
+  }
   entry.mode = narrow(in.varint());
   entry.mtime = in.i64();
   switch (entry.kind) {

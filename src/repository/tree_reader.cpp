@@ -17,8 +17,8 @@ Root load_root(const Repository& repository, const std::string& key) {
 
 Error damaged_chunk(const PackTable& packs, const ChunkRef& ref, const std::string& why) {
   return {ErrorKind::corrupt, "a stored chunk is damaged",
-          why + " Chunk " + ref.id.hex().substr(0, 16) + "... in " +
-              packs.at(ref.pack).name.key() + " at byte " + std::to_string(ref.frame.offset) + ".",
+          why + " Chunk " + ref.id.hex().substr(0, 16) + "... in " + packs.at(ref.pack).name.key() +
+              " at byte " + std::to_string(ref.frame.offset) + ".",
           "Restore from another backup, or from a copy of the repository."};
 }
 

@@ -14,7 +14,7 @@ namespace walvault {
 namespace {
 
 // Bounds on what waits in memory.
-constexpr std::size_t known_chunks_max = 65536;       // of the run's own, about 8 MiB
+constexpr std::size_t known_chunks_max = 65536;         // of the run's own, about 8 MiB
 constexpr std::size_t pending_references_max = 262144;  // in maps that wait for a pack, 16 MiB
 constexpr std::size_t file_table_chunk_bytes = chunk_bytes;
 
@@ -109,7 +109,7 @@ class PackSeries {
   // Closes the pack and hands it to the storing thread.
   void close() {
     if (!index_) return;
-    auto finished = builder_.finish();
+    auto finished = builder_.finish(*index_);
     stored_bytes_ += finished.bytes.size();
     table_.resolve(*index_, finished.digest, finished.bytes.size());
     store_.submit({.key = table_.at(*index_).name.key(), .bytes = std::move(finished.bytes)});
@@ -135,18 +135,20 @@ class TreeWriter::Pipeline {
       : options_(options),
         parents_(session),
         compressors_(options.jobs),
-        store_({.threads = 1, .in_flight_max = 1},
-               [&session](PackToStore& pack, unsigned) {
-                 // A name made of a fresh writer id and the content's digest is
-                 // taken only by the same content.
-                 (void)session.repository().storage().put_if_absent(pack.key, pack.bytes);
-               },
-               [](PackToStore&) {}),
+        store_(
+            {.threads = 1, .in_flight_max = 1},
+            [&session](PackToStore& pack, unsigned) {
+              // A name made of a fresh writer id and the content's digest is
+              // taken only by the same content.
+              (void)session.repository().storage().put_if_absent(pack.key, pack.bytes);
+            },
+            [](PackToStore&) {}),
         data_(session.writer(), root_.packs, options.data_pack, store_),
         metadata_(session.writer(), root_.packs, options.metadata_pack, store_),
-        workers_({.threads = options.jobs, .in_flight_max = 4 * std::size_t{options.jobs} + 8},
-                 [this](Item& item, unsigned worker) { work(item, compressors_.at(worker)); },
-                 [this](Item& item) { deliver(item); }) {
+        workers_(
+            {.threads = options.jobs, .in_flight_max = 4 * std::size_t{options.jobs} + 8},
+            [this](Item& item, unsigned worker) { work(item, compressors_.at(worker)); },
+            [this](Item& item) { deliver(item); }) {
     root_.streams.push_back({.name = "files", .size = 0, .chunks = {}});
   }
 
@@ -163,7 +165,7 @@ class TreeWriter::Pipeline {
     if (!is_stream && file_->entry.size > 0) {
       file_->parent = parents_.find(file_->entry.path);
       const auto maps = maps_of(file_->entry.size);
-      for (std::size_t i = 0; file_->parent && i < maps; ++i) {
+      for (std::size_t i = 0; file_->parent && i < std::min(maps, file_->parent->maps()); ++i) {
         file_->parent_maps.push_back(file_->parent->map(i));
       }
     }
@@ -178,7 +180,8 @@ class TreeWriter::Pipeline {
     crc_ = crc32c(bytes, crc_);
     while (!bytes.empty()) {
       if (solo_.capacity() < chunk_bytes) solo_.reserve(chunk_bytes);
-      const auto part = bytes.first(std::min<std::size_t>(bytes.size(), chunk_bytes - solo_.size()));
+      const auto part =
+          bytes.first(std::min<std::size_t>(bytes.size(), chunk_bytes - solo_.size()));
       solo_.insert(solo_.end(), part.begin(), part.end());
       position_ += part.size();
       bytes = bytes.subspan(part.size());
@@ -189,9 +192,9 @@ class TreeWriter::Pipeline {
   std::uint32_t end() {
     if (!solo_.empty()) end_chunk();
     if (!file_->is_stream && position_ != file_->entry.size) {
-      throw Error(ErrorKind::corrupt, "\"" + file_->entry.path + "\" is shorter than announced",
-                  std::to_string(position_) + " of " + std::to_string(file_->entry.size) +
-                      " bytes came.");
+      throw Error(
+          ErrorKind::corrupt, "\"" + file_->entry.path + "\" is shorter than announced",
+          std::to_string(position_) + " of " + std::to_string(file_->entry.size) + " bytes came.");
     }
     // No piece reads them after this: the entry is settled before its end is
     // delivered.
@@ -223,6 +226,7 @@ class TreeWriter::Pipeline {
   }
 
   [[nodiscard]] const Totals& totals() const { return totals_; }
+  [[nodiscard]] const std::string& parent_damage() const { return parents_.damage(); }
 
  private:
   [[nodiscard]] static std::size_t maps_of(std::uint64_t size) {
@@ -410,9 +414,8 @@ class TreeWriter::Pipeline {
   void settle(const std::shared_ptr<FileState>& file) {
     if (file->pieces_expected != file->pieces_delivered) return;
     if (file->is_stream) {
-      root_.streams.push_back({.name = file->entry.path,
-                               .size = file->entry.size,
-                               .chunks = std::move(file->refs)});
+      root_.streams.push_back(
+          {.name = file->entry.path, .size = file->entry.size, .chunks = std::move(file->refs)});
       return;
     }
     if (file->entry.kind == EntryKind::file) ++totals_.files;
@@ -491,5 +494,6 @@ void TreeWriter::end_stream() { (void)pipeline_->end(); }
 
 Root TreeWriter::finish() { return pipeline_->finish(); }
 const TreeWriter::Totals& TreeWriter::totals() const { return pipeline_->totals(); }
+const std::string& TreeWriter::parent_damage() const { return pipeline_->parent_damage(); }
 
 }  // namespace walvault

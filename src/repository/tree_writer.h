@@ -59,6 +59,10 @@ class TreeWriter {
   // After finish().
   [[nodiscard]] const Totals& totals() const;
 
+  // What was found damaged in the parent, so that it was not borrowed from;
+  // empty for nothing.
+  [[nodiscard]] const std::string& parent_damage() const;
+
  private:
   class Pipeline;
   std::unique_ptr<Pipeline> pipeline_;

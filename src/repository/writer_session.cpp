@@ -53,13 +53,18 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
   auto& storage = repository_.storage();
   if (!source_root_key.empty()) {
     if (const auto object = storage.find(source_root_key)) {
-      source_ = decode_root(*object, source_root_key);
+      try {
+        source_ = decode_root(*object, source_root_key);
+      } catch (const Error& error) {
+        // A damaged parent must not stop the next backup.
+        if (error.kind() != ErrorKind::corrupt) throw;
+      }
     }
   }
   const auto pin_key = "pins/" + to_hex(writer_) + "/1";
   const auto pin = encode_pin({.root_key = root_key_,
-                                   .created = clock.now(),
-                                   .may_borrow = source_ ? source_->packs : PackTable()});
+                               .created = clock.now(),
+                               .may_borrow = source_ ? source_->packs : PackTable()});
   // A key of a fresh random writer is taken only by this call's own lost try.
   (void)repository_.put_sealed(ObjectKind::pin, pin_key, pin);
   if (!source_) return;
@@ -80,8 +85,7 @@ void WriterSession::commit(ByteView root) const {
   const auto there = storage.find(root_key_);
   if (there && std::ranges::equal(*there, root)) return;  // our own, its answer was lost
   throw Error(ErrorKind::unavailable, "the backup could not be committed",
-              "Its place " + root_key_ +
-                  " was closed by a gc that took this run for dead.",
+              "Its place " + root_key_ + " was closed by a gc that took this run for dead.",
               "Run the backup again.");
 }
 

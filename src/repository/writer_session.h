@@ -32,7 +32,7 @@ class WriterSession {
   [[nodiscard]] const Repository& repository() const { return repository_; }
   [[nodiscard]] const RandomId& writer() const { return writer_; }
 
-  // The root that may be borrowed from; nullptr for none.
+  // The root that may be borrowed from; nullptr for none, or a damaged one.
   [[nodiscard]] const Root* source() const { return source_ ? &*source_ : nullptr; }
 
   // Whether no gc has condemned this pack of the source.

@@ -87,7 +87,8 @@ std::string PosixStorage::path_of(std::string_view key) const {
 // not mounted, a wrong path) every answer would be "absent", which a restore
 // must never take for the end of the WAL.
 void PosixStorage::expect_root() const {
-  if (find_status(root_)) return;
+  const auto status = find_status(root_);
+  if (status && S_ISDIR(status->st_mode)) return;
   throw Error(ErrorKind::unavailable, "the repository directory \"" + root_ + "\" does not exist",
               {}, "Check the path and that its file system is mounted.");
 }
@@ -139,7 +140,14 @@ bool PosixStorage::put_if_absent(std::string_view key, const ObjectContent& cont
   make_directories(directory, root_);
   const bool written = claim_name(temporary.path(), path);
   if (!written) sync_file(open_file(path, O_RDONLY), path);
-  make_name_durable(directory);
+  try {
+    make_name_durable(directory);
+  } catch (...) {
+    // The name may not survive; whoever tries again must not find it and take
+    // it for durable.
+    if (written) ::unlink(path.c_str());
+    throw;
+  }
   return written;
 }
 
@@ -169,6 +177,7 @@ std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
   }
   struct stat status {};
   if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
+  if (S_ISDIR(status.st_mode)) return std::nullopt;  // a part of other keys
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto begin = std::min(range.offset, size);
   Bytes bytes(std::min(range.length, size - begin));
@@ -182,6 +191,7 @@ std::optional<std::uint64_t> PosixStorage::find_size(std::string_view key) {
     expect_root();
     return std::nullopt;
   }
+  if (S_ISDIR(status->st_mode)) return std::nullopt;  // a part of other keys
   return static_cast<std::uint64_t>(status->st_size);
 }
 
@@ -196,7 +206,9 @@ std::vector<std::string> PosixStorage::list_names(std::string_view prefix) {
   }
   while (!failure && it != fs::directory_iterator()) {
     auto name = it->path().filename().string();
-    if (!(prefix.empty() && name == temporary_root)) names.push_back(std::move(name));
+    // What cannot be part of a key is not ours: lost+found, .snapshot, .nfs....
+    const bool ours = is_key_part(name) && !(prefix.empty() && name == temporary_root);
+    if (ours) names.push_back(std::move(name));
     it.increment(failure);
   }
   if (failure) throw system_error("list \"" + directory + "\"", failure.value());
@@ -230,8 +242,9 @@ void PosixStorage::remove(const std::vector<std::string>& keys) {
   std::vector<std::string> directories;
   for (const auto& key : keys) {
     const auto path = path_of(key);
-    if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
-      throw system_error("remove \"" + path + "\"", errno);
+    if (::unlink(path.c_str()) != 0) {
+      if (errno != ENOENT) throw system_error("remove \"" + path + "\"", errno);
+      expect_root();
     }
     directories.push_back(parent_directory(path));
   }

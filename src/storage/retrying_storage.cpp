@@ -1,5 +1,7 @@
 #include "storage/retrying_storage.h"
 
+#include <exception>
+
 #include "base/error.h"
 
 namespace walvault {
@@ -38,13 +40,26 @@ void RetryingStorage::list(std::string_view prefix,
   // A listing that broke off is taken up again from its start; what the
   // caller has seen already is passed over, keys being in ascending order.
   std::string last;
+  // What `each` throws is the caller's affair: repeated, the listing would
+  // pass over the very object that it failed at.
+  std::exception_ptr callers;
   with_retries([&] {
-    inner_->list(prefix, [&](const ObjectInfo& object) {
-      if (!last.empty() && object.key <= last) return;
-      last = object.key;
-      each(object);
-    });
+    try {
+      inner_->list(prefix, [&](const ObjectInfo& object) {
+        if (!last.empty() && object.key <= last) return;
+        last = object.key;
+        try {
+          each(object);
+        } catch (...) {
+          callers = std::current_exception();
+          throw;
+        }
+      });
+    } catch (...) {
+      if (!callers) throw;
+    }
   });
+  if (callers) std::rethrow_exception(callers);
 }
 
 std::vector<std::string> RetryingStorage::list_names(std::string_view prefix) {

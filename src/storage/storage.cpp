@@ -12,12 +12,12 @@ bool is_key_character(char c) {
          c == '_' || c == '-';
 }
 
+}  // namespace
+
 bool is_key_part(std::string_view part) {
   return !part.empty() && part.size() <= 255 && part.front() != '.' &&
          std::ranges::all_of(part, is_key_character);
 }
-
-}  // namespace
 
 void check_key(std::string_view key) {
   std::size_t parts = 0;

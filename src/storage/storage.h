@@ -37,8 +37,9 @@ class ObjectContent {
  public:
   ObjectContent(std::initializer_list<ByteView> parts) : parts_(parts) {}
   explicit ObjectContent(std::vector<ByteView> parts) : parts_(std::move(parts)) {}
-  ObjectContent(ByteView bytes) : parts_{bytes} {}       // NOLINT(google-explicit-constructor)
-  ObjectContent(const Bytes& bytes) : parts_{ByteView(bytes)} {}  // NOLINT(google-explicit-constructor)
+  ObjectContent(ByteView bytes) : parts_{bytes} {}  // NOLINT(google-explicit-constructor)
+  ObjectContent(const Bytes& bytes)
+      : parts_{ByteView(bytes)} {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] const std::vector<ByteView>& parts() const { return parts_; }
   [[nodiscard]] std::uint64_t size() const {
@@ -91,6 +92,9 @@ class Storage {
   // For people: where this is, as they would write it.
   [[nodiscard]] virtual std::string url() const = 0;
 };
+
+// Whether a name follows the rules for one part of a key.
+[[nodiscard]] bool is_key_part(std::string_view part);
 
 // Error{internal} for a key that does not follow the rules above.
 void check_key(std::string_view key);

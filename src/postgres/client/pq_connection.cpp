@@ -41,7 +41,8 @@ std::string hint_for(std::string_view sqlstate, const std::string& message) {
     return "Allow this host and user in pg_hba.conf, with \"replication\" as the database.";
   }
   if (sqlstate == "28P01") return "Check the user and the password in the connection string.";
-  if (sqlstate == "42501" || mentions("REPLICATION")) {
+  if (sqlstate == "42501" || mentions("REPLICATION") ||
+      mentions("replication role")) {
     return "The user needs the REPLICATION attribute: ALTER ROLE ... REPLICATION.";
   }
   if (sqlstate == "XX001") {
@@ -52,6 +53,18 @@ std::string hint_for(std::string_view sqlstate, const std::string& message) {
     return "Wait until the server accepts connections, then try again.";
   }
   return "Check that the server runs and that the connection string is right.";
+}
+
+void check_conninfo(const std::string& conninfo) {
+  char* message = nullptr;
+  PQconninfoOption* options = PQconninfoParse(conninfo.c_str(), &message);
+  const auto why = one_line(message);
+  PQfreemem(message);
+  if (options == nullptr) {
+    throw Error(ErrorKind::usage, "the connection string is not understood", why + ".",
+                "Write it as 'host=... port=... user=...', or as a postgresql:// URL.");
+  }
+  PQconninfoFree(options);
 }
 
 std::uint64_t parse_number(const char* text) {
@@ -93,24 +106,25 @@ std::string quoted(std::string_view text) {
 
 }  // namespace
 
-PqConnection::PqConnection(ConnectOptions options) : options_(std::move(options)) { connect(); }
+PqConnection::PqConnection(ConnectOptions options) : options_(std::move(options)) {
+  check_conninfo(options_.conninfo);
+  connect();
+}
 
 void PqConnection::connect() {
   // Parameters after dbname override what the connection string says; those
   // before it are defaults that it may override.
-  const std::array<const char*, 9> keywords = {
-      "keepalives_idle", "keepalives_interval", "keepalives_count", "application_name",
-      "dbname",          "replication",         "client_encoding",  "options",
-      nullptr};
-  const std::array<const char*, 9> values = {"30",
-                                             "10",
-                                             "5",
-                                             "walvault",
-                                             options_.conninfo.c_str(),
-                                             "true",
-                                             "UTF8",
-                                             nullptr,
-                                             nullptr};
+  const std::array<const char*, 9> keywords = {"keepalives_idle",
+                                               "keepalives_interval",
+                                               "keepalives_count",
+                                               "application_name",
+                                               "dbname",
+                                               "replication",
+                                               "client_encoding",
+                                               "options",
+                                               nullptr};
+  const std::array<const char*, 9> values = {
+      "30", "10", "5", "walvault", options_.conninfo.c_str(), "true", "UTF8", nullptr, nullptr};
   connection_.reset(PQconnectStartParams(keywords.data(), values.data(), 1));
   if (!connection_) throw std::bad_alloc();
   const auto deadline = steady_clock::now() + options_.connect_timeout;
@@ -161,8 +175,7 @@ void PqConnection::send(const std::string& command) {
   }
 }
 
-PqConnection::Result PqConnection::next_result() {
-  const auto deadline = stall_deadline();
+PqConnection::Result PqConnection::next_result(steady_clock::time_point deadline) {
   while (PQisBusy(connection_.get()) != 0) {
     wait_for_socket(POLLIN, deadline);
     if (PQconsumeInput(connection_.get()) != 1) throw failure("read from the server", nullptr);
@@ -170,8 +183,13 @@ PqConnection::Result PqConnection::next_result() {
   return {PQgetResult(connection_.get()), &PQclear};
 }
 
+PqConnection::Result PqConnection::next_result() { return next_result(stall_deadline()); }
+
 PqConnection::Result PqConnection::expect_rows(const char* what, int columns_min) {
-  auto result = next_result();
+  return check_rows(next_result(), what, columns_min);
+}
+
+PqConnection::Result PqConnection::check_rows(Result result, const char* what, int columns_min) {
   if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) {
     throw failure(std::string("run ") + what, result.get());
   }
@@ -243,8 +261,11 @@ WalPosition PqConnection::base_backup(const BaseBackupOptions& options,
   }
   send(command + ")");
 
-  // Each result is taken before the next is asked for: three in a row.
-  const auto start = position_of(expect_rows("BASE_BACKUP", 2).get());
+  // The first answer comes after a checkpoint, and a spread one takes as long
+  // as the server's settings say: TCP keepalives find a dead connection, no
+  // limit of ours ends a slow one.
+  const auto start = position_of(
+      check_rows(next_result(steady_clock::time_point::max()), "BASE_BACKUP", 2).get());
   const auto header = expect_rows("BASE_BACKUP", 3);
   std::vector<Tablespace> tablespaces;
   std::uint64_t estimated_bytes = 0;
@@ -261,9 +282,7 @@ WalPosition PqConnection::base_backup(const BaseBackupOptions& options,
   if (PQresultStatus(copy.get()) != PGRES_COPY_OUT) {
     throw failure("receive the base backup", copy.get());
   }
-  receive_archives(tablespaces, events);
-  // After a failure (a page checksum, say) an error comes in place of the end.
-  const auto end = position_of(expect_rows("BASE_BACKUP", 2).get());
+  const auto end = receive_archives(tablespaces, events);
   expect_end();
   return end;
 }
@@ -271,7 +290,7 @@ WalPosition PqConnection::base_backup(const BaseBackupOptions& options,
 // The stream from 15 on (basebackup_copy.c): messages that start with a letter:
 // 'n' a new archive (name, tablespace path), 'm' the manifest begins, 'd' data,
 // 'p' progress.
-void PqConnection::receive_archives(const std::vector<Tablespace>& tablespaces,
+WalPosition PqConnection::receive_archives(const std::vector<Tablespace>& tablespaces,
                                     const BaseBackupEvents& events) {
   bool in_archive = false;
   bool in_manifest = false;
@@ -327,7 +346,11 @@ void PqConnection::receive_archives(const std::vector<Tablespace>& tablespaces,
                     "Its type is " + std::to_string(type) + ".");
     }
   }
+  // A failure (a page checksum, a shutdown) comes in place of the end: looked
+  // at before the tar stream is, which then breaks off.
+  const auto end = position_of(expect_rows("BASE_BACKUP", 2).get());
   if (in_archive) events.archive_end();
+  return end;
 }
 
 int PqConnection::server_version() { return PQserverVersion(connection_.get()); }

@@ -25,10 +25,12 @@ class PqConnection final : public ReplicationConnection {
   void connect();
   void send(const std::string& command);
   [[nodiscard]] Result next_result();
+  [[nodiscard]] Result next_result(std::chrono::steady_clock::time_point deadline);
+  [[nodiscard]] Result check_rows(Result result, const char* what, int columns_min);
   [[nodiscard]] Result expect_rows(const char* what, int columns_min);
   void expect_end();
-  void receive_archives(const std::vector<Tablespace>& tablespaces,
-                        const BaseBackupEvents& events);
+  [[nodiscard]] WalPosition receive_archives(const std::vector<Tablespace>& tablespaces,
+                                             const BaseBackupEvents& events);
   void wait_for_socket(short poll_events, std::chrono::steady_clock::time_point deadline);
   [[nodiscard]] std::chrono::steady_clock::time_point stall_deadline() const;
   [[nodiscard]] Error failure(const std::string& action, const PGresult* result) const;

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""Holds the includes to the layers of docs/architecture.md.
+
+One table says which folder may include which, and which external headers have
+their home where. Exits 1 and names every include that breaks it.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Folder -> the folders whose headers it may include, besides its own.
+SRC = ["base", "codec", "storage", "postgres", "postgres/client", "datadir", "repository",
+       "catalog", "app"]
+MAY_INCLUDE = {
+    "base": [],
+    "codec": ["base"],
+    "storage": ["base", "codec"],
+    "postgres": ["base", "codec"],
+    "postgres/client": ["base", "codec", "postgres"],
+    "datadir": ["base", "codec", "postgres"],
+    "repository": ["base", "codec", "storage"],
+    "catalog": ["base", "codec", "postgres", "repository", "storage"],
+    "app": [name for name in SRC if name not in ("app", "postgres/client")],
+    "archive_command": SRC,
+    "basebackup": SRC + ["archive_command"],
+    "restore": SRC + ["archive_command", "basebackup"],
+    "maintenance": SRC + ["archive_command", "basebackup", "restore"],
+    "cli": SRC + ["archive_command", "basebackup", "restore", "maintenance"],
+}
+
+COMMANDS = ["archive_command", "basebackup", "restore", "maintenance"]
+
+# External header prefix -> the folders that may include it.
+HOMES = {
+    "openssl/": ["codec"],
+    "zstd.h": ["codec"],
+    "lz4": ["codec"],
+    "libpq-fe.h": ["postgres/client"],
+    "curl/": ["storage/s3"],
+    "CLI/": ["app"],
+    "toml++/": ["app"],
+    "spdlog/": ["app"],
+    # Results everywhere they are made; the manifest is JSON that PostgreSQL wrote.
+    "nlohmann/": ["app", "postgres"] + COMMANDS,
+    "boost/filesystem": ["storage", "datadir"],
+}
+
+INCLUDE = re.compile(r'^\s*#include\s+(["<])([^">]+)[">]')
+
+
+def folder_of(path: pathlib.PurePath) -> str | None:
+    """The layer that a file or an included path lies in."""
+    parts = path.parts[:-1]
+    if parts and parts[0] == "src":
+        parts = parts[1:]
+    return "/".join(parts) if parts else None
+
+
+def main() -> int:
+    failures = []
+    for top in ["src", *COMMANDS]:
+        for path in sorted((ROOT / top).rglob("*")):
+            if path.suffix not in (".h", ".cpp"):
+                continue
+            relative = path.relative_to(ROOT)
+            folder = folder_of(relative)
+            if folder not in MAY_INCLUDE:
+                failures.append(f"{relative}: the folder {folder} is in no layer")
+                continue
+            for number, line in enumerate(path.read_text().splitlines(), 1):
+                match = INCLUDE.match(line)
+                if not match:
+                    continue
+                quote, included = match.groups()
+                where = f"{relative}:{number}: {folder} may not include {included}"
+                if quote == '"':
+                    target = folder_of(pathlib.PurePosixPath(included))
+                    if target != folder and target not in MAY_INCLUDE[folder]:
+                        failures.append(where)
+                else:
+                    for prefix, homes in HOMES.items():
+                        if included.startswith(prefix) and folder not in homes:
+                            failures.append(where)
+    for failure in failures:
+        print(failure)
+    print(f"{len(failures)} includes break the layers")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,12 @@
+// Paths that come from outside.
+#pragma once
+
+#include <string_view>
+
+namespace walvault {
+
+// Whether a path stays below where it is put: relative, not empty, and without
+// empty, "." or ".." parts.
+[[nodiscard]] bool is_inner_path(std::string_view path);
+
+}  // namespace walvault

@@ -1,0 +1,162 @@
+// A storage that fails once, at every call in turn. Whatever fails, and
+// whether or not it was done: what was there stays as it was, nothing counts
+// that is not whole, and trying again succeeds.
+#include <gtest/gtest.h>
+
+#include "archive_command/push.h"
+#include "storage/retrying_storage.h"
+#include "support/fake_backup.h"
+#include "support/faulty_storage.h"
+#include "support/temporary_directory.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+class StorageFaults : public testing::TestWithParam<Fault> {
+ protected:
+  MemoryRepository made_;
+  FaultyStorage faulty_{made_.storage};
+  Repository repository_ = Repository::open(faulty_);
+  WalArchive archive_{repository_, test_cluster()};
+  TemporaryDirectory pg_wal_;
+};
+
+TEST_P(StorageFaults, LeaveAPushWholeOrUndone) {
+  int call = 0;
+  do {
+    ASSERT_LT(++call, 100);
+    const WalSegmentSpec spec{.number = static_cast<std::uint64_t>(call)};
+    const auto path = write_test_file(pg_wal_.path(), spec.name(), wal_segment(spec));
+    // Every second time it is there already.
+    const bool repeated = call % 2 == 0;
+    faulty_.fail_at(0, GetParam());
+    if (repeated) (void)push_wal_file(archive_, path, made_.clock, {});
+
+    faulty_.fail_at((call + 1) / 2, GetParam());
+    const auto outcome = error_of([&] { (void)push_wal_file(archive_, path, made_.clock, {}); });
+    EXPECT_EQ(outcome, faulty_.has_failed() ? "unavailable" : "nothing");
+    const auto key = archive_.key_of(spec.name());
+    if (const auto object = made_.storage.find(key, whole_object)) {
+      EXPECT_TRUE(decode_wal_object(*object, key, 1) == wal_segment(spec));
+    } else {
+      EXPECT_NE(outcome, "nothing");
+    }
+
+    const bool over = !faulty_.has_failed() && repeated;
+    faulty_.fail_at(0, GetParam());
+    (void)push_wal_file(archive_, path, made_.clock, {});
+    EXPECT_TRUE(decode_wal_object(*made_.storage.find(key, whole_object), key, 1) ==
+                wal_segment(spec));
+    if (over) break;
+  } while (true);
+  EXPECT_GT(call, 4);  // a repeated push makes two calls at least
+}
+
+TEST_P(StorageFaults, LeaveABaseBackupWholeOrUndone) {
+  archive_needed_wal(archive_);
+  FakeServer server;
+  const BaseBackupRequest request{.wal_timeout = std::chrono::milliseconds(1)};
+  std::uint8_t writer = 0;
+  faulty_.fail_at(0, GetParam());
+  (void)back_up(archive_, server, ++writer, made_.clock, request);  // one to borrow from
+
+  int failures = 0;
+  for (int call = 1;; ++call) {
+    ASSERT_LT(call, 100);
+    made_.clock.advance(std::chrono::hours(1));
+    server.files["base/5/1259"][static_cast<std::size_t>(call) * 1000] ^= 1;
+    const auto before = list_backups(made_.repository, "main").backups.size();
+    faulty_.fail_at(call, GetParam());
+    const auto outcome =
+        error_of([&] { (void)back_up(archive_, server, ++writer, made_.clock, request); });
+    const bool failed = faulty_.has_failed();
+    faulty_.fail_at(0, GetParam());
+    EXPECT_EQ(outcome, failed ? "unavailable" : "nothing") << call;
+
+    const auto list = list_backups(made_.repository, "main");
+    EXPECT_TRUE(list.damaged.empty()) << call;
+    ASSERT_LE(list.backups.size(), before + 1) << call;
+    EXPECT_EQ(list.backups.size(), keys_under(made_.storage, "backups/").size());
+    if (list.backups.size() > before) {
+      expect_whole_backup(made_.repository, list.backups.back(), server);
+    } else {
+      EXPECT_NE(outcome, "nothing") << call;
+    }
+    if (!failed) break;
+    ++failures;
+
+    made_.clock.advance(std::chrono::hours(1));
+    const auto next = back_up(archive_, server, ++writer, made_.clock, request);
+    expect_whole_backup(made_.repository, next, server);
+  }
+  // The list, the parent's head and root, the pin, the plans, the parent
+  // again, its file table and maps, packs, WAL, root.
+  EXPECT_GT(failures, 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryKind, StorageFaults,
+                         testing::Values(Fault::transient, Fault::permanent, Fault::lost_reply),
+                         [](const auto& test) -> std::string {
+                           switch (test.param) {
+                             case Fault::transient: return "Transient";
+                             case Fault::permanent: return "Permanent";
+                             case Fault::lost_reply: return "LostReply";
+                           }
+                           return "";
+                         });
+
+// Behind a RetryingStorage nobody notices one transient fault, wherever it is.
+class RetriedFaults : public testing::TestWithParam<Fault> {
+ protected:
+  MemoryRepository made_;
+  FakeClock pauses_;  // storages are used by several threads, but fail once
+  FaultyStorage* faulty_ = nullptr;
+  std::unique_ptr<RetryingStorage> retrying_ = [this] {
+    auto faulty = std::make_unique<FaultyStorage>(made_.storage);
+    faulty_ = faulty.get();
+    return std::make_unique<RetryingStorage>(std::move(faulty), pauses_);
+  }();
+  Repository repository_ = Repository::open(*retrying_);
+  WalArchive archive_{repository_, test_cluster()};
+};
+
+TEST_P(RetriedFaults, AreNotNoticedByAPush) {
+  TemporaryDirectory pg_wal;
+  for (int call = 1; call <= 3; ++call) {
+    const WalSegmentSpec spec{.number = static_cast<std::uint64_t>(call)};
+    const auto path = write_test_file(pg_wal.path(), spec.name(), wal_segment(spec));
+    for (int again = 0; again < 2; ++again) {
+      faulty_->fail_at(call, GetParam());
+      EXPECT_EQ(error_of([&] { (void)push_wal_file(archive_, path, made_.clock, {}); }), "nothing");
+    }
+    const auto key = archive_.key_of(spec.name());
+    EXPECT_TRUE(decode_wal_object(*made_.storage.find(key, whole_object), key, 1) ==
+                wal_segment(spec));
+  }
+}
+
+TEST_P(RetriedFaults, AreNotNoticedByABaseBackup) {
+  archive_needed_wal(archive_);
+  FakeServer server;
+  std::uint8_t writer = 0;
+  for (int call = 1;; ++call) {
+    ASSERT_LT(call, 100);
+    made_.clock.advance(std::chrono::hours(1));
+    server.files["base/5/1259"][static_cast<std::size_t>(call) * 1000] ^= 1;
+    faulty_->fail_at(call, GetParam());
+    const auto backup = back_up(archive_, server, ++writer, made_.clock);
+    expect_whole_backup(made_.repository, backup, server);
+    if (!faulty_->has_failed()) break;
+  }
+  EXPECT_GT(writer, 10);
+}
+
+INSTANTIATE_TEST_SUITE_P(Transient, RetriedFaults,
+                         testing::Values(Fault::transient, Fault::lost_reply),
+                         [](const auto& test) -> std::string {
+                           return test.param == Fault::transient ? "Undone" : "LostReply";
+                         });
+
+}  // namespace
+}  // namespace walvault

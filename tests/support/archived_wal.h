@@ -1,0 +1,78 @@
+// WAL objects put into an archive without a push: for what only reads them.
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "catalog/wal_archive.h"
+#include "support/wal_files.h"
+
+namespace walvault {
+
+// Stores a file as docs/repository-format.md describes it, and returns its key.
+inline std::string archive_file(const WalArchive& archive, const std::string& name,
+                                ByteView content, Timestamp modified = {},
+                                Timestamp archived = {}) {
+  WalObjectHeader header;
+  header.kind = classify_wal_file(name).value();
+  header.name = name;
+  header.system_identifier = archive.identity().system_identifier;
+  if (header.kind == WalFileKind::segment) {
+    header.start = SegmentName::parse(name, archive.identity().segment_bytes)
+                       .value()
+                       .start(archive.identity().segment_bytes);
+    header.page_magic = 0xD110;
+  }
+  header.plain_bytes = content.size();
+  header.digest = sha256(content);
+  header.modified = modified;
+  header.archived = archived;
+  while (!content.empty() && content.back() == 0) content = content.first(content.size() - 1);
+  header.content_bytes = content.size();
+
+  Compressor compressor;
+  Bytes frames;
+  while (!content.empty()) {
+    const auto plain = content.first(std::min<std::size_t>(content.size(), wal_frame_bytes));
+    Bytes stored;
+    header.frames.push_back(encode_wal_frame(compressor, {}, plain, stored));
+    frames.insert(frames.end(), stored.begin(), stored.end());
+    content = content.subspan(plain.size());
+  }
+  const auto key = header.kind == WalFileKind::partial ? archive.partial_key(name, header.digest)
+                                                       : archive.key_of(name);
+  const auto prefix = encode_wal_object_header(header, key);
+  const auto trailer = encode_wal_object_trailer(header, prefix.size());
+  if (!archive.repository().storage().put_if_absent(key, ObjectContent{prefix, frames, trailer})) {
+    throw Error(ErrorKind::internal, key + " is there already");
+  }
+  return key;
+}
+
+// Segments `first` to `last` of a timeline, each last written a minute after
+// the one before: segment n at `minute_of(n)`.
+[[nodiscard]] inline Timestamp minute_of(std::uint64_t number) {
+  return Timestamp(std::chrono::seconds(1'790'000'000) +
+                   std::chrono::minutes(static_cast<std::int64_t>(number)));
+}
+
+inline void archive_segments(const WalArchive& archive, std::uint32_t timeline,
+                             std::uint64_t first, std::uint64_t last) {
+  for (auto number = first; number <= last; ++number) {
+    const WalSegmentSpec spec{.timeline = timeline, .number = number, .content_bytes = 100};
+    archive_file(archive, spec.name(), wal_segment(spec), minute_of(number));
+  }
+}
+
+// 00000003.history from {{1, lsn}, {2, lsn}}.
+inline void archive_history(const WalArchive& archive, std::uint32_t timeline,
+                            const std::vector<TimelineSwitch>& ancestors) {
+  std::string text;
+  for (const auto& ancestor : ancestors) {
+    text += std::to_string(ancestor.timeline.value) + "\t" + ancestor.end.text() +
+            "\tno recovery target specified\n";
+  }
+  archive_file(archive, history_file_name({timeline}), as_bytes(text));
+}
+
+}  // namespace walvault

@@ -1,0 +1,197 @@
+#include "support/main_job.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <boost/filesystem.hpp>
+#include <stdexcept>
+#include <thread>
+
+namespace walvault {
+namespace {
+
+namespace fs = boost::filesystem;
+using namespace std::chrono_literals;
+
+int next_port() {
+  // Sockets lie in directories of their own, so a port needs to be unique only
+  // among the servers of one test.
+  static std::atomic<int> port{6500};
+  return ++port;
+}
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+std::string server_programs(int major) {
+  const auto suffix = "/usr/lib/postgresql/" + std::to_string(major) + "/bin";
+  std::string found = suffix;
+  if (!fs::exists(found + "/postgres")) {
+    // Asked as this user, not as the server's: the answer depends on it.
+    const std::unique_ptr<FILE, decltype(&::pclose)> answer(
+        ::popen("bash " WALVAULT_SOURCE_DIR "/scripts/servers-dir.sh", "r"), &::pclose);
+    std::array<char, 4096> line{};
+    if (::fgets(line.data(), line.size(), answer.get()) == nullptr) line[0] = 0;
+    found = trimmed(line.data()) + "/" + std::to_string(major) + suffix;
+  }
+  if (!fs::exists(found + "/postgres")) {
+    throw std::runtime_error("PostgreSQL " + std::to_string(major) + " is not there; run " +
+                             "scripts/install-servers.sh " + std::to_string(major));
+  }
+  return found;
+}
+
+bool long_tests() {
+  const char* value = ::getenv("WALVAULT_TEST_LONG");
+  return value != nullptr && std::string(value) == "1";
+}
+
+PostgresServer::PostgresServer(TestDirectory& directory, int major, std::string name)
+    : PostgresServer(directory, major, name, directory.path(name)) {
+  const auto made = run({program("initdb"), "--no-sync", "-A", "trust", "--no-locale", "-k", "-U",
+                         "postgres", "-D", data_},
+                        {}, directory_.path());
+  if (made.exit_code != 0) throw std::runtime_error("initdb: " + made.text());
+  configure("fsync = off\nlisten_addresses = ''\nunix_socket_directories = '" + directory_.path() +
+            "'\nlog_line_prefix = '%m '\n");
+}
+
+PostgresServer::PostgresServer(TestDirectory& directory, int major, std::string name,
+                               std::string data)
+    : directory_(directory),
+      programs_(server_programs(major)),
+      name_(std::move(name)),
+      data_(std::move(data)),
+      port_(next_port()) {}
+
+PostgresServer::~PostgresServer() {
+  if (running_) stop("immediate");
+}
+
+void PostgresServer::configure(const std::string& lines) {
+  const auto path = data_ + "/postgresql.conf";
+  write_text(path, read_text(path) + lines);
+}
+
+bool PostgresServer::start() {
+  const auto started = run({program("pg_ctl"), "-D", data_, "-l", directory_.path(name_ + ".log"),
+                            "-o", "-c port=" + std::to_string(port_), "-w", "-t", "60", "start"},
+                           {}, directory_.path());
+  running_ = fs::exists(data_ + "/postmaster.pid");
+  return started.exit_code == 0;
+}
+
+void PostgresServer::stop(const std::string& mode) {
+  (void)run({program("pg_ctl"), "-D", data_, "-m", mode, "-w", "stop"}, {}, directory_.path());
+  running_ = false;
+}
+
+bool PostgresServer::wait_until_promoted() {
+  for (int i = 0; i < 600; ++i) {
+    if (tool({"psql", "-XAtqc", "SELECT pg_is_in_recovery()", "postgres"}).out == "f\n") return true;
+    std::this_thread::sleep_for(100ms);
+  }
+  return false;
+}
+
+std::string PostgresServer::conninfo() const {
+  return "host=" + directory_.path() + " port=" + std::to_string(port_) + " user=postgres";
+}
+
+std::string PostgresServer::log() const { return read_text(directory_.path(name_ + ".log")); }
+
+Outcome PostgresServer::tool(std::vector<std::string> command) {
+  return start_tool(std::move(command))->wait();
+}
+
+std::unique_ptr<Child> PostgresServer::start_tool(std::vector<std::string> command) {
+  command[0] = program(command[0]);
+  return std::make_unique<Child>(
+      command,
+      std::map<std::string, std::string>{
+          {"PGHOST", directory_.path()}, {"PGPORT", std::to_string(port_)}, {"PGUSER", "postgres"}},
+      directory_.path());
+}
+
+std::string PostgresServer::sql(const std::string& query, const std::string& database) {
+  const auto result = tool({"psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query, database});
+  if (result.exit_code != 0) throw std::runtime_error(query + ": " + result.text() + log());
+  return trimmed(result.out);
+}
+
+MainJob::MainJob(int major, const std::string& settings) : major_(major) {
+  fs::create_directory(directory_.path("bin"));
+  for (const auto* name : {"walvault", "walvault-archive", "walvault-fetch"}) {
+    fs::copy_file(std::string(WALVAULT_BIN_DIR) + "/" + name, binary(name));
+  }
+  server_ = std::make_unique<PostgresServer>(directory_, major, "pg");
+  server_->configure("archive_mode = on\narchive_command = '" + binary("walvault-archive") +
+                     " --repo " + repository() + " --cluster main %p'\n" + settings);
+  if (!server_->start()) throw std::runtime_error("the server does not start: " + server_->log());
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"init"}, {"cluster", "add", "main", "--pg", server_->conninfo()}}) {
+    const auto done = walvault(arguments);
+    if (done.exit_code != 0) throw std::runtime_error(arguments[0] + ": " + done.text());
+  }
+}
+
+std::map<std::string, std::string> MainJob::environment() const {
+  return {{"WALVAULT_REPO", repository()}, {"WALVAULT_CLUSTER", "main"}};
+}
+
+std::unique_ptr<Child> MainJob::start_walvault(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{binary("walvault")};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return std::make_unique<Child>(command, environment(), directory_.path());
+}
+
+Outcome MainJob::walvault(const std::vector<std::string>& arguments) {
+  return start_walvault(arguments)->wait();
+}
+
+nlohmann::json MainJob::walvault_json(std::vector<std::string> arguments) {
+  arguments.emplace_back("--json");
+  const auto done = walvault(arguments);
+  if (done.exit_code != 0) throw std::runtime_error("walvault " + arguments[0] + ": " + done.text());
+  return nlohmann::json::parse(done.out);
+}
+
+nlohmann::json MainJob::backup(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"backup", "--pg", server_->conninfo()});
+  return walvault_json(arguments).at("backup");
+}
+
+void MainJob::archive_everything() {
+  // So that there is something to switch behind, on an idle server too.
+  const auto segment =
+      server_->sql("SELECT pg_walfile_name(pg_create_restore_point('archive everything'))");
+  (void)server_->sql("SELECT pg_switch_wal()");
+  for (int i = 0; i < 300; ++i) {
+    if (server_->sql("SELECT coalesce(last_archived_wal, '') >= '" + segment +
+                     "' FROM pg_stat_archiver") == "t") {
+      return;
+    }
+    std::this_thread::sleep_for(100ms);
+  }
+  throw std::runtime_error("WAL is not archived: " + server_->log());
+}
+
+std::unique_ptr<PostgresServer> MainJob::restore(const std::string& name,
+                                                 std::vector<std::string> arguments) {
+  const auto data = directory_.path(name);
+  arguments.insert(arguments.begin(), {"restore", "--pgdata", data});
+  const auto done = walvault(arguments);
+  if (done.exit_code != 0) throw std::runtime_error("restore: " + done.text());
+  auto restored = std::make_unique<PostgresServer>(directory_, major_, name, data);
+  if (!restored->start()) throw std::runtime_error("it does not start: " + restored->log());
+  return restored;
+}
+
+}  // namespace walvault

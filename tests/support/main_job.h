@@ -1,0 +1,95 @@
+// Everything the main job needs, in one temporary directory: a server of a
+// major, a repository, the three programs.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "support/process.h"
+
+namespace walvault {
+
+// The directory of a major's server programs; fails the test, naming the
+// script that installs them, when they are not there.
+[[nodiscard]] std::string server_programs(int major);
+
+// Whether `scripts/test.sh --long` asked for the longest tests.
+[[nodiscard]] bool long_tests();
+
+class PostgresServer {
+ public:
+  // Runs initdb; nothing is started. Servers listen on a Unix socket in their
+  // own test directory only.
+  PostgresServer(TestDirectory& directory, int major, std::string name);
+  // A server of a data directory that is there already.
+  PostgresServer(TestDirectory& directory, int major, std::string name, std::string data);
+  ~PostgresServer();
+  PostgresServer(const PostgresServer&) = delete;
+  PostgresServer& operator=(const PostgresServer&) = delete;
+
+  void configure(const std::string& lines);
+  // False when it did not come up; log() tells why.
+  [[nodiscard]] bool start();
+  void stop(const std::string& mode = "fast");
+  // Waits until recovery has ended and it accepts writes.
+  [[nodiscard]] bool wait_until_promoted();
+
+  [[nodiscard]] std::string sql(const std::string& query, const std::string& database = "postgres");
+  [[nodiscard]] Outcome tool(std::vector<std::string> command);
+  [[nodiscard]] std::unique_ptr<Child> start_tool(std::vector<std::string> command);
+
+  [[nodiscard]] const std::string& data() const { return data_; }
+  [[nodiscard]] std::string conninfo() const;
+  [[nodiscard]] std::string log() const;
+
+ private:
+  [[nodiscard]] std::string program(const std::string& name) const { return programs_ + "/" + name; }
+
+  TestDirectory& directory_;
+  std::string programs_;
+  std::string name_;
+  std::string data_;
+  int port_;
+  bool running_ = false;
+};
+
+// A registered, archiving server.
+class MainJob {
+ public:
+  explicit MainJob(int major, const std::string& settings = "");
+
+  [[nodiscard]] TestDirectory& directory() { return directory_; }
+  [[nodiscard]] PostgresServer& server() { return *server_; }
+  [[nodiscard]] std::string repository() const { return directory_.path("repo"); }
+  [[nodiscard]] std::string binary(const std::string& name) const {
+    return directory_.path("bin/" + name);
+  }
+
+  // walvault with --repo and --cluster in its environment.
+  [[nodiscard]] Outcome walvault(const std::vector<std::string>& arguments);
+  [[nodiscard]] std::unique_ptr<Child> start_walvault(const std::vector<std::string>& arguments);
+  // The same, expected to succeed, its JSON.
+  [[nodiscard]] nlohmann::json walvault_json(std::vector<std::string> arguments);
+
+  // Takes a backup; returns its part of the JSON.
+  [[nodiscard]] nlohmann::json backup(std::vector<std::string> arguments = {});
+
+  // Forces a switch and waits until what was written so far is archived.
+  void archive_everything();
+
+  // Restores into directory().path(name) and starts a server there.
+  [[nodiscard]] std::unique_ptr<PostgresServer> restore(const std::string& name,
+                                                        std::vector<std::string> arguments);
+
+ private:
+  [[nodiscard]] std::map<std::string, std::string> environment() const;
+
+  TestDirectory directory_;
+  int major_;
+  std::unique_ptr<PostgresServer> server_;
+};
+
+}  // namespace walvault

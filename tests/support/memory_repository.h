@@ -1,0 +1,27 @@
+// A repository in memory, with a clock and randomness of the test's own.
+#pragma once
+
+#include "repository/repository.h"
+#include "storage/memory_storage.h"
+#include "support/deterministic.h"
+
+namespace walvault {
+
+struct MemoryRepository {
+  MemoryStorage storage;
+  FakeClock clock;
+  CountingRandomness randomness;
+  Repository repository = [this] {
+    Repository::create(storage, clock, randomness);
+    return Repository::open(storage);
+  }();
+};
+
+[[nodiscard]] inline std::vector<std::string> keys_under(Storage& storage,
+                                                         std::string_view prefix) {
+  std::vector<std::string> keys;
+  storage.list(prefix, [&](const ObjectInfo& object) { keys.push_back(object.key); });
+  return keys;
+}
+
+}  // namespace walvault

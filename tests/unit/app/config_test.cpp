@@ -1,0 +1,168 @@
+#include "app/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/file.h"
+#include "support/errors.h"
+#include "support/temporary_directory.h"
+
+namespace walvault {
+namespace {
+
+using testing::HasSubstr;
+
+class AConfig : public testing::Test {
+ protected:
+  AConfig() { options_.config = directory_.path("walvault.toml"); }
+  void write(const std::string& content) const {
+    replace_file_durably(*options_.config, as_bytes(content), 0600);
+  }
+  Config load(const std::string& content) const {
+    write(content);
+    return load_config(options_);
+  }
+  Error expect_refused(const std::string& content) const {
+    SCOPED_TRACE(content);
+    return expect_error(ErrorKind::usage, [&] { (void)load(content); });
+  }
+
+  TemporaryDirectory directory_;
+  GlobalOptions options_;
+};
+
+TEST_F(AConfig, SaysEverythingThereIsToSay) {
+  const auto config = load(R"(
+    [repository]
+    url = "file:///srv/backup"
+    compression = "zstd:3"
+    wal_compression = "lz4"
+
+    [defaults]
+    jobs = 4
+
+    [fetch]
+    retry_for = "90s"
+
+    [cluster.main]
+    pg = "host=/run/postgresql user=postgres"
+
+    [cluster.other]
+  )");
+  EXPECT_EQ(config.path, *options_.config);
+  EXPECT_EQ(config.repository(), "file:///srv/backup");
+  EXPECT_EQ(config.data_compression, (CompressionSetting{Compression::zstd, 3}));
+  EXPECT_EQ(config.wal_compression.algorithm, Compression::lz4);
+  EXPECT_EQ(config.worker_threads(), 4u);
+  EXPECT_EQ(config.fetch_retry_for, "90s");
+  ASSERT_EQ(config.clusters.size(), 2u);
+  EXPECT_EQ(config.clusters.at("main").pg, "host=/run/postgresql user=postgres");
+  EXPECT_EQ(config.clusters.at("other").pg, std::nullopt);
+}
+
+TEST_F(AConfig, MayBeEmpty) {
+  const auto config = load("");
+  EXPECT_EQ(config.repository_url, std::nullopt);
+  EXPECT_EQ(config.data_compression, (CompressionSetting{Compression::zstd, 1}));
+  EXPECT_EQ(config.wal_compression, (CompressionSetting{Compression::zstd, 1}));
+  EXPECT_EQ(config.fetch_retry_for, "5min");
+  EXPECT_GE(config.worker_threads(), 1u);
+  EXPECT_TRUE(config.clusters.empty());
+}
+
+TEST_F(AConfig, ThatIsNamedMustExist) {
+  const auto error = expect_error(ErrorKind::usage, [&] { (void)load_config(options_); });
+  EXPECT_THAT(error.message(), HasSubstr(*options_.config));
+  EXPECT_THAT(error.hint(), HasSubstr("--config"));
+}
+
+TEST_F(AConfig, NamesTheLineAndTheNearestKeyForOneThatIsNotKnown) {
+  const auto url = expect_refused("[repository]\n\nurk = \"/x\"\n");
+  EXPECT_THAT(url.message(), HasSubstr(*options_.config));
+  EXPECT_THAT(url.detail(), HasSubstr("Line 3"));
+  EXPECT_THAT(url.detail(), HasSubstr("\"urk\" in [repository]"));
+  EXPECT_EQ(url.hint(), "Did you mean \"url\"?");
+
+  EXPECT_EQ(expect_refused("[repository]\nwal_compresion = \"lz4\"\n").hint(),
+            "Did you mean \"wal_compression\"?");
+  EXPECT_EQ(expect_refused("[repositry]\n").hint(), "Did you mean \"repository\"?");
+  EXPECT_EQ(expect_refused("[defaults]\njob = 1\n").hint(), "Did you mean \"jobs\"?");
+  EXPECT_EQ(expect_refused("[fetch]\nretry_four = \"1s\"\n").hint(),
+            "Did you mean \"retry_for\"?");
+  EXPECT_EQ(expect_refused("[cluster.main]\npq = \"\"\n").hint(), "Did you mean \"pg\"?");
+}
+
+TEST_F(AConfig, PointsToTheExampleWhereNoKeyIsNear) {
+  EXPECT_THAT(expect_refused("[repository]\ncolour = 1\n").hint(),
+              HasSubstr("walvault.example.toml"));
+  expect_refused("jobs = 4\n");  // at the top, where only sections belong
+}
+
+TEST_F(AConfig, RefusesValuesOfAnotherType) {
+  for (const char* content :
+       {"repository = \"/x\"\n", "[[repository]]\n", "[repository]\nurl = 5\n",
+        "[repository]\nurl = [\"/x\"]\n", "[repository]\ncompression = 3\n",
+        "[repository]\nwal_compression = true\n", "defaults = 4\n", "[defaults]\njobs = \"4\"\n",
+        "[defaults]\njobs = 4.0\n", "[defaults]\njobs = true\n", "[fetch]\nretry_for = 300\n",
+        "cluster = \"main\"\n", "[cluster]\nmain = \"host=x\"\n", "[cluster.main]\npg = 5432\n"}) {
+    expect_refused(content);
+  }
+}
+
+TEST_F(AConfig, RefusesValuesOutOfRange) {
+  for (const char* content :
+       {"[defaults]\njobs = 0\n", "[defaults]\njobs = -1\n", "[defaults]\njobs = 257\n",
+        "[defaults]\njobs = 4294967297\n", "[repository]\ncompression = \"zstd:20\"\n",
+        "[repository]\ncompression = \"gzip\"\n", "[fetch]\nretry_for = \"300\"\n",
+        "[fetch]\nretry_for = \"-5min\"\n"}) {
+    expect_refused(content);
+  }
+  EXPECT_EQ(load("[defaults]\njobs = 256\n").worker_threads(), 256u);
+}
+
+TEST_F(AConfig, NamesTheSettingWhoseValueIsRefused) {
+  EXPECT_THAT(expect_refused("[repository]\ncompression = \"gzip\"\n").message(),
+              HasSubstr("[repository] compression"));
+  EXPECT_THAT(expect_refused("[fetch]\nretry_for = \"soon\"\n").message(),
+              HasSubstr("[fetch] retry_for"));
+  EXPECT_THAT(expect_refused("[repository]\n\nurl = 5\n").detail(), HasSubstr("Line 3: \"url\""));
+}
+
+TEST_F(AConfig, RefusesWhatDoesNotParseAndNamesTheLine) {
+  EXPECT_THAT(expect_refused("[repository]\nurl = \"/x\n").detail(), HasSubstr("Line 2"));
+  expect_refused("[repository\n");
+  expect_refused("url\n");
+  expect_refused("[repository]\nurl = \"/x\"\nurl = \"/y\"\n");
+}
+
+TEST_F(AConfig, GivesWayToTheCommandLine) {
+  write("[repository]\nurl = \"/file\"\n[cluster.main]\n");
+  options_.repo = "/option";
+  options_.cluster = "other";
+  const auto config = load_config(options_);
+  EXPECT_EQ(config.repository(), "/option");
+  EXPECT_EQ(config.cluster(), "other");
+}
+
+TEST_F(AConfig, NamesTheOnlyClusterWhenNoneWasAskedFor) {
+  EXPECT_EQ(load("[cluster.main]\n").cluster(), "main");
+}
+
+TEST_F(AConfig, AsksWhichClusterWhenThereAreSeveralOrNone) {
+  const auto several = load("[cluster.main]\n[cluster.other]\n");
+  const auto error = expect_error(ErrorKind::usage, [&] { (void)several.cluster(); });
+  EXPECT_THAT(error.detail(), HasSubstr("main, other"));
+  EXPECT_THAT(error.hint(), HasSubstr("--cluster"));
+
+  const auto none = load("");
+  expect_error(ErrorKind::usage, [&] { (void)none.cluster(); });
+}
+
+TEST_F(AConfig, AsksForARepositoryWhenNoneIsNamed) {
+  const auto config = load("");
+  const auto error = expect_error(ErrorKind::usage, [&] { (void)config.repository(); });
+  EXPECT_THAT(error.hint(), HasSubstr("--repo"));
+}
+
+}  // namespace
+}  // namespace walvault

@@ -1,0 +1,297 @@
+#include "archive_command/push.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "support/memory_repository.h"
+#include "support/temporary_directory.h"
+#include "support/test_data.h"
+#include "support/wal_files.h"
+
+namespace walvault {
+namespace {
+
+class PushTest : public testing::Test {
+ protected:
+  PushResult push(const std::string& name, ByteView content) {
+    return push_wal_file(archive_, write_test_file(pg_wal_.path(), name, content), made_.clock,
+                         {.compression = {}, .threads = 2});
+  }
+  PushResult push(const WalSegmentSpec& spec) { return push(spec.name(), wal_segment(spec)); }
+
+  // What the push throws; and it must have stored nothing.
+  std::string refusal(const std::string& name, ByteView content) {
+    const auto before = everything();
+    auto outcome = error_of([&] { (void)push(name, content); });
+    EXPECT_TRUE(everything() == before) << name;
+    return outcome;
+  }
+  std::string refusal(const WalSegmentSpec& spec, const std::string& name = "") {
+    return refusal(name.empty() ? spec.name() : name, wal_segment(spec));
+  }
+
+  [[nodiscard]] Bytes archived(const std::string& key) {
+    return decode_wal_object(made_.storage.find(key, whole_object).value(), key, 2);
+  }
+  [[nodiscard]] std::map<std::string, Bytes> everything() {
+    std::map<std::string, Bytes> all;
+    for (const auto& key : keys_under(made_.storage, "")) {
+      all[key] = *made_.storage.find(key, whole_object);
+    }
+    return all;
+  }
+
+  MemoryRepository made_;
+  WalArchive archive_{made_.repository, test_cluster()};
+  TemporaryDirectory pg_wal_;
+};
+
+const std::string segment_key = "wal/main/1/00000001-0/00000000/000000010000000000000001";
+
+TEST_F(PushTest, StoresASegmentThatReadsBack) {
+  const auto content = wal_segment();
+  const auto result = push(WalSegmentSpec{});
+  EXPECT_EQ(result.name, "000000010000000000000001");
+  EXPECT_FALSE(result.already_there);
+  EXPECT_EQ(result.plain_bytes, test_segment_bytes);
+  EXPECT_EQ(keys_under(made_.storage, "wal/"), std::vector<std::string>{segment_key});
+  EXPECT_EQ(result.stored_bytes, made_.storage.find_size(segment_key));
+  EXPECT_TRUE(archived(segment_key) == content);
+}
+
+TEST_F(PushTest, RecordsWhatTheSegmentIs) {
+  const auto path =
+      write_test_file(pg_wal_.path(), WalSegmentSpec{.number = 5}.name(), wal_segment({.number = 5}));
+  const timespec times[2] = {{.tv_sec = 1'700'000'000, .tv_nsec = 0},
+                             {.tv_sec = 1'700'000'001, .tv_nsec = 250'000'000}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  (void)push_wal_file(archive_, path, made_.clock, {});
+
+  const auto header = archive_.find_header(archive_.key_of("000000010000000000000005"));
+  ASSERT_TRUE(header);
+  EXPECT_EQ(header->kind, WalFileKind::segment);
+  EXPECT_EQ(header->name, "000000010000000000000005");
+  EXPECT_EQ(header->system_identifier, test_system_identifier);
+  EXPECT_EQ(header->page_magic, 0xD110);
+  EXPECT_EQ(header->start, Lsn{5 * test_segment_bytes});
+  EXPECT_EQ(header->plain_bytes, test_segment_bytes);
+  EXPECT_EQ(header->digest, sha256(wal_segment({.number = 5})));
+  EXPECT_EQ(header->modified, Timestamp(std::chrono::milliseconds(1'700'000'001'250)));
+  EXPECT_EQ(header->archived, made_.clock.now());
+}
+
+TEST_F(PushTest, StoresTheZerosAtASegmentsEndForNothing) {
+  const auto result = push(WalSegmentSpec{.content_bytes = 1000});
+  EXPECT_LT(result.stored_bytes, 1000u + 40 + 300);
+  const auto header = archive_.find_header(segment_key);
+  EXPECT_EQ(header->content_bytes, 1040u);
+  EXPECT_TRUE(archived(segment_key) == wal_segment({.content_bytes = 1000}));
+}
+
+TEST_F(PushTest, KeepsZerosInTheMiddle) {
+  auto content = wal_segment({.content_bytes = 100});
+  content[700'000] = 1;
+  (void)push("000000010000000000000001", content);
+  EXPECT_TRUE(archived(segment_key) == content);
+}
+
+TEST_F(PushTest, StoresLargeSegmentsInFramesOfFourMebibytes) {
+  constexpr std::uint32_t size = 32u << 20;
+  auto identity = test_cluster();
+  identity.name = "large";
+  identity.segment_bytes = size;
+  const WalArchive large(made_.repository, identity);
+  const WalSegmentSpec spec{.content_bytes = 5'000'000, .segment_bytes = size};
+  auto content = wal_segment(spec);
+  // Frame 3 ends with zeros, frames 4 and 5 are zeros, 6 has one byte, the
+  // last is zeros.
+  content[3 * wal_frame_bytes + 9] = 1;
+  content[6 * wal_frame_bytes + 77] = 1;
+  const auto path = write_test_file(pg_wal_.path(), spec.name(), content);
+  (void)push_wal_file(large, path, made_.clock, {.compression = {}, .threads = 3});
+
+  const auto key = large.key_of(spec.name());
+  const auto header = large.find_header(key);
+  EXPECT_EQ(header->frames.size(), 7u);
+  EXPECT_EQ(header->content_bytes, 6 * std::uint64_t{wal_frame_bytes} + 78);
+  EXPECT_TRUE(archived(key) == content);
+}
+
+TEST_F(PushTest, TakesTheSameFileTwice) {
+  (void)push(WalSegmentSpec{});
+  const auto before = everything();
+  made_.clock.advance(std::chrono::hours(1));
+  const auto again = push(WalSegmentSpec{});
+  EXPECT_TRUE(again.already_there);
+  EXPECT_TRUE(everything() == before);
+}
+
+TEST_F(PushTest, RefusesOtherContentUnderAnArchivedName) {
+  (void)push(WalSegmentSpec{});
+  EXPECT_EQ(refusal(WalSegmentSpec{.seed = 2}), "conflict");
+  EXPECT_TRUE(archived(segment_key) == wal_segment());
+}
+
+TEST_F(PushTest, DoesNotTakeADamagedObjectForTheSameFile) {
+  (void)push(WalSegmentSpec{});
+  auto object = *made_.storage.find(segment_key, whole_object);
+  object[50] ^= 1;
+  made_.storage.overwrite(segment_key, object);
+  EXPECT_EQ(refusal(WalSegmentSpec{}), "corrupt");
+}
+
+TEST_F(PushTest, RefusesASegmentOfAnotherCluster) {
+  EXPECT_EQ(refusal(WalSegmentSpec{.system_identifier = test_system_identifier + 1}), "conflict");
+}
+
+TEST_F(PushTest, RefusesASegmentOfAnotherMajor) {
+  for (const auto magic : {std::uint16_t{0xD10D}, std::uint16_t{0xD113}}) {
+    EXPECT_EQ(refusal(WalSegmentSpec{.magic = magic}), "conflict") << magic;
+  }
+}
+
+TEST_F(PushTest, RefusesAFileOfTheWrongSize) {
+  const auto content = wal_segment();
+  for (const std::size_t size : {std::size_t{0}, std::size_t{20}, std::size_t{40},
+                                 content.size() / 2, content.size() - 1}) {
+    EXPECT_EQ(refusal("000000010000000000000001", ByteView(content).first(size)), "corrupt")
+        << size;
+  }
+  auto longer = content;
+  longer.push_back(0);
+  EXPECT_EQ(refusal("000000010000000000000001", longer), "corrupt");
+}
+
+TEST_F(PushTest, RefusesASegmentWhoseHeaderNamesAnotherSize) {
+  auto content = wal_segment({.segment_bytes = 2u << 20});
+  content.resize(test_segment_bytes);
+  EXPECT_EQ(refusal("000000010000000000000000", content), "conflict");
+}
+
+TEST_F(PushTest, RefusesASegmentOfZeros) {
+  EXPECT_EQ(refusal("000000010000000000000001", Bytes(test_segment_bytes)), "corrupt");
+}
+
+TEST_F(PushTest, RefusesADamagedFirstPage) {
+  EXPECT_EQ(refusal(WalSegmentSpec{.magic = 0x1234}), "corrupt");
+  EXPECT_EQ(refusal(WalSegmentSpec{.info = 0}), "corrupt");      // the short header
+  EXPECT_EQ(refusal(WalSegmentSpec{.info = 0x12}), "corrupt");   // an unknown flag
+  EXPECT_EQ(refusal(WalSegmentSpec{.page_bytes = 0}), "corrupt");
+  EXPECT_EQ(refusal(WalSegmentSpec{.page_bytes = 8191}), "corrupt");
+}
+
+TEST_F(PushTest, RefusesTheWalOfAnotherPosition) {
+  EXPECT_EQ(refusal(WalSegmentSpec{.number = 1}, "000000010000000000000002"), "corrupt");
+  // A recycled file: right in all but its place.
+  EXPECT_EQ(refusal(WalSegmentSpec{.number = 9}, "000000010000000000000008"), "corrupt");
+}
+
+TEST_F(PushTest, RefusesANewerTimelineThanTheNamesButNotAnOlder) {
+  EXPECT_EQ(refusal(WalSegmentSpec{.timeline = 3}, "000000020000000000000001"), "corrupt");
+  // The first segment of a timeline begins with its ancestor's pages.
+  EXPECT_EQ(error_of([&] {
+              (void)push("000000020000000000000001", wal_segment({.timeline = 1}));
+            }),
+            "nothing");
+}
+
+TEST_F(PushTest, RefusesANumberThatSegmentsOfThisSizeCannotHave) {
+  EXPECT_EQ(refusal("000000010000000000001000", wal_segment()), "usage");
+}
+
+TEST_F(PushTest, RefusesWhatIsNoWalFile) {
+  const auto content = wal_segment();
+  for (const auto* const name :
+       {"000000010000000000000001.tmp", "00000001000000000000000", "0000000100000000000000011",
+        "00000001000000000000000g", "00000001000000000000000a", "1.history", "0000000A.History",
+        "000000010000000000000001.partial.gz", "000000010000000000000001.backup", "postgresql.conf",
+        "000000010000000000000001 "}) {
+    EXPECT_EQ(refusal(name, content), "usage") << name;
+  }
+}
+
+TEST_F(PushTest, DoesNotFindAMissingFile) {
+  const auto before = everything();
+  EXPECT_EQ(error_of([&] {
+              (void)push_wal_file(archive_, pg_wal_.path("000000010000000000000001"), made_.clock,
+                                  {});
+            }),
+            "not_found");
+  EXPECT_TRUE(everything() == before);
+}
+
+TEST_F(PushTest, RefusesADirectoryInPlaceOfAFile) {
+  for (const auto* const name : {"000000010000000000000001", "00000002.history"}) {
+    std::filesystem::create_directory(pg_wal_.path(name));
+    EXPECT_NE(error_of([&] {
+                (void)push_wal_file(archive_, pg_wal_.path(name), made_.clock, {});
+              }),
+              "nothing")
+        << name;
+  }
+  EXPECT_TRUE(keys_under(made_.storage, "wal/").empty());
+}
+
+TEST_F(PushTest, KeepsAHistoryFile) {
+  const std::string content = "1\t0/500000\tno recovery target specified\n";
+  (void)push("00000002.history", as_bytes(content));
+  EXPECT_EQ(archive_.find_file("00000002.history"), bytes_of(content));
+  EXPECT_EQ(keys_under(made_.storage, "wal/"),
+            std::vector<std::string>{"wal/main/1/00000002-0/00000002.history"});
+  EXPECT_TRUE(push("00000002.history", as_bytes(content)).already_there);
+  EXPECT_EQ(refusal("00000002.history", as_bytes("1\t0/600000\tother\n")), "conflict");
+}
+
+TEST_F(PushTest, RefusesADamagedHistoryFile) {
+  EXPECT_EQ(refusal("00000002.history", as_bytes("gibberish\n")), "corrupt");
+  EXPECT_EQ(refusal("00000002.history", as_bytes("2\t0/500000\tnot an ancestor\n")), "corrupt");
+  EXPECT_EQ(refusal("00000002.history", Bytes((1u << 20) + 1, 'x')), "corrupt");
+}
+
+TEST_F(PushTest, KeepsABackupHistoryFile) {
+  const std::string name = "000000010000000000000003.00000028.backup";
+  (void)push(name, as_bytes("START WAL LOCATION: 0/300028\n"));
+  EXPECT_EQ(archive_.find_file(name), bytes_of("START WAL LOCATION: 0/300028\n"));
+  EXPECT_EQ(keys_under(made_.storage, "wal/"),
+            std::vector<std::string>{"wal/main/1/00000001-0/00000000/" + name});
+}
+
+TEST_F(PushTest, KeepsAPartialSegmentAgainWithOtherContent) {
+  const std::string name = "000000010000000000000001.partial";
+  (void)push(name, wal_segment({.content_bytes = 1000}));
+  const auto first = archive_.find_partial_key(name);
+  made_.clock.advance(std::chrono::seconds(1));
+  (void)push(name, wal_segment({.content_bytes = 2000}));
+  const auto second = archive_.find_partial_key(name);
+  ASSERT_TRUE(first && second);
+  EXPECT_NE(*first, *second);
+  EXPECT_TRUE(archived(*first) == wal_segment({.content_bytes = 1000}));
+  EXPECT_TRUE(archived(*second) == wal_segment({.content_bytes = 2000}));
+  EXPECT_TRUE(push(name, wal_segment({.content_bytes = 1000})).already_there);
+  // And none of them stands for the segment.
+  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 1}));
+  EXPECT_TRUE(archive_.segments({1}).empty());
+}
+
+TEST_F(PushTest, ChecksAPartialSegmentAsItDoesAWholeOne) {
+  const std::string name = "000000010000000000000001.partial";
+  EXPECT_EQ(refusal(name, Bytes(test_segment_bytes)), "corrupt");
+  EXPECT_EQ(refusal(name, ByteView(wal_segment()).first(5000)), "corrupt");
+  EXPECT_EQ(refusal(name, wal_segment({.system_identifier = 1})), "conflict");
+}
+
+TEST_F(PushTest, StoresNothingWhenTheStorageFails) {
+  // An object that comes and goes is asked for again.
+  const auto words = words_of_error([&] {
+    const WalArchive elsewhere(made_.repository, test_cluster());
+    (void)push_wal_file(elsewhere, pg_wal_.path("none/000000010000000000000001"), made_.clock, {});
+  });
+  EXPECT_NE(words.find("000000010000000000000001"), std::string::npos) << words;
+  EXPECT_TRUE(keys_under(made_.storage, "wal/").empty());
+}
+
+}  // namespace
+}  // namespace walvault

@@ -1,0 +1,352 @@
+#include "basebackup/base_backup.h"
+
+#include <gtest/gtest.h>
+
+#include "support/fake_backup.h"
+#include "support/hooked_storage.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+using std::chrono::milliseconds;
+
+class BaseBackupTest : public testing::Test {
+ protected:
+  BackupInfo back_up(const BaseBackupRequest& request = {}) {
+    return walvault::back_up(archive_, server_, ++runs_, made_.clock, request);
+  }
+  // What a backup throws; and it must have left none behind.
+  std::string refusal(const BaseBackupRequest& request = {}) {
+    const auto before = roots();
+    auto outcome = error_of([&] { (void)back_up(request); });
+    EXPECT_EQ(roots(), before);
+    return outcome;
+  }
+  [[nodiscard]] std::vector<std::string> roots() { return keys_under(made_.storage, "backups/"); }
+
+  MemoryRepository made_;
+  HookedStorage hooked_{made_.storage};
+  Repository repository_ = Repository::open(hooked_);
+  WalArchive archive_{repository_, test_cluster()};
+  FakeServer server_;
+  std::uint8_t runs_ = 0;
+};
+
+TEST_F(BaseBackupTest, HoldsWhatTheServerSent) {
+  archive_needed_wal(archive_);
+  const auto backup = back_up();
+  expect_whole_backup(repository_, backup, server_);
+  EXPECT_EQ(roots(), std::vector<std::string>{backup_root_key("main", backup.id)});
+}
+
+TEST_F(BaseBackupTest, DoesNotDependOnThePiecesThatTheStreamArrivesIn) {
+  archive_needed_wal(archive_);
+  for (const std::size_t piece : {std::size_t{97}, std::size_t{512}, std::size_t{1u << 22}}) {
+    server_.piece_bytes = piece;
+    made_.clock.advance(std::chrono::seconds(1));
+    expect_whole_backup(repository_, back_up(), server_);
+  }
+}
+
+TEST_F(BaseBackupTest, RecordsWhatItIs) {
+  archive_needed_wal(archive_);
+  const auto began = made_.clock.now();
+  server_.before_manifest = [&] { made_.clock.advance(std::chrono::seconds(7)); };
+  const auto backup = back_up({.label = "monthly", .host = "db1"});
+
+  EXPECT_EQ(backup.cluster, "main");
+  EXPECT_EQ(backup.label, "monthly");
+  EXPECT_EQ(server_.last_label, "monthly");
+  EXPECT_EQ(backup.timeline, TimelineId{1});
+  EXPECT_EQ(backup.start, server_.begin.lsn);
+  EXPECT_EQ(backup.stop, server_.end.lsn);
+  EXPECT_EQ(backup.start_time, began);
+  EXPECT_EQ(backup.stop_time, began + std::chrono::seconds(7));
+  EXPECT_EQ(backup.duration, std::chrono::seconds(7));
+  EXPECT_EQ(backup.server_version, 150018);
+  EXPECT_EQ(backup.host, "db1");
+  EXPECT_EQ(backup.data_directory, "/srv/pg");
+  EXPECT_FALSE(backup.from_standby);
+  EXPECT_EQ(backup.sequence, 1u);
+  EXPECT_EQ(backup.parent_id, "");
+  EXPECT_EQ(backup.control.system_identifier, test_system_identifier);
+  EXPECT_EQ(backup.control.wal_segment_bytes, test_segment_bytes);
+  EXPECT_EQ(backup.control.max_connections, 100u);
+  EXPECT_EQ(backup.files, server_.files.size());
+  std::uint64_t size = 0;
+  for (const auto& [path, content] : server_.files) size += content.size();
+  EXPECT_EQ(backup.size_bytes, size);
+  EXPECT_EQ(backup.zero_bytes, 1'000'000u);
+
+  // And the list tells the same.
+  const auto list = list_backups(repository_, "main");
+  ASSERT_EQ(list.backups.size(), 1u);
+  EXPECT_TRUE(encode_backup_info(list.backups.front()) == encode_backup_info(backup));
+}
+
+TEST_F(BaseBackupTest, DoesNotGuessTheHostOfAServerElsewhere) {
+  archive_needed_wal(archive_);
+  server_.local = false;
+  EXPECT_EQ(back_up({.host = "this-machine"}).host, "");
+}
+
+TEST_F(BaseBackupTest, BorrowsWhatDidNotChangeFromTheBackupBefore) {
+  archive_needed_wal(archive_);
+  const auto first = back_up();
+  made_.clock.advance(std::chrono::hours(24));
+  server_.files["base/5/1259"][300'000] ^= 1;
+  const auto second = back_up();
+  EXPECT_EQ(second.parent_id, first.id);
+  EXPECT_EQ(second.sequence, 2u);
+  EXPECT_EQ(second.new_bytes, std::uint64_t{chunk_bytes});
+  expect_whole_backup(repository_, second, server_);
+}
+
+TEST_F(BaseBackupTest, DoesNotBorrowFromABackupOfAnotherIdentity) {
+  archive_needed_wal(archive_);
+  (void)back_up();
+  made_.clock.advance(std::chrono::hours(24));
+  auto identity = test_cluster();
+  identity.number = 2;
+  const WalArchive upgraded(repository_, identity);
+  archive_needed_wal(upgraded);
+  EXPECT_EQ(walvault::back_up(upgraded, server_, 99, made_.clock).parent_id, "");
+}
+
+TEST_F(BaseBackupTest, IsNotStoppedByADamagedBackupBefore) {
+  archive_needed_wal(archive_);
+  const auto first = back_up();
+  const auto key = backup_root_key("main", first.id);
+  const auto root = *made_.storage.find(key, whole_object);
+  // At its head, in its body, and in every pack that it needs.
+  std::vector<std::pair<std::string, std::size_t>> places{{key, 40}, {key, root.size() - 40}};
+  for (const auto& pack : keys_under(made_.storage, "packs/")) places.emplace_back(pack, 60);
+  for (const auto& [damaged_key, byte] : places) {
+    const auto object = *made_.storage.find(damaged_key, whole_object);
+    auto damaged = object;
+    damaged[byte] ^= 1;
+    made_.storage.overwrite(damaged_key, damaged);
+    made_.clock.advance(std::chrono::hours(24));
+    const auto next = back_up();
+    made_.storage.remove({backup_root_key("main", next.id)});
+    made_.storage.overwrite(damaged_key, object);
+  }
+}
+
+TEST_F(BaseBackupTest, SeesThatAFileIsNotWhatTheManifestLists) {
+  archive_needed_wal(archive_);
+  server_.tamper_tar = [](Bytes& tar) { tar[tar.size() - 600] ^= 1; };  // in pg_control's zeros
+  EXPECT_EQ(refusal(), "corrupt");
+  EXPECT_EQ(server_.backups, 1);
+}
+
+TEST_F(BaseBackupTest, SeesThatAFileOfTheManifestDidNotCome) {
+  archive_needed_wal(archive_);
+  server_.tamper_manifest = [this](std::string& manifest) {
+    auto more = server_;
+    more.files["base/5/more"] = bytes_of("never sent");
+    manifest = more.manifest_text();
+  };
+  EXPECT_EQ(refusal(), "corrupt");
+}
+
+TEST_F(BaseBackupTest, SeesThatMoreCameThanTheManifestLists) {
+  archive_needed_wal(archive_);
+  server_.tamper_manifest = [this](std::string& manifest) {
+    auto less = server_;
+    less.files.erase("base/5/2619");
+    manifest = less.manifest_text();
+  };
+  EXPECT_EQ(refusal(), "corrupt");
+}
+
+TEST_F(BaseBackupTest, SeesThatTheManifestIsDamaged) {
+  archive_needed_wal(archive_);
+  const std::vector<std::function<void(std::string&)>> damages{
+      [](std::string& text) { text[text.size() / 2] ^= 1; },
+      [](std::string& text) { text.resize(text.size() / 2); },
+      [](std::string& text) { text.clear(); },
+      [](std::string& text) { text.insert(0, "x"); },
+      [](std::string& text) { text += "more\n"; },
+      [](std::string& text) { text.replace(text.find("CRC32C"), 6, "SHA224"); }};
+  for (const auto& damage : damages) {
+    server_.tamper_manifest = damage;
+    EXPECT_EQ(refusal(), "corrupt");
+  }
+  server_.sends_manifest = false;
+  EXPECT_EQ(refusal(), "corrupt");
+}
+
+TEST_F(BaseBackupTest, SeesThatTheStreamIsCutShortOrDamaged) {
+  archive_needed_wal(archive_);
+  server_.tamper_tar = [](Bytes& tar) { tar.resize(tar.size() - 5000); };
+  EXPECT_EQ(refusal(), "corrupt");
+  server_.tamper_tar = [](Bytes& tar) { tar.resize(tar.size() / 2); };
+  EXPECT_EQ(refusal(), "corrupt");
+  server_.tamper_tar = [](Bytes& tar) { tar[150] ^= 1; };  // a header's checksum
+  EXPECT_EQ(refusal(), "corrupt");
+}
+
+TEST_F(BaseBackupTest, RefusesABackupWithoutItsLabelOrItsControlFile) {
+  archive_needed_wal(archive_);
+  server_.sends_label = false;
+  EXPECT_EQ(refusal(), "corrupt");
+  server_.sends_label = true;
+  server_.files.erase("global/pg_control");
+  EXPECT_EQ(refusal(), "corrupt");
+  server_.files["global/pg_control"] = Bytes(8192, 7);
+  EXPECT_EQ(refusal(), "corrupt");
+}
+
+TEST_F(BaseBackupTest, RefusesAnotherClustersServer) {
+  server_.system_id = test_system_identifier + 1;
+  EXPECT_EQ(refusal(), "conflict");
+  EXPECT_EQ(server_.backups, 0);
+}
+
+TEST_F(BaseBackupTest, RefusesAnotherMajor) {
+  server_.version = 160004;
+  EXPECT_EQ(refusal(), "conflict");
+  server_.version = 120010;
+  EXPECT_EQ(refusal(), "usage");
+  server_.version = 990000;
+  EXPECT_EQ(refusal(), "usage");
+  EXPECT_EQ(server_.backups, 0);
+}
+
+TEST_F(BaseBackupTest, RefusesAServerThatDoesNotArchiveBeforeAnythingIsCopied) {
+  server_.settings["archive_mode"] = "off";
+  EXPECT_EQ(refusal(), "usage");
+  EXPECT_EQ(server_.backups, 0);
+  EXPECT_TRUE(keys_under(made_.storage, "pins/").empty());
+}
+
+TEST_F(BaseBackupTest, TakesAnArchivingServerAtItsWord) {
+  archive_needed_wal(archive_);
+  for (const auto* const mode : {"on", "always"}) {
+    server_.settings["archive_mode"] = mode;
+    made_.clock.advance(std::chrono::hours(1));
+    EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing") << mode;
+  }
+  server_.settings.erase("archive_mode");  // this user may not see it
+  made_.clock.advance(std::chrono::hours(1));
+  EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
+}
+
+TEST_F(BaseBackupTest, GivesUpWhenItsWalDoesNotArrive) {
+  const auto began = made_.clock.now();
+  EXPECT_EQ(refusal({.wal_timeout = std::chrono::minutes(3)}), "unavailable");
+  const auto waited = made_.clock.now() - began;
+  EXPECT_GE(waited, std::chrono::minutes(3));
+  EXPECT_LT(waited, std::chrono::minutes(3) + std::chrono::seconds(2));
+}
+
+TEST_F(BaseBackupTest, NeedsEverySegmentOfItsWal) {
+  archive_segments(archive_, 1, 3, 3);
+  EXPECT_EQ(refusal({.wal_timeout = milliseconds(1)}), "unavailable");
+  archive_segments(archive_, 1, 5, 9);  // not the one that is missing
+  EXPECT_EQ(refusal({.wal_timeout = milliseconds(1)}), "unavailable");
+  archive_segments(archive_, 1, 4, 4);
+  EXPECT_EQ(error_of([&] { (void)back_up({.wal_timeout = milliseconds(1)}); }), "nothing");
+}
+
+TEST_F(BaseBackupTest, NeedsNoSegmentThatBeginsWhereItStops) {
+  server_.end.lsn = {4 * test_segment_bytes};
+  archive_segments(archive_, 1, 3, 3);
+  EXPECT_EQ(error_of([&] { (void)back_up({.wal_timeout = milliseconds(1)}); }), "nothing");
+}
+
+TEST_F(BaseBackupTest, WaitsForItsWalAndSaysSo) {
+  std::vector<std::string> notes;
+  auto listener = quiet_listener();
+  listener.note = [&](const std::string& note) { notes.push_back(note); };
+  int asked = 0;
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "find_size" || !key.starts_with("wal/")) return;
+    if (++asked == 5) archive_segments(WalArchive(made_.repository, test_cluster()), 1, 3, 4);
+  };
+  (void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, listener);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find(server_.end.lsn.text()), std::string::npos) << notes[0];
+}
+
+TEST_F(BaseBackupTest, IsCommittedByItsLastWrite) {
+  archive_needed_wal(archive_);
+  std::vector<std::string> puts;
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation == "put") puts.emplace_back(key);
+  };
+  const auto backup = back_up();
+  ASSERT_GE(puts.size(), 4u);
+  EXPECT_TRUE(puts.front().starts_with("pins/"));
+  EXPECT_EQ(puts.back(), backup_root_key("main", backup.id));
+  EXPECT_EQ(std::ranges::count_if(
+                puts, [](const auto& key) { return key.starts_with("backups/"); }),
+            1);
+}
+
+TEST_F(BaseBackupTest, StopsWhenItIsCancelledWhileItWaits) {
+  auto listener = quiet_listener();
+  struct Cancelled {};
+  listener.check_cancelled = [] { throw Cancelled(); };
+  EXPECT_THROW((void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, listener),
+               Cancelled);
+  EXPECT_TRUE(roots().empty());
+}
+
+TEST_F(BaseBackupTest, RefusesABackupDuringWhichTheTimelineChanged) {
+  archive_needed_wal(archive_);
+  server_.end.timeline = {2};
+  EXPECT_EQ(refusal(), "unavailable");
+}
+
+TEST_F(BaseBackupTest, LeavesNoBackupWhenTheServerGoesAway) {
+  archive_needed_wal(archive_);
+  server_.before_manifest = [] { throw Error(ErrorKind::unavailable, "the server went away"); };
+  EXPECT_EQ(refusal(), "unavailable");
+}
+
+TEST_F(BaseBackupTest, WarnsOfClocksThatDiffer) {
+  archive_needed_wal(archive_);
+  std::vector<std::string> warnings;
+  auto listener = quiet_listener();
+  listener.warning = [&](const std::string& warning) { warnings.push_back(warning); };
+  (void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, listener);
+  EXPECT_TRUE(warnings.empty());
+  server_.time += 3600;
+  made_.clock.advance(std::chrono::seconds(1));
+  (void)take_base_backup(archive_, server_, id_of(2), made_.clock, {}, listener);
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_NE(warnings[0].find("-3599"), std::string::npos) << warnings[0];
+}
+
+TEST_F(BaseBackupTest, KeepsTablespacesUnderTheirLinks) {
+  archive_needed_wal(archive_);
+  server_.tablespaces[16384] = {.location = "/srv/fast",
+                                .files = {{"PG_15_202209061/5/1", random_bytes(9000, 8)}}};
+  server_.tablespaces[16385] = {.location = "/srv/odd\\dir",
+                                .files = {{"PG_15_202209061/5/2", random_bytes(300'000, 9)}}};
+  const auto backup = back_up();
+  expect_whole_backup(repository_, backup, server_);
+  TreeReader tree(repository_, backup_root_key("main", backup.id));
+  EXPECT_EQ(parse_tablespace_map(tree.root().notes.at("tablespace_map")),
+            (std::vector<Tablespace>{{.oid = 16384, .location = "/srv/fast"},
+                                     {.oid = 16385, .location = "/srv/odd\\dir"}}));
+  EXPECT_TRUE(entries_of(tree).contains("pg_tblspc/16384/PG_15_202209061"));
+}
+
+TEST_F(BaseBackupTest, KeepsModesAndTimes) {
+  archive_needed_wal(archive_);
+  server_.modes = {{"base", 0750}, {"PG_VERSION", 0640}};
+  const auto backup = back_up();
+  TreeReader tree(repository_, backup_root_key("main", backup.id));
+  const auto entries = entries_of(tree);
+  EXPECT_EQ(entries.at("base").mode, 0750u);
+  EXPECT_EQ(entries.at("base").kind, EntryKind::directory);
+  EXPECT_EQ(entries.at("PG_VERSION").mode, 0640u);
+  EXPECT_EQ(entries.at("PG_VERSION").mtime, server_.time);
+}
+
+}  // namespace
+}  // namespace walvault

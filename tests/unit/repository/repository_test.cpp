@@ -1,0 +1,132 @@
+#include "repository/repository.h"
+
+#include <gtest/gtest.h>
+
+#include "support/memory_repository.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+// The payload of a format object, with what a test wants to be different.
+struct Format {
+  std::uint16_t version = 1;
+  std::uint32_t chunk_size = 256 * 1024;
+  std::uint8_t digest = 1;
+  std::uint64_t reader_features = 0;
+  std::uint64_t writer_features = 0;
+  std::uint64_t gc_features = 0;
+
+  [[nodiscard]] Bytes sealed(const std::string& key) const {
+    ByteWriter out;
+    out.u16(version);
+    out.raw(id_of(9));
+    out.i64(0);
+    out.u32(chunk_size);
+    out.u8(digest);
+    out.u64(reader_features);
+    out.u64(writer_features);
+    out.u64(gc_features);
+    return seal(ObjectKind::format, key, out.bytes());
+  }
+};
+
+std::string opening(const Format& format) {
+  MemoryStorage storage;
+  storage.overwrite("format/1", format.sealed("format/1"));
+  return error_of([&] { (void)Repository::open(storage); });
+}
+
+TEST(Repository, IsOpenedAsItWasCreated) {
+  MemoryStorage storage;
+  FakeClock clock;
+  CountingRandomness randomness;
+  EXPECT_FALSE(holds_repository(storage));
+  Repository::create(storage, clock, randomness);
+  EXPECT_TRUE(holds_repository(storage));
+  EXPECT_EQ(Repository::open(storage).id(), "01000000000000000000000000000000");
+}
+
+TEST(Repository, IsCreatedOnlyOnce) {
+  MemoryRepository made;
+  const auto before = made.storage.find("format/1", whole_object);
+  EXPECT_EQ(error_of([&] {
+              Repository::create(made.storage, made.clock, made.randomness);
+            }),
+            "conflict");
+  EXPECT_TRUE(made.storage.find("format/1", whole_object) == before);
+}
+
+TEST(Repository, IsNotFoundInAnEmptyStorage) {
+  MemoryStorage storage;
+  EXPECT_EQ(error_of([&] { (void)Repository::open(storage); }), "not_found");
+}
+
+TEST(Repository, RefusesWhatANewerVersionMade) {
+  ASSERT_EQ(opening({}), "nothing");
+  EXPECT_EQ(opening({.version = 2}), "conflict");
+  EXPECT_EQ(opening({.chunk_size = 8192}), "conflict");
+  EXPECT_EQ(opening({.digest = 2}), "conflict");
+  EXPECT_EQ(opening({.reader_features = 1}), "conflict");
+  EXPECT_EQ(opening({.writer_features = 1u << 20}), "conflict");
+}
+
+TEST(Repository, LeavesFeaturesOfGcToGc) { EXPECT_EQ(opening({.gc_features = 1}), "nothing"); }
+
+TEST(Repository, GoesByItsNewestFormatObject) {
+  MemoryRepository made;
+  made.storage.overwrite("format/2", Format{.version = 2}.sealed("format/2"));
+  EXPECT_EQ(error_of([&] { (void)Repository::open(made.storage); }), "conflict");
+}
+
+TEST(Repository, TellsADamagedFormatObjectFromNone) {
+  MemoryRepository made;
+  auto object = *made.storage.find("format/1", whole_object);
+  object[40] ^= 1;
+  made.storage.overwrite("format/1", object);
+  EXPECT_EQ(error_of([&] { (void)Repository::open(made.storage); }), "corrupt");
+  EXPECT_EQ(error_of([&] { Repository::create(made.storage, made.clock, made.randomness); }),
+            "conflict");
+}
+
+TEST(Repository, FindsSealedObjectsAndTellsAbsentFromDamaged) {
+  MemoryRepository made;
+  const auto& repository = made.repository;
+  EXPECT_EQ(repository.find_sealed(ObjectKind::pin, "pins/a/1"), std::nullopt);
+  EXPECT_TRUE(repository.put_sealed(ObjectKind::pin, "pins/a/1", as_bytes("one")));
+  EXPECT_FALSE(repository.put_sealed(ObjectKind::pin, "pins/a/1", as_bytes("two")));
+  EXPECT_EQ(repository.find_sealed(ObjectKind::pin, "pins/a/1"), bytes_of("one"));
+  EXPECT_EQ(error_of([&] { (void)repository.find_sealed(ObjectKind::plan, "pins/a/1"); }),
+            "corrupt");
+}
+
+TEST(Series, CountsTheHighestNumberAsANumber) {
+  MemoryRepository made;
+  const auto& repository = made.repository;
+  EXPECT_EQ(repository.latest_in_series(ObjectKind::cluster, "clusters/main/"), std::nullopt);
+  for (const auto* const number : {"1", "2", "9", "10"}) {
+    ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster,
+                                      std::string("clusters/main/") + number, as_bytes(number)));
+  }
+  // What is no number belongs to someone else.
+  ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster, "clusters/main/99x", as_bytes("no")));
+  ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster, "clusters/main2/77", as_bytes("no")));
+  const auto latest = repository.latest_in_series(ObjectKind::cluster, "clusters/main/");
+  ASSERT_TRUE(latest);
+  EXPECT_EQ(latest->first, 10u);
+  EXPECT_EQ(latest->second, bytes_of("10"));
+}
+
+TEST(Series, DoesNotFallBackBehindADamagedNewestObject) {
+  MemoryRepository made;
+  const auto& repository = made.repository;
+  ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster, "clusters/main/1", as_bytes("one")));
+  made.storage.overwrite("clusters/main/2", bytes_of("garbage that is no object"));
+  EXPECT_EQ(error_of([&] {
+              (void)repository.latest_in_series(ObjectKind::cluster, "clusters/main/");
+            }),
+            "corrupt");
+}
+
+}  // namespace
+}  // namespace walvault

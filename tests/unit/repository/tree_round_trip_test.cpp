@@ -1,0 +1,520 @@
+// TreeWriter and TreeReader together: what was written is read, and nothing is
+// stored that need not be.
+#include <gtest/gtest.h>
+
+#include "codec/crc32c.h"
+#include "support/hooked_storage.h"
+#include "support/memory_repository.h"
+#include "support/test_data.h"
+#include "support/tree_content.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::uint64_t kib = 1024;
+
+class TreeRoundTrip : public testing::Test {
+ protected:
+  struct Run {
+    std::string root_key;
+    TreeWriter::Totals totals;
+  };
+
+  // One backup of what `fill` writes, borrowing from `parent`.
+  Run back_up(const std::function<void(TreeWriter&)>& fill, const std::string& parent = "",
+              TreeWriter::Options options = {}) {
+    const auto number = ++runs_;
+    const auto root_key = "backups/main/" + std::to_string(number) + "/1";
+    const WriterSession session(made_.repository, made_.clock, id_of(number), root_key, parent);
+    TreeWriter tree(session, options);
+    fill(tree);
+    const auto root = tree.finish();
+    session.commit(encode_root(root, root_key));
+    return {root_key, tree.totals()};
+  }
+  Run back_up(const Files& files, const std::string& parent = "",
+              TreeWriter::Options options = {}) {
+    return back_up(
+        [&](TreeWriter& tree) {
+          for (const auto& [path, content] : files) write_tree_file(tree, path, content);
+        },
+        parent, options);
+  }
+
+  [[nodiscard]] TreeReader reader(const std::string& root_key) const {
+    return {made_.repository, root_key};
+  }
+  [[nodiscard]] Files read_back(const std::string& root_key) {
+    auto tree = reader(root_key);
+    return read_tree(made_.storage, tree);
+  }
+
+  // The root names every pack that is needed, each once, and no other; its
+  // sizes are right.
+  void expect_exact_packs(const std::string& root_key) {
+    auto tree = reader(root_key);
+    std::set<PackName> named;
+    for (const auto& entry : tree.root().packs.entries()) {
+      EXPECT_TRUE(named.insert(entry.name).second) << "named twice: " << entry.name.key();
+      EXPECT_EQ(made_.storage.find_size(entry.name.key()), entry.size);
+    }
+    EXPECT_EQ(named, packs_reached(tree));
+  }
+
+  [[nodiscard]] std::size_t packs_stored() { return keys_under(made_.storage, "packs/").size(); }
+
+  MemoryRepository made_;
+  std::uint8_t runs_ = 0;
+};
+
+const TreeWriter::Options tiny_packs{.compression = {},
+                                     .jobs = 3,
+                                     .data_pack = {.bytes_max = 300 * kib, .frames_max = 2},
+                                     .metadata_pack = {.bytes_max = 2 * kib, .frames_max = 2}};
+
+Files files_of_all_sizes() {
+  Files files;
+  std::uint64_t seed = 0;
+  for (const std::uint64_t size :
+       {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{2}, 8 * kib - 1, 8 * kib, 8 * kib + 1,
+        128 * kib - 1, 128 * kib, 128 * kib + 1, 256 * kib - 1, 256 * kib, 256 * kib + 1,
+        384 * kib, 512 * kib - 1, 512 * kib, 512 * kib + 1, 1024 * kib, 1301 * kib + 3}) {
+    files["base/" + std::to_string(size)] = random_bytes(size, ++seed);
+    files["zero/" + std::to_string(size)] = Bytes(size);
+  }
+  for (int i = 0; i < 300; ++i) {
+    const auto random = random_bytes(2, 1000 + static_cast<std::uint64_t>(i));
+    files["many/" + std::to_string(i)] =
+        random_bytes(random[0] * std::uint64_t{random[1]}, 2000 + static_cast<std::uint64_t>(i));
+  }
+  return files;
+}
+
+TEST_F(TreeRoundTrip, GivesBackFilesOfAllSizes) {
+  const auto files = files_of_all_sizes();
+  const auto run = back_up(files);
+  EXPECT_TRUE(read_back(run.root_key) == files);
+  expect_exact_packs(run.root_key);
+  EXPECT_EQ(run.totals.files, files.size());
+  std::uint64_t size = 0;
+  for (const auto& [path, content] : files) size += content.size();
+  EXPECT_EQ(run.totals.size_bytes, size);
+}
+
+TEST_F(TreeRoundTrip, GivesBackFilesFromManyTinyPacks) {
+  const auto files = files_of_all_sizes();
+  const auto run = back_up(files, "", tiny_packs);
+  EXPECT_GT(packs_stored(), 20u);
+  EXPECT_TRUE(read_back(run.root_key) == files);
+  expect_exact_packs(run.root_key);
+}
+
+TEST_F(TreeRoundTrip, DoesNotDependOnThePiecesThatBytesArriveIn) {
+  const auto content = random_bytes(700'000, 1);
+  for (const std::size_t piece : {std::size_t{1009}, std::size_t{262144}, std::size_t{700'000}}) {
+    const auto run =
+        back_up([&](TreeWriter& tree) { write_tree_file(tree, "f", content, piece); });
+    EXPECT_TRUE(read_back(run.root_key) == (Files{{"f", content}}));
+  }
+}
+
+TEST_F(TreeRoundTrip, KeepsWhatEntriesSay) {
+  FileEntry file;
+  file.path = "base/1";
+  file.mode = 0640;
+  file.mtime = 1'234'567'890;
+  file.size = 5;
+  FileEntry directory;
+  directory.kind = EntryKind::directory;
+  directory.path = "base";
+  directory.mode = 0750;
+  FileEntry link;
+  link.kind = EntryKind::symlink;
+  link.path = "pg_wal";
+  link.link_target = "/srv/wal";
+  std::uint32_t crc = 0;
+  const auto run = back_up([&](TreeWriter& tree) {
+    tree.add(directory);
+    tree.begin_file(file);
+    tree.append(as_bytes("hello"));
+    crc = tree.end_file();
+    tree.add(link);
+  });
+
+  auto tree = reader(run.root_key);
+  const auto entries = entries_of(tree);
+  ASSERT_EQ(entries.size(), 3u);
+  EXPECT_EQ(crc, crc32c(as_bytes("hello")));
+  EXPECT_EQ(entries.at("base/1").crc, crc);
+  EXPECT_EQ(entries.at("base/1").mode, 0640u);
+  EXPECT_EQ(entries.at("base/1").mtime, 1'234'567'890);
+  EXPECT_EQ(entries.at("base"), directory);
+  EXPECT_EQ(entries.at("pg_wal"), link);
+  EXPECT_EQ(run.totals.files, 1u);
+}
+
+TEST_F(TreeRoundTrip, GivesBackStreamsBesideTheFiles) {
+  const auto manifest = random_bytes(1'000'000, 1);
+  const auto run = back_up([&](TreeWriter& tree) {
+    write_tree_file(tree, "f", random_bytes(10, 2));
+    tree.begin_stream("manifest");
+    tree.append_to_stream(ByteView(manifest).first(300'000));
+    tree.append_to_stream(ByteView(manifest).subspan(300'000));
+    tree.end_stream();
+    tree.begin_stream("nothing");
+    tree.end_stream();
+  });
+  auto tree = reader(run.root_key);
+  Bytes read;
+  tree.read_stream("manifest",
+                   [&](ByteView bytes) { read.insert(read.end(), bytes.begin(), bytes.end()); });
+  EXPECT_TRUE(read == manifest);
+  EXPECT_EQ(tree.root().stream("manifest").size, manifest.size());
+  EXPECT_EQ(tree.root().stream("nothing").size, 0u);
+  expect_exact_packs(run.root_key);
+}
+
+TEST_F(TreeRoundTrip, GivesBackATreeOfNothing) {
+  const auto run = back_up(Files{});
+  EXPECT_TRUE(read_back(run.root_key).empty());
+  expect_exact_packs(run.root_key);
+  EXPECT_EQ(packs_stored(), 0u);
+}
+
+TEST_F(TreeRoundTrip, StoresNothingButTheFileTableOfWhatDidNotChange) {
+  const auto files = files_of_all_sizes();
+  const auto first = back_up(files);
+  const auto packs_before = packs_stored();
+  const auto second = back_up(files, first.root_key);
+
+  EXPECT_EQ(second.totals.new_bytes, 0u);
+  EXPECT_EQ(packs_stored(), packs_before + 1);  // of metadata
+  EXPECT_LT(second.totals.stored_bytes, 40'000u);
+  EXPECT_EQ(second.totals.size_bytes, first.totals.size_bytes);
+  EXPECT_TRUE(read_back(second.root_key) == files);
+  expect_exact_packs(second.root_key);
+
+  // Maps are the parent's own.
+  auto before = reader(first.root_key);
+  auto after = reader(second.root_key);
+  const auto old_entry = entries_of(before).at("base/1048576");
+  const auto new_entry = entries_of(after).at("base/1048576");
+  ASSERT_EQ(old_entry.maps.size(), 1u);
+  EXPECT_EQ(new_entry.maps.at(0).id, old_entry.maps.at(0).id);
+  EXPECT_EQ(after.root().packs.at(new_entry.maps.at(0).pack).name,
+            before.root().packs.at(old_entry.maps.at(0).pack).name);
+}
+
+TEST_F(TreeRoundTrip, StaysWholeOverAChainOfBackups) {
+  auto files = files_of_all_sizes();
+  std::string parent;
+  std::map<std::string, Files> history;
+  for (std::uint64_t round = 0; round < 6; ++round) {
+    const auto run = back_up(files, parent, round % 2 == 0 ? tiny_packs : TreeWriter::Options{});
+    history[run.root_key] = files;
+    parent = run.root_key;
+    // Some files change in a place, some vanish, some come.
+    std::uint64_t i = 0;
+    for (auto& [path, content] : files) {
+      if (++i % 7 == round && !content.empty()) content[content.size() / 2] ^= 0x55;
+      if (i % 31 == round) content.resize(content.size() + 5000, 7);
+    }
+    files.erase("many/" + std::to_string(round));
+    files["new/" + std::to_string(round)] = random_bytes(50'000, 5000 + round);
+  }
+  for (const auto& [root_key, content] : history) {
+    EXPECT_TRUE(read_back(root_key) == content) << root_key;
+    expect_exact_packs(root_key);
+  }
+}
+
+TEST_F(TreeRoundTrip, StoresOfAChangedFileTheChangedChunkAlone) {
+  Files files{{"base/1", random_bytes(10 * chunk_bytes + 100, 1)},
+              {"base/2", random_bytes(3 * chunk_bytes, 2)}};
+  const auto first = back_up(files);
+  files["base/1"][4 * chunk_bytes + 17] ^= 1;
+  const auto second = back_up(files, first.root_key);
+  EXPECT_EQ(second.totals.new_bytes, chunk_bytes);
+  EXPECT_TRUE(read_back(second.root_key) == files);
+  expect_exact_packs(second.root_key);
+}
+
+TEST_F(TreeRoundTrip, StoresOfAGrownFileWhatIsNew) {
+  Files files{{"base/1", random_bytes(4 * chunk_bytes, 1)}};
+  const auto first = back_up(files);
+  const auto more = random_bytes(8192, 2);
+  files["base/1"].insert(files["base/1"].end(), more.begin(), more.end());
+  const auto second = back_up(files, first.root_key);
+  EXPECT_EQ(second.totals.new_bytes, 8192u);
+  files["base/1"].resize(2 * chunk_bytes);
+  const auto third = back_up(files, second.root_key);
+  EXPECT_EQ(third.totals.new_bytes, 0u);
+  EXPECT_TRUE(read_back(third.root_key) == files);
+  expect_exact_packs(third.root_key);
+}
+
+TEST_F(TreeRoundTrip, FindsAFileAgainThatGrewFromOneChunkToMany) {
+  Files files{{"base/1", random_bytes(chunk_bytes, 1)}};
+  const auto first = back_up(files);
+  files["base/1"].resize(chunk_bytes + 1, 9);
+  const auto second = back_up(files, first.root_key);
+  EXPECT_EQ(second.totals.new_bytes, 1u);
+  EXPECT_TRUE(read_back(second.root_key) == files);
+}
+
+TEST_F(TreeRoundTrip, StoresASmallFileOfARunOnce) {
+  const auto small = random_bytes(50'000, 1);
+  const auto run = back_up([&](TreeWriter& tree) {
+    write_tree_file(tree, "a/1", small);
+    // Enough that its group is full, and stored before the second is looked at.
+    for (std::uint64_t i = 0; i < 5; ++i) {
+      write_tree_file(tree, "small/" + std::to_string(i), random_bytes(50'000, 50 + i));
+    }
+    for (std::uint64_t i = 0; i < 40; ++i) {
+      write_tree_file(tree, "filler/" + std::to_string(i), random_bytes(chunk_bytes, 100 + i));
+    }
+    write_tree_file(tree, "b/1", small);
+    write_tree_file(tree, "c/1", random_bytes(60'000, 2));
+  });
+  EXPECT_EQ(run.totals.new_bytes, 6 * small.size() + 40 * chunk_bytes + 60'000);
+  const auto files = read_back(run.root_key);
+  EXPECT_TRUE(files.at("a/1") == small);
+  EXPECT_TRUE(files.at("b/1") == small);
+  expect_exact_packs(run.root_key);
+}
+
+TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
+  constexpr std::uint64_t size = (1u << 30) + 5 * chunk_bytes + 1000;
+  const auto first_data = random_bytes(chunk_bytes, 1);
+  const auto middle_data = random_bytes(10'000, 2);
+  const auto last_data = random_bytes(1000, 3);
+  constexpr std::uint64_t middle_at = (1u << 30) - 5000;  // across the maps' border
+  const auto fill = [&](std::uint8_t change) {
+    return [&, change](TreeWriter& tree) {
+      static const Bytes zeros(chunk_bytes);
+      FileEntry entry;
+      entry.path = "base/large";
+      entry.size = size;
+      tree.begin_file(std::move(entry));
+      std::uint64_t at = 0;
+      const auto append = [&](ByteView bytes) {
+        tree.append(bytes);
+        at += bytes.size();
+      };
+      const auto append_zeros_to = [&](std::uint64_t end) {
+        while (at < end) append(ByteView(zeros).first(std::min(zeros.size(), end - at)));
+      };
+      append(first_data);
+      append_zeros_to(middle_at);
+      append(middle_data);
+      append_zeros_to(size - last_data.size());
+      auto last = last_data;
+      last[5] ^= change;
+      append(last);
+      (void)tree.end_file();
+    };
+  };
+  const auto check = [&](const std::string& root_key, std::uint8_t change) {
+    auto tree = reader(root_key);
+    const auto entry = entries_of(tree).at("base/large");
+    ASSERT_EQ(entry.maps.size(), 2u);
+    const auto refs = chunks_of(tree, entry);
+    ASSERT_EQ(refs.size(), 4096u + 6);
+    std::map<std::uint64_t, Bytes> data;
+    Compressor compressor;
+    for (std::size_t i = 0; i < refs.size(); ++i) {
+      if (!refs[i].zero) {
+        data[i] = read_chunk(made_.storage, tree.root().packs, refs[i], compressor);
+      }
+    }
+    ASSERT_EQ(data.size(), 4u);
+    EXPECT_TRUE(data.at(0) == first_data);
+    EXPECT_TRUE(std::ranges::equal(ByteView(data.at(4095)).last(5000),
+                                   ByteView(middle_data).first(5000)));
+    EXPECT_TRUE(std::ranges::equal(ByteView(data.at(4096)).first(5000),
+                                   ByteView(middle_data).last(5000)));
+    auto last = last_data;
+    last[5] ^= change;
+    EXPECT_TRUE(data.at(4101) == last);
+  };
+
+  const auto first = back_up(fill(0));
+  check(first.root_key, 0);
+  EXPECT_EQ(first.totals.size_bytes, size);
+  EXPECT_EQ(first.totals.zero_bytes, size - 3 * chunk_bytes - 1000);
+  EXPECT_EQ(first.totals.new_bytes, 3 * chunk_bytes + 1000);
+  expect_exact_packs(first.root_key);
+
+  const auto second = back_up(fill(1), first.root_key);
+  check(second.root_key, 1);
+  EXPECT_EQ(second.totals.new_bytes, 1000u);
+  // The first GiB's map is the parent's own; the second is new.
+  auto before = reader(first.root_key);
+  auto after = reader(second.root_key);
+  const auto old_maps = entries_of(before).at("base/large").maps;
+  const auto new_maps = entries_of(after).at("base/large").maps;
+  EXPECT_EQ(new_maps.at(0).id, old_maps.at(0).id);
+  EXPECT_EQ(after.root().packs.at(new_maps.at(0).pack).name,
+            before.root().packs.at(old_maps.at(0).pack).name);
+  EXPECT_NE(new_maps.at(1).id, old_maps.at(1).id);
+  expect_exact_packs(second.root_key);
+}
+
+TEST_F(TreeRoundTrip, NamesAPackOnceThoughTwoWereFilledAlike) {
+  // Chunks of full size are not looked up within a run, so two packs of the
+  // same chunks come to the same digest.
+  const auto content = random_bytes(4 * chunk_bytes, 1);
+  const Files files{{"a", content}, {"b", content}, {"c", content}};
+  const auto run = back_up(
+      files, "",
+      {.compression = {}, .jobs = 2, .data_pack = {.bytes_max = 64u << 20, .frames_max = 4}});
+  EXPECT_TRUE(read_back(run.root_key) == files);
+  expect_exact_packs(run.root_key);
+}
+
+TEST_F(TreeRoundTrip, GoesOnWithTheParentsPacksWhenTheParentIsDeletedMeanwhile) {
+  // Its pin keeps the packs; the root may go.
+  const auto files = files_of_all_sizes();
+  const auto first = back_up(files);
+  const auto second = back_up(
+      [&](TreeWriter& tree) {
+        made_.storage.remove({first.root_key});
+        for (const auto& [path, content] : files) write_tree_file(tree, path, content);
+      },
+      first.root_key);
+  EXPECT_EQ(second.totals.new_bytes, 0u);
+  EXPECT_TRUE(read_back(second.root_key) == files);
+}
+
+TEST_F(TreeRoundTrip, BorrowsPackByPackWhatIsNotCondemned) {
+  const auto files = files_of_all_sizes();
+  const auto first = back_up(files, "", tiny_packs);
+  const auto root = reader(first.root_key).root();
+  GcPlan plan{.created = {}, .condemned = {}};
+  for (std::uint32_t i = 0; i < root.packs.entries().size(); i += 3) {
+    plan.condemned.add(root.packs.at(i).name, root.packs.at(i).size);
+  }
+  ASSERT_TRUE(made_.repository.put_sealed(ObjectKind::plan, "plans/1", encode_gc_plan(plan)));
+
+  const auto second = back_up(files, first.root_key, tiny_packs);
+  EXPECT_GT(second.totals.new_bytes, 0u);
+  EXPECT_LT(second.totals.new_bytes, first.totals.new_bytes);
+  for (const auto& entry : plan.condemned.entries()) {
+    EXPECT_FALSE(reader(second.root_key).root().packs.find(entry.name));
+    made_.storage.remove({entry.name.key()});  // as gc will
+  }
+  EXPECT_TRUE(read_back(second.root_key) == files);
+  expect_exact_packs(second.root_key);
+}
+
+TEST_F(TreeRoundTrip, RefusesAFileOfAnotherLengthThanAnnounced) {
+  const WriterSession session(made_.repository, made_.clock, id_of(1), "backups/main/x/1", "");
+  FileEntry entry;
+  entry.path = "f";
+  entry.size = 10;
+  {
+    TreeWriter tree(session, {});
+    tree.begin_file(entry);
+    EXPECT_EQ(error_of([&] { tree.append(Bytes(11)); }), "corrupt");
+  }
+  {
+    TreeWriter tree(session, {});
+    tree.begin_file(entry);
+    tree.append(Bytes(9));
+    EXPECT_EQ(error_of([&] { (void)tree.end_file(); }), "corrupt");
+  }
+}
+
+TEST_F(TreeRoundTrip, PassesOnThatAPackCouldNotBeStored) {
+  HookedStorage hooked(made_.storage);
+  hooked.before = [](std::string_view operation, std::string_view key) {
+    if (operation == "put" && key.starts_with("packs/")) {
+      throw Error(ErrorKind::unavailable, "the disk is full");
+    }
+  };
+  const auto repository = Repository::open(hooked);
+  const WriterSession session(repository, made_.clock, id_of(1), "backups/main/x/1", "");
+  TreeWriter tree(session, tiny_packs);
+  EXPECT_EQ(error_of([&] {
+              for (const auto& [path, content] : files_of_all_sizes()) {
+                write_tree_file(tree, path, content);
+              }
+              (void)tree.finish();
+            }),
+            "unavailable");
+}
+
+TEST_F(TreeRoundTrip, NoticesEveryFlippedBitOfAPack) {
+  // With what a flip does to the frame header of each chunk.
+  const Files files{{"a", random_bytes(700, 1)}, {"b", Bytes(900, 3)}};
+  const auto run = back_up(files);
+  auto tree = reader(run.root_key);
+  const auto entries = entries_of(tree);
+  const auto ref = *entries.at("a").chunk;
+  ASSERT_EQ(entries.at("b").chunk->frame.offset, ref.frame.offset);  // a group
+  const auto key = tree.root().packs.at(ref.pack).name.key();
+  const auto pack = *made_.storage.find(key, whole_object);
+  Compressor compressor;
+  for (std::size_t byte = ref.frame.offset; byte < ref.frame.offset + ref.frame.length; ++byte) {
+    for (unsigned bit = 0; bit < 8; ++bit) {
+      auto damaged = pack;
+      damaged[byte] ^= static_cast<std::uint8_t>(1u << bit);
+      made_.storage.overwrite(key, damaged);
+      EXPECT_EQ(error_of([&] {
+                  (void)read_chunk(made_.storage, tree.root().packs, ref, compressor);
+                }),
+                "corrupt")
+          << "byte " << byte;
+    }
+  }
+}
+
+TEST_F(TreeRoundTrip, NoticesAFrameThatHoldsAnotherChunk) {
+  const auto run = back_up(Files{{"a", random_bytes(300'000, 1)}});
+  auto tree = reader(run.root_key);
+  const auto refs = chunks_of(tree, entries_of(tree).at("a"));
+  ASSERT_EQ(refs.size(), 2u);
+  Compressor compressor;
+  const auto& packs = tree.root().packs;
+  auto wrong = refs[0];
+  wrong.frame = refs[1].frame;
+  const auto words = words_of_error(
+      [&] { (void)read_chunk(made_.storage, packs, wrong, compressor); });
+  EXPECT_NE(words.find("another digest"), std::string::npos) << words;
+  EXPECT_NE(words.find(packs.at(wrong.pack).name.key()), std::string::npos) << words;
+  wrong = refs[0];
+  wrong.frame.ordinal = 1;
+  EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, packs, wrong, compressor); }),
+            "corrupt");
+}
+
+TEST_F(TreeRoundTrip, SaysWhichPackIsGone) {
+  const auto run = back_up(Files{{"a", random_bytes(1000, 1)}});
+  auto tree = reader(run.root_key);
+  const auto ref = *entries_of(tree).at("a").chunk;
+  const auto key = tree.root().packs.at(ref.pack).name.key();
+  made_.storage.remove({key});
+  Compressor compressor;
+  const auto words =
+      words_of_error([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, compressor); });
+  EXPECT_NE(words.find(key), std::string::npos) << words;
+  EXPECT_NE(words.find("gone"), std::string::npos) << words;
+}
+
+TEST_F(TreeRoundTrip, RefusesAMapThatDoesNotCoverItsFile) {
+  const auto run = back_up(Files{{"a", random_bytes(3 * chunk_bytes, 1)}});
+  auto tree = reader(run.root_key);
+  auto entry = entries_of(tree).at("a");
+  EXPECT_EQ(tree.chunks_of_map(entry, 0).size(), 3u);
+  entry.size += chunk_bytes;
+  EXPECT_EQ(error_of([&] { (void)tree.chunks_of_map(entry, 0); }), "corrupt");
+  entry.size -= 2 * chunk_bytes;
+  EXPECT_EQ(error_of([&] { (void)tree.chunks_of_map(entry, 0); }), "corrupt");
+}
+
+TEST_F(TreeRoundTrip, FindsNoTreeWhereThereIsNoRoot) {
+  EXPECT_EQ(error_of([&] { (void)reader("backups/main/none/1"); }), "not_found");
+}
+
+}  // namespace
+}  // namespace walvault

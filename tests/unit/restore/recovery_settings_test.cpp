@@ -1,0 +1,182 @@
+#include "restore/recovery_settings.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "postgres/text_lines.h"
+
+namespace walvault {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+using testing::StartsWith;
+
+constexpr const char* begin_mark = "# walvault: recovery settings begin";
+constexpr const char* end_mark = "# walvault: recovery settings end";
+
+RecoverySettings settings_for(RecoveryTarget target) {
+  return {.restore_command = "walvault-fetch %f %p",
+          .target = std::move(target),
+          .timeline = {3},
+          .action = "promote",
+          .archiving = true};
+}
+
+RecoveryTarget target_of(TargetKind kind) {
+  RecoveryTarget target;
+  target.kind = kind;
+  return target;
+}
+
+RecoveryTarget to_lsn(std::uint64_t lsn) {
+  auto target = target_of(TargetKind::lsn);
+  target.lsn = {lsn};
+  return target;
+}
+
+RecoveryTarget to_xid(std::uint64_t xid) {
+  auto target = target_of(TargetKind::xid);
+  target.xid = xid;
+  return target;
+}
+
+RecoveryTarget to_name(const std::string& name) {
+  auto target = target_of(TargetKind::name);
+  target.name = name;
+  return target;
+}
+
+RecoveryTarget to_time(Timestamp time) {
+  auto target = target_of(TargetKind::time);
+  target.time = time;
+  return target;
+}
+
+std::vector<std::string> lines_for(const RecoveryTarget& target) {
+  const auto content = with_recovery_settings("", settings_for(target));
+  std::vector<std::string> lines;
+  for (const auto line : split_lines(content)) lines.emplace_back(line);
+  return lines;
+}
+
+// The lines of a target other than latest, in the only order that PostgreSQL
+// takes: first the four others as empty, then the real one.
+void expect_target_last(const RecoveryTarget& target, const std::string& name,
+                        const std::string& value) {
+  SCOPED_TRACE(name);
+  const auto lines = lines_for(target);
+  ASSERT_EQ(lines.size(), 11u);
+  EXPECT_EQ(lines[0], begin_mark);
+  EXPECT_EQ(lines[1], "restore_command = 'walvault-fetch %f %p'");
+  std::vector<std::string> empty(lines.begin() + 2, lines.begin() + 6);
+  std::vector<std::string> expected;
+  for (const char* other : {"recovery_target", "recovery_target_name", "recovery_target_time",
+                            "recovery_target_xid", "recovery_target_lsn"}) {
+    if (other != name) expected.push_back(std::string(other) + " = ''");
+  }
+  EXPECT_THAT(empty, testing::UnorderedElementsAreArray(expected));
+  EXPECT_EQ(lines[6], name + " = '" + value + "'");
+  EXPECT_EQ(lines[7], "recovery_target_inclusive = 'on'");
+  EXPECT_EQ(lines[8], "recovery_target_action = 'promote'");
+  EXPECT_EQ(lines[9], "recovery_target_timeline = '3'");
+  EXPECT_EQ(lines[10], end_mark);
+}
+
+TEST(RecoverySettings, PutTheRealTargetBehindTheFourEmptyOnes) {
+  expect_target_last(to_lsn(0x16'B2000028), "recovery_target_lsn", "16/B2000028");
+  expect_target_last(to_xid(731), "recovery_target_xid", "731");
+  expect_target_last(to_name("before v2"), "recovery_target_name",
+                     "before v2");
+  expect_target_last(target_of(TargetKind::immediate), "recovery_target", "immediate");
+  const Timestamp time = std::chrono::sys_days{2026y / 11 / 21} + 10h + 41min + 42us;
+  expect_target_last(to_time(time), "recovery_target_time",
+                     "2026-11-21 10:41:00.000042+00");
+}
+
+TEST(RecoverySettings, LeaveAllFiveTargetsEmptyWhenThereIsNone) {
+  EXPECT_THAT(lines_for(target_of(TargetKind::latest)),
+              ElementsAre(begin_mark, "restore_command = 'walvault-fetch %f %p'",
+                          "recovery_target = ''", "recovery_target_name = ''",
+                          "recovery_target_time = ''", "recovery_target_xid = ''",
+                          "recovery_target_lsn = ''", "recovery_target_timeline = '3'", end_mark));
+}
+
+TEST(RecoverySettings, SayWhetherTheTargetItselfIsIncluded) {
+  auto target = to_lsn(0x100);
+  target.inclusive = false;
+  EXPECT_THAT(lines_for(target), testing::Contains("recovery_target_inclusive = 'off'"));
+}
+
+TEST(RecoverySettings, SayWhatToDoAtTheTarget) {
+  auto settings = settings_for(to_lsn(0x100));
+  settings.action = "pause";
+  EXPECT_THAT(with_recovery_settings("", settings), HasSubstr("recovery_target_action = 'pause'\n"));
+}
+
+TEST(RecoverySettings, NameTransactionsByTheLower32BitsOnly) {
+  EXPECT_THAT(lines_for(to_xid(0x2'000002DB)),
+              testing::Contains("recovery_target_xid = '731'"));
+}
+
+TEST(RecoverySettings, SwitchArchivingOffUnlessItIsWanted) {
+  auto settings = settings_for(to_lsn(0x100));
+  EXPECT_THAT(with_recovery_settings("", settings), Not(HasSubstr("archive_mode")));
+  settings.archiving = false;
+  EXPECT_THAT(with_recovery_settings("", settings), HasSubstr("\narchive_mode = 'off'\n"));
+}
+
+TEST(RecoverySettings, DoubleQuotesAndBackslashes) {
+  auto settings = settings_for(to_name(R"(it's a \n)"));
+  settings.restore_command = R"('/opt/wal vault/fetch' "%p" C:\x)";
+  const auto content = with_recovery_settings("", settings);
+  EXPECT_THAT(content, HasSubstr(R"(recovery_target_name = 'it''s a \\n')"
+                                 "\n"));
+  EXPECT_THAT(content, HasSubstr(R"(restore_command = '''/opt/wal vault/fetch'' "%p" C:\\x')"
+                                 "\n"));
+}
+
+// What ALTER SYSTEM leaves in postgresql.auto.conf.
+const std::string users =
+    "# Do not edit this file manually!\n"
+    "# It will be overwritten by the ALTER SYSTEM command.\n"
+    "work_mem = '64MB'\n"
+    "recovery_target_time = '2020-01-01 00:00:00+00'\n";
+
+TEST(RecoverySettings, StandBehindAllThatTheUserSet) {
+  const auto content = with_recovery_settings(users, settings_for(to_lsn(0x100)));
+  EXPECT_THAT(content, StartsWith(users + begin_mark + "\n"));
+  EXPECT_TRUE(content.ends_with(std::string(end_mark) + "\n"));
+}
+
+TEST(RecoverySettings, ReplaceThoseOfAnEarlierRestore) {
+  const auto earlier = with_recovery_settings(users, settings_for(to_lsn(0x100)));
+  const auto now = settings_for(to_name("before v2"));
+  EXPECT_EQ(with_recovery_settings(earlier, now), with_recovery_settings(users, now));
+}
+
+TEST(RecoverySettings, KeepWhatTheUserSetAfterAnEarlierRestore) {
+  const auto settings = settings_for(to_lsn(0x100));
+  const auto block = with_recovery_settings("", settings);
+  EXPECT_EQ(with_recovery_settings("a = '1'\n" + block + "b = '2'\n" + block + "c = '3'\n", settings),
+            "a = '1'\nb = '2'\nc = '3'\n" + block);
+}
+
+TEST(RecoverySettings, StartOnALineOfTheirOwn) {
+  const auto content = with_recovery_settings("work_mem = '64MB'", settings_for(to_lsn(0x100)));
+  EXPECT_THAT(content, StartsWith(std::string("work_mem = '64MB'\n") + begin_mark + "\n"));
+}
+
+TEST(ShellQuoted, KeepsAWordOneWordWhateverItHolds) {
+  EXPECT_EQ(shell_quoted("plain"), "'plain'");
+  EXPECT_EQ(shell_quoted(""), "''");
+  EXPECT_EQ(shell_quoted("a b$c`d\"e\\f"), "'a b$c`d\"e\\f'");
+  EXPECT_EQ(shell_quoted("it's"), "'it'\\''s'");
+}
+
+}  // namespace
+}  // namespace walvault

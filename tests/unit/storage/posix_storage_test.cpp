@@ -1,0 +1,356 @@
+// What the contract suite cannot ask of every storage: the files of a
+// PosixStorage, what is synced when, and what becomes of a failing system call.
+// link(), renameat2() and fsync() are replaced by ones that a test can watch
+// and make fail.
+#include "storage/posix_storage.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <utility>
+
+#include "base/file.h"
+#include "support/deterministic.h"
+#include "support/temporary_directory.h"
+#include "support/test_data.h"
+
+namespace {
+
+struct SystemCalls {
+  // The answer's errno; 0 lets the call go through, -EEXIST lets it go
+  // through and then answers EEXIST, as a network file system may.
+  std::function<int(const std::string& from, const std::string& to)> link;
+  std::function<int(const std::string& path)> fsync;
+  std::vector<std::string> log;
+};
+SystemCalls* watched = nullptr;
+
+std::string path_of(int fd) {
+  char path[4096];
+  const auto link = "/proc/self/fd/" + std::to_string(fd);
+  const auto length = ::readlink(link.c_str(), path, sizeof path);
+  return length < 0 ? "?" : std::string(path, static_cast<std::size_t>(length));
+}
+
+template <typename Function>
+Function real(const char* name) {
+  return reinterpret_cast<Function>(::dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+extern "C" int link(const char* from, const char* to) noexcept {
+  static const auto real_link = real<int (*)(const char*, const char*)>("link");
+  int answer = 0;
+  if (watched != nullptr) {
+    // What a test does in its answer is not watched.
+    auto* const calls = std::exchange(watched, nullptr);
+    calls->log.push_back("link " + std::string(to));
+    if (calls->link) answer = calls->link(from, to);
+    watched = calls;
+  }
+  if (answer > 0) {
+    errno = answer;
+    return -1;
+  }
+  const int result = real_link(from, to);
+  if (answer < 0) {
+    errno = -answer;
+    return -1;
+  }
+  return result;
+}
+
+extern "C" int fsync(int fd) {
+  static const auto real_fsync = real<int (*)(int)>("fsync");
+  if (watched != nullptr) {
+    const auto path = path_of(fd);
+    watched->log.push_back("fsync " + path);
+    if (const int answer = watched->fsync ? watched->fsync(path) : 0; answer != 0) {
+      errno = answer;
+      return -1;
+    }
+  }
+  return real_fsync(fd);
+}
+
+namespace walvault {
+namespace {
+
+namespace fs = std::filesystem;
+
+class PosixStorageTest : public testing::Test {
+ protected:
+  PosixStorageTest() { storage_.prepare(); }
+  ~PosixStorageTest() override { watched = nullptr; }
+
+  void watch() {
+    calls_ = {};
+    watched = &calls_;
+  }
+  [[nodiscard]] std::vector<std::string> keys() {
+    std::vector<std::string> keys;
+    storage_.list("", [&](const ObjectInfo& object) { keys.push_back(object.key); });
+    return keys;
+  }
+  [[nodiscard]] std::vector<std::string> temporaries() const {
+    std::vector<std::string> found;
+    const fs::path directory = root_ + "/tmp";
+    if (!fs::exists(directory)) return found;
+    for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+      if (entry.is_regular_file()) found.push_back(entry.path());
+    }
+    return found;
+  }
+  [[nodiscard]] static mode_t mode_of(const std::string& path) {
+    return find_status(path).value().st_mode & 07777u;
+  }
+
+  TemporaryDirectory directory_;
+  const std::string root_ = directory_.path("repo");
+  PosixStorage storage_{root_, id_of(7)};
+  SystemCalls calls_;
+};
+
+using Keys = std::vector<std::string>;
+
+TEST_F(PosixStorageTest, KeepsAnObjectInAFileOfItsKey) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("content")));
+  EXPECT_EQ(read_file(root_ + "/a/b", 100), bytes_of("content"));
+  EXPECT_EQ(storage_.url(), root_);
+}
+
+TEST_F(PosixStorageTest, LeavesNoTemporaryBehind) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("1")));
+  ASSERT_FALSE(storage_.put_if_absent("a/b", as_bytes("2")));
+  EXPECT_EQ(temporaries(), Keys{});
+  EXPECT_EQ(find_status(root_ + "/a/b")->st_nlink, 1u);
+}
+
+TEST_F(PosixStorageTest, RemovesItsTemporaryDirectoryAtItsEnd) {
+  const auto mine = root_ + "/tmp/" + to_hex(id_of(9));
+  {
+    PosixStorage other(root_, id_of(9));
+    ASSERT_TRUE(other.put_if_absent("a", as_bytes("1")));
+    EXPECT_TRUE(fs::exists(mine));
+  }
+  EXPECT_FALSE(fs::exists(mine));
+}
+
+TEST_F(PosixStorageTest, ListsNothingOfItsTemporaries) {
+  ASSERT_TRUE(storage_.put_if_absent("tm/p", as_bytes("1")));
+  ASSERT_TRUE(storage_.put_if_absent("a/tmp/b", as_bytes("2")));
+  fs::create_directories(root_ + "/tmp/dead");
+  std::ofstream(root_ + "/tmp/dead/0") << "left by a run that died";
+  EXPECT_EQ(keys(), (Keys{"a/tmp/b", "tm/p"}));
+  EXPECT_EQ(storage_.list_names(""), (Keys{"a", "tm"}));
+  EXPECT_EQ(storage_.list_names("a/"), Keys{"tmp"});
+}
+
+TEST_F(PosixStorageTest, KeepsEverythingToItsOwner) {
+  const auto before = ::umask(0);
+  ASSERT_TRUE(storage_.put_if_absent("a/b/c", as_bytes("1")));
+  ::umask(before);
+  EXPECT_EQ(mode_of(root_ + "/a/b/c"), 0600u);
+  for (const auto* const path : {"", "/a", "/a/b", "/tmp"}) {
+    EXPECT_EQ(mode_of(root_ + path), 0700u) << path;
+  }
+}
+
+TEST_F(PosixStorageTest, TouchesNothingBeforeItsFirstOperation) {
+  { const PosixStorage other(directory_.path("other"), id_of(1)); }
+  EXPECT_FALSE(fs::exists(directory_.path("other")));
+}
+
+TEST_F(PosixStorageTest, IsPreparedAgainAndAgain) {
+  ASSERT_TRUE(storage_.put_if_absent("a", as_bytes("1")));
+  storage_.prepare();
+  EXPECT_EQ(keys(), Keys{"a"});
+  EXPECT_EQ(temporaries(), Keys{});
+}
+
+TEST_F(PosixStorageTest, PreparesOneDirectoryAndNotThoseAbove) {
+  PosixStorage deep(directory_.path("no/such/parent"), id_of(1));
+  EXPECT_EQ(error_of([&] { deep.prepare(); }), "unavailable");
+  EXPECT_FALSE(fs::exists(directory_.path("no")));
+}
+
+TEST_F(PosixStorageTest, CallsAMissingRootUnavailableAndNotEmpty) {
+  // A file system that is not mounted must not look like an empty repository.
+  PosixStorage lost(directory_.path("not-mounted"), id_of(1));
+  EXPECT_EQ(error_of([&] { (void)lost.find("a/b", whole_object); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)lost.find_size("a/b"); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)lost.list_names(""); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)lost.list_names("a/"); }), "unavailable");
+  EXPECT_EQ(error_of([&] { lost.list("a/", [](const ObjectInfo&) {}); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)lost.put_if_absent("a/b", as_bytes("x")); }), "unavailable");
+  EXPECT_EQ(error_of([&] { lost.remove({"a/b"}); }), "unavailable");
+  EXPECT_FALSE(fs::exists(directory_.path("not-mounted")));
+}
+
+TEST_F(PosixStorageTest, CallsAFileInPlaceOfItsRootUnavailable) {
+  std::ofstream(directory_.path("file")) << "x";
+  PosixStorage wrong(directory_.path("file"), id_of(1));
+  EXPECT_EQ(error_of([&] { (void)wrong.find("a/b", whole_object); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)wrong.find_size("a/b"); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)wrong.list_names(""); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)wrong.put_if_absent("a/b", as_bytes("x")); }), "unavailable");
+  EXPECT_EQ(error_of([&] { wrong.prepare(); }), "unavailable");
+}
+
+TEST_F(PosixStorageTest, CallsAnUnusableDirectoryUnavailable) {
+  // A file where a directory belongs stops every user, root too.
+  std::ofstream(root_ + "/packs") << "x";
+  EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("packs/a", as_bytes("x")); }),
+            "unavailable");
+  EXPECT_EQ(temporaries(), Keys{});
+  EXPECT_EQ(error_of([&] { (void)storage_.list_names("packs/"); }), "unavailable");
+}
+
+TEST_F(PosixStorageTest, PassesOverAnObjectThatVanishesWhileItIsListed) {
+  for (const auto* const key : {"a/1", "a/2", "b/1"}) {
+    ASSERT_TRUE(storage_.put_if_absent(key, as_bytes("x")));
+  }
+  Keys seen;
+  storage_.list("", [&](const ObjectInfo& object) {
+    seen.push_back(object.key);
+    if (object.key == "a/1") fs::remove_all(root_ + "/b");
+  });
+  EXPECT_EQ(seen, (Keys{"a/1", "a/2"}));
+}
+
+TEST_F(PosixStorageTest, SyncsTheContentBeforeItHasAName) {
+  watch();
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+  ASSERT_GE(calls_.log.size(), 3u);
+  EXPECT_TRUE(calls_.log[0].starts_with("fsync " + root_ + "/tmp/")) << calls_.log[0];
+  EXPECT_EQ(calls_.log[1], "link " + root_ + "/a/b");
+  // Then the directory that got the name, and all above it up to the root.
+  EXPECT_EQ((Keys{calls_.log.begin() + 2, calls_.log.end()}),
+            (Keys{"fsync " + root_ + "/a", "fsync " + root_}));
+}
+
+TEST_F(PosixStorageTest, SyncsTheDirectoriesAboveOncePerRun) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b/1", as_bytes("x")));
+  watch();
+  ASSERT_TRUE(storage_.put_if_absent("a/b/2", as_bytes("x")));
+  ASSERT_EQ(calls_.log.size(), 3u);
+  EXPECT_EQ(calls_.log[2], "fsync " + root_ + "/a/b");
+}
+
+TEST_F(PosixStorageTest, MakesWhatIsAlreadyThereDurableBeforeItSaysSo) {
+  {
+    PosixStorage other(root_, id_of(1));
+    ASSERT_TRUE(other.put_if_absent("a/b/c", as_bytes("x")));
+  }
+  watch();
+  EXPECT_FALSE(storage_.put_if_absent("a/b/c", as_bytes("y")));
+  for (const auto* const path : {"/a/b/c", "/a/b", "/a", ""}) {
+    EXPECT_EQ(std::ranges::count(calls_.log, "fsync " + root_ + path), 1) << path;
+  }
+}
+
+TEST_F(PosixStorageTest, ThrowsWhenWhatIsAlreadyThereCannotBeSynced) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+  for (const auto* const failing : {"/a/b", "/a"}) {
+    watch();
+    calls_.fsync = [&](const std::string& path) { return path == root_ + failing ? EIO : 0; };
+    EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a/b", as_bytes("x")); }), "unavailable")
+        << failing;
+  }
+}
+
+TEST_F(PosixStorageTest, LeavesNothingWhenTheContentCannotBeSynced) {
+  watch();
+  calls_.fsync = [](const std::string& path) {
+    return path.find("/tmp/") != std::string::npos ? EIO : 0;
+  };
+  EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a/b", as_bytes("x")); }), "unavailable");
+  watched = nullptr;
+  EXPECT_EQ(storage_.find_size("a/b"), std::nullopt);
+  EXPECT_EQ(keys(), Keys{});
+  EXPECT_EQ(temporaries(), Keys{});
+  EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+}
+
+TEST_F(PosixStorageTest, CallsAnErrorOfTheDeviceTransientAndAFullDiskNot) {
+  for (const auto& [number, transient] : {std::pair(EIO, true), std::pair(ENOSPC, false)}) {
+    watch();
+    calls_.link = [number = number](const std::string&, const std::string&) { return number; };
+    try {
+      (void)storage_.put_if_absent("a/b", as_bytes("x"));
+      ADD_FAILURE() << number;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+      EXPECT_EQ(error.is_transient(), transient) << number;
+    }
+  }
+}
+
+TEST_F(PosixStorageTest, TakesALinkWhoseAnswerWasLostForItsOwn) {
+  // Done, but answered with EEXIST: the temporary has two names then.
+  watch();
+  calls_.link = [](const std::string&, const std::string&) { return -EEXIST; };
+  EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("mine")));
+  watched = nullptr;
+  EXPECT_EQ(storage_.find("a/b", whole_object), bytes_of("mine"));
+}
+
+TEST_F(PosixStorageTest, DoesNotTakeAnothersObjectForItsOwn) {
+  // The other's object has two names for a moment as well: its temporary is
+  // not unlinked yet.
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("theirs")));
+  fs::create_hard_link(root_ + "/a/b", root_ + "/tmp/theirs");
+  EXPECT_FALSE(storage_.put_if_absent("a/b", as_bytes("mine")));
+  EXPECT_EQ(storage_.find("a/b", whole_object), bytes_of("theirs"));
+}
+
+TEST_F(PosixStorageTest, RenamesExclusivelyWhereThereAreNoLinks) {
+  watch();
+  calls_.link = [](const std::string&, const std::string&) { return EPERM; };
+  EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("first")));
+  EXPECT_FALSE(storage_.put_if_absent("a/b", as_bytes("second")));
+  storage_.prepare();
+  watched = nullptr;
+  EXPECT_EQ(storage_.find("a/b", whole_object), bytes_of("first"));
+  EXPECT_EQ(temporaries(), Keys{});
+}
+
+TEST_F(PosixStorageTest, RefusesToPrepareAFileSystemThatCannotClaimANameExclusively) {
+  // One that "links" over what is there.
+  watch();
+  calls_.link = [](const std::string& from, const std::string& to) {
+    fs::copy_file(from, to, fs::copy_options::overwrite_existing);
+    fs::remove(from);
+    fs::create_hard_link(to, from);
+    return -EEXIST;
+  };
+  PosixStorage bad(directory_.path("bad"), id_of(3));
+  EXPECT_EQ(error_of([&] { bad.prepare(); }), "unavailable");
+}
+
+TEST_F(PosixStorageTest, SyncsTheDirectoriesOfWhatItRemoved) {
+  for (const auto* const key : {"a/1", "a/2", "b/1"}) {
+    ASSERT_TRUE(storage_.put_if_absent(key, as_bytes("x")));
+  }
+  watch();
+  storage_.remove({"a/1", "a/2", "b/1", "never/there"});
+  EXPECT_EQ(calls_.log, (Keys{"fsync " + root_ + "/a", "fsync " + root_ + "/b"}));
+}
+
+TEST_F(PosixStorageTest, TellsAnUnreadableObjectFromAnAbsentOne) {
+  // A link that leads in a circle cannot be opened by anyone.
+  fs::create_symlink(root_ + "/loop", root_ + "/loop");
+  EXPECT_EQ(error_of([&] { (void)storage_.find("loop", whole_object); }), "unavailable");
+  EXPECT_EQ(error_of([&] { (void)storage_.find_size("loop"); }), "unavailable");
+}
+
+}  // namespace
+}  // namespace walvault

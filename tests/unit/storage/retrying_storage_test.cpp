@@ -1,0 +1,177 @@
+#include "storage/retrying_storage.h"
+
+#include <gtest/gtest.h>
+
+#include "storage/memory_storage.h"
+#include "support/deterministic.h"
+#include "support/hooked_storage.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+using std::chrono::milliseconds;
+using Keys = std::vector<std::string>;
+
+class RetryingStorageTest : public testing::Test {
+ protected:
+  RetryingStorageTest() {
+    auto hooked = std::make_unique<HookedStorage>(memory_);
+    hooked_ = hooked.get();
+    retrying_ = std::make_unique<RetryingStorage>(
+        std::move(hooked), clock_,
+        RetryPolicy{.tries_max = 4, .first_pause = milliseconds(50)});
+  }
+
+  // The next `times` operations fail.
+  void fail(int times, bool transient) {
+    calls_ = 0;
+    hooked_->before = [this, times, transient](std::string_view, std::string_view) {
+      if (++calls_ > times) return;
+      auto error = Error(ErrorKind::unavailable, "the device is busy");
+      if (transient) throw std::move(error).transient();
+      throw error;
+    };
+  }
+  [[nodiscard]] milliseconds paused() const {
+    return std::chrono::duration_cast<milliseconds>(clock_now() - started_);
+  }
+  [[nodiscard]] Timestamp clock_now() const { return const_cast<FakeClock&>(clock_).now(); }
+
+  using Operation = std::pair<std::string, std::function<void()>>;
+  [[nodiscard]] std::vector<Operation> all_operations() {
+    return {{"put", [this] { (void)retrying_->put_if_absent("k", as_bytes("v")); }},
+            {"find", [this] { (void)retrying_->find("k", whole_object); }},
+            {"find_size", [this] { (void)retrying_->find_size("k"); }},
+            {"list", [this] { retrying_->list("", [](const ObjectInfo&) {}); }},
+            {"list_names", [this] { (void)retrying_->list_names(""); }},
+            {"remove", [this] { retrying_->remove({"k"}); }}};
+  }
+
+  MemoryStorage memory_;
+  FakeClock clock_;
+  const Timestamp started_ = clock_.now();
+  HookedStorage* hooked_ = nullptr;
+  std::unique_ptr<RetryingStorage> retrying_;
+  int calls_ = 0;
+};
+
+TEST_F(RetryingStorageTest, RepeatsATransientErrorAfterGrowingPauses) {
+  milliseconds expected{0};
+  for (const auto& [name, operation] : all_operations()) {
+    fail(3, true);
+    EXPECT_EQ(error_of(operation), "nothing") << name;
+    EXPECT_EQ(calls_, 4) << name;
+    expected += milliseconds(50 + 100 + 200);
+    EXPECT_EQ(paused(), expected) << name;
+  }
+}
+
+TEST_F(RetryingStorageTest, GivesUpAfterItsTries) {
+  for (const auto& [name, operation] : all_operations()) {
+    fail(1000, true);
+    EXPECT_EQ(error_of(operation), "unavailable") << name;
+    EXPECT_EQ(calls_, 4) << name;
+  }
+}
+
+TEST_F(RetryingStorageTest, PassesOnAnErrorThatWillNotPass) {
+  for (const auto& [name, operation] : all_operations()) {
+    fail(1, false);
+    EXPECT_EQ(error_of(operation), "unavailable") << name;
+    EXPECT_EQ(calls_, 1) << name;
+  }
+  EXPECT_EQ(paused(), milliseconds(0));
+}
+
+TEST_F(RetryingStorageTest, PassesOnWhatIsNoErrorOfTheStorage) {
+  hooked_->before = [this](std::string_view, std::string_view) {
+    ++calls_;
+    throw std::runtime_error("something else");
+  };
+  EXPECT_THROW((void)retrying_->find_size("k"), std::runtime_error);
+  EXPECT_EQ(calls_, 1);
+}
+
+TEST_F(RetryingStorageTest, DoesNotPauseWhenNothingFails) {
+  for (const auto& [name, operation] : all_operations()) operation();
+  EXPECT_EQ(paused(), milliseconds(0));
+}
+
+TEST_F(RetryingStorageTest, AnswersFalseForAPutWhoseFirstAnswerWasLost) {
+  hooked_->after = [this](std::string_view, std::string_view) {
+    if (++calls_ == 1) throw Error(ErrorKind::unavailable, "the connection broke").transient();
+  };
+  EXPECT_FALSE(retrying_->put_if_absent("k", as_bytes("v")));
+  EXPECT_EQ(memory_.find("k", whole_object), bytes_of("v"));
+}
+
+// Lists in order and breaks off behind each multiple of `every` objects, once
+// each.
+class BreakingList final : public Storage {
+ public:
+  BreakingList(Storage& inner, int every) : inner_(inner), every_(every) {}
+
+  bool put_if_absent(std::string_view key, const ObjectContent& content) override {
+    return inner_.put_if_absent(key, content);
+  }
+  std::optional<Bytes> find(std::string_view key, ByteRange range) override {
+    return inner_.find(key, range);
+  }
+  std::optional<std::uint64_t> find_size(std::string_view key) override {
+    return inner_.find_size(key);
+  }
+  void list(std::string_view prefix, const std::function<void(const ObjectInfo&)>& each) override {
+    int seen = 0;
+    inner_.list(prefix, [&](const ObjectInfo& object) {
+      each(object);
+      if (++seen == broken_at_ + every_) {
+        broken_at_ = seen;
+        throw Error(ErrorKind::unavailable, "the connection broke").transient();
+      }
+    });
+  }
+  std::vector<std::string> list_names(std::string_view prefix) override {
+    return inner_.list_names(prefix);
+  }
+  void remove(const std::vector<std::string>& keys) override { inner_.remove(keys); }
+  std::string url() const override { return inner_.url(); }
+
+ private:
+  Storage& inner_;
+  int every_;
+  int broken_at_ = 0;
+};
+
+TEST_F(RetryingStorageTest, TakesUpABrokenListingWithoutRepeatingOrLosingAKey) {
+  Keys expected;
+  for (int i = 10; i < 25; ++i) {
+    expected.push_back("k" + std::to_string(i));
+    ASSERT_TRUE(memory_.put_if_absent(expected.back(), as_bytes("x")));
+  }
+  RetryingStorage retrying(std::make_unique<BreakingList>(memory_, 5), clock_);
+  Keys seen;
+  retrying.list("", [&](const ObjectInfo& object) { seen.push_back(object.key); });
+  EXPECT_EQ(seen, expected);
+}
+
+TEST_F(RetryingStorageTest, DoesNotTakeAnErrorOfTheListsCallerForTheStorages) {
+  for (const auto* const key : {"a", "b", "c"}) {
+    ASSERT_TRUE(memory_.put_if_absent(key, as_bytes("x")));
+  }
+  Keys seen;
+  EXPECT_EQ(error_of([&] {
+              retrying_->list("", [&](const ObjectInfo& object) {
+                seen.push_back(object.key);
+                if (object.key == "b") {
+                  throw Error(ErrorKind::unavailable, "the caller's own").transient();
+                }
+              });
+            }),
+            "unavailable");
+  // Repeated, the listing would go on behind "b" as if it had been dealt with.
+  EXPECT_EQ(seen, (Keys{"a", "b"}));
+}
+
+}  // namespace
+}  // namespace walvault
