@@ -1,6 +1,7 @@
 #include "app/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <deque>
 
@@ -56,7 +57,8 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
   if (&command != &app) hint = "Try: " + app.get_name() + " " + command.get_name() + " --help";
   const std::string message = error.what();
   // What was not understood stands in the parser's list of remainders.
-  for (const auto& word : app.remaining(true)) {
+  for (auto word : app.remaining(true)) {
+    if (word.starts_with("-")) word.resize(std::min(word.find('='), word.size()));
     const auto near = word.starts_with("-") ? nearest_word(word, option_names(command))
                                             : nearest_word(word, command_names(command));
     if (near) hint = "Did you mean " + *near + "?";
@@ -103,7 +105,7 @@ void CommandLine::option(const std::string& names, std::optional<std::string>& t
 }
 void CommandLine::option(const std::string& names, std::vector<std::string>& target,
                          const std::string& help) {
-  node_->app->add_option(names, target, help)->expected(1)->take_all();
+  node_->app->add_option(names, target, help)->expected(1)->allow_extra_args(false)->take_all();
 }
 void CommandLine::required_option(const std::string& names, std::string& target,
                                   const std::string& help) {

@@ -146,19 +146,24 @@ Timestamp parse_timestamp(std::string_view text) {
   const auto minute = fields.digits(2);
   if (!minute) refuse(text);
   int second = 0;
-  if (fields.accept(':')) {
+  const bool with_seconds = fields.accept(':');
+  if (with_seconds) {
     const auto value = fields.digits(2);
     if (!value) refuse(text);
     second = *value;
   }
   int micros = 0;
-  if (fields.accept('.')) {
+  std::string_view fraction;
+  if (with_seconds && fields.accept('.')) {
+    fraction = fields.rest();
     int scale = 100000;
     if (!fields.starts_with_digit()) refuse(text);
     while (fields.starts_with_digit()) {
+      if (scale == 0) refuse(text);  // a digit that could only be dropped
       micros += *fields.digits(1) * scale;
       scale /= 10;
     }
+    fraction.remove_suffix(fields.rest().size());
   }
   const std::chrono::year_month_day date{std::chrono::year{*year},
                                          std::chrono::month(static_cast<unsigned>(*month)),
@@ -174,11 +179,14 @@ Timestamp parse_timestamp(std::string_view text) {
     std::tm tm = split(local).tm;
     tm.tm_isdst = -1;
     const auto here = std::chrono::system_clock::from_time_t(std::mktime(&tm));
+    auto local_text = to_local_text(std::chrono::floor<std::chrono::microseconds>(here));
+    if (!fraction.empty()) {
+      local_text.insert(std::string_view("2026-11-21 10:41:00").size(), "." + std::string(fraction));
+    }
     throw Error(ErrorKind::usage, "the time \"" + std::string(text) + "\" has no zone",
                 "It could be read in two ways, and a wrong guess restores the wrong hour.",
-                "For local time write '" +
-                    to_local_text(std::chrono::floor<std::chrono::microseconds>(here)) +
-                    "', for UTC '" + std::string(text) + "+00'.");
+                "For local time write '" + local_text + "', for UTC '" + std::string(text) +
+                    "+00'.");
   }
   const auto offset = parse_zone(zone);
   if (!offset) refuse(text);

@@ -39,7 +39,7 @@ class Randomness {
 // For people: local time with its offset: 2026-11-21 11:41:00+01:00.
 [[nodiscard]] std::string to_local_text(Timestamp time);
 
-// Reads "2026-11-21 10:41:00[.ffffff]" with 'T' or a blank between, followed
+// Reads "2026-11-21 10:41[:00[.ffffff]]" with 'T' or a blank between, followed
 // by Z, UTC, or an offset (+00, +0000, +00:00). A time without a zone, or of
 // any other form, is Error{usage}; for a missing zone the hint shows both
 // readings, local and UTC.

@@ -69,7 +69,12 @@ BackupLabel parse_backup_label(ByteView content) {
   if (!timeline || *timeline == 0) throw malformed("START TIMELINE", timeline_text);
   label.timeline = {*timeline};
 
-  label.from_standby = required("BACKUP FROM") == "standby";
+  const auto from = required("BACKUP FROM");
+  label.from_standby = from == "standby";
+  // 13 says "master".
+  if (!label.from_standby && from != "primary" && from != "master") {
+    throw malformed("BACKUP FROM", from);
+  }
   label.label = value_of(lines, "LABEL").value_or("");
   return label;
 }

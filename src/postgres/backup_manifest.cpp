@@ -37,7 +37,8 @@ void split_into_lines(std::string& pending, ByteView bytes, Take&& take) {
 
 std::string decode_hex(const std::string& text) {
   std::string out;
-  for (std::size_t i = 0; i + 1 < text.size(); i += 2) {
+  if (text.size() % 2 != 0) throw damaged("An encoded path is malformed.");
+  for (std::size_t i = 0; i < text.size(); i += 2) {
     const auto byte = parse_hex(std::string_view(text).substr(i, 2));
     if (!byte) throw damaged("An encoded path is malformed.");
     out.push_back(static_cast<char>(*byte));
@@ -56,7 +57,10 @@ ManifestFile parse_file_line(std::string_view line) {
     ManifestFile file;
     file.path = object.contains("Path") ? object.at("Path").get<std::string>()
                                         : decode_hex(object.at("Encoded-Path").get<std::string>());
-    file.size = object.at("Size").get<std::uint64_t>();
+    // get<> alone would turn a negative number or a fraction into another one.
+    const auto& size = object.at("Size");
+    if (!size.is_number_unsigned()) throw damaged("The size of \"" + file.path + "\" is none.");
+    file.size = size.get<std::uint64_t>();
     if (object.contains("Checksum")) {
       file.checksum_algorithm = object.at("Checksum-Algorithm").get<std::string>();
       file.checksum = object.at("Checksum").get<std::string>();
@@ -88,8 +92,8 @@ void ManifestReader::take_line(std::string_view line) {
     started_ = true;
   }
   if (line.starts_with(checksum_key)) {
-    const auto stored = line.substr(checksum_key.size(), 64);
-    if (stored != digest_.finish().hex()) throw damaged("Its own checksum does not fit.");
+    line.remove_prefix(checksum_key.size());
+    if (line != digest_.finish().hex() + "\"}\n") throw damaged("Its own checksum does not fit.");
     ended_ = true;
     return;
   }
@@ -119,12 +123,19 @@ void ManifestRewriter::take_line(std::string_view line) {
     return;
   }
   if (is_file_line(line) && parse_file_line(line).path == path_) {
-    const bool more_follow = line.ends_with(",\n");
-    const auto object = json::parse(line.substr(0, line.find_last_of('}') + 1));
-    changed = "{ \"Path\": \"" + path_ + "\", \"Size\": " + std::to_string(size_) +
-              ", \"Last-Modified\": \"" + object.at("Last-Modified").get<std::string>() +
-              "\", \"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"" +
-              manifest_crc32c_text(crc_) + "\" }" + (more_follow ? ",\n" : "\n");
+    // Quotes within a path are escaped, so these begin nowhere else.
+    const auto size_begin = line.find(", \"Size\": ");
+    const auto time_begin = line.find(", \"Last-Modified\": \"");
+    const auto time_end = line.find_first_of(",}", time_begin + 2);
+    if (size_begin == std::string_view::npos || time_begin == std::string_view::npos ||
+        time_end == std::string_view::npos) {
+      throw damaged("A line is malformed: \"" + std::string(line.substr(0, 200)) + "\".");
+    }
+    auto time = line.substr(time_begin, time_end - time_begin);
+    while (time.ends_with(' ')) time.remove_suffix(1);
+    changed = std::string(line.substr(0, size_begin)) + ", \"Size\": " + std::to_string(size_) +
+              std::string(time) + ", \"Checksum-Algorithm\": \"CRC32C\", \"Checksum\": \"" +
+              manifest_crc32c_text(crc_) + "\" }" + (line.ends_with(",\n") ? ",\n" : "\n");
     line = changed;
   }
   digest_.update(as_bytes(line));

@@ -44,8 +44,11 @@ std::uint64_t number_of(ByteView header, Field field) {
   const auto bytes = bytes_of(header, field);
   std::uint64_t value = 0;
   if ((bytes[0] & 0x80) != 0) {
+    // PostgreSQL writes all 64 bits, so a time before 1970 is a large number.
     for (std::size_t i = 1; i < bytes.size(); ++i) {
-      if (value >> 55 != 0) throw damaged("A number in a header is too large.");
+      if (bytes[0] != 0x80 || value >> 56 != 0) {
+        throw damaged("A number in a header is too large.");
+      }
       value = value << 8 | bytes[i];
     }
     return value;
@@ -74,6 +77,7 @@ void check_checksum(ByteView header) {
 
 std::string clean_path(std::string path) {
   while (path.starts_with("./")) path.erase(0, 2);
+  if (path.starts_with('/')) throw damaged("It holds the absolute path \"" + path + "\".");
   while (path.ends_with('/')) path.pop_back();
   if (path == ".") path.clear();
   if (!path.empty() && !is_inner_path(path)) throw damaged("It holds the path \"" + path + "\".");

@@ -346,7 +346,7 @@ class TreeWriter::Pipeline {
         piece.ref.pack = place->pack;
         piece.ref.frame.offset = place->frame.offset;
         piece.ref.frame.length = place->frame.length;
-        totals_.new_bytes += piece.length;
+        if (!piece.file->is_stream) totals_.new_bytes += piece.length;
         if (piece.length < chunk_bytes) known_.add(piece.ref);
         break;
     }

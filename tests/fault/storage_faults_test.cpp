@@ -56,7 +56,8 @@ TEST_P(StorageFaults, LeaveAPushWholeOrUndone) {
 TEST_P(StorageFaults, LeaveABaseBackupWholeOrUndone) {
   archive_needed_wal(archive_);
   FakeServer server;
-  const BaseBackupRequest request{.wal_timeout = std::chrono::milliseconds(1)};
+  BaseBackupRequest request;
+  request.wal_timeout = std::chrono::milliseconds(1);
   std::uint8_t writer = 0;
   faulty_.fail_at(0, GetParam());
   (void)back_up(archive_, server, ++writer, made_.clock, request);  // one to borrow from

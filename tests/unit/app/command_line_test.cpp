@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "support/errors.h"
 
 namespace walvault {
@@ -15,13 +13,10 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
 
-constexpr const char* variables[] = {"WALVAULT_CONFIG", "WALVAULT_REPO", "WALVAULT_CLUSTER"};
-
 // A program with the commands "backup", "restore" and "repo init".
 class AProgram : public testing::Test {
  protected:
   AProgram() {
-    clear_environment();
     program_.add_global_options(globals_);
     auto& backup = program_.command("backup", "Takes a backup", [this] { ran_ = "backup"; });
     backup.option("--label", label_, "A label");
@@ -34,11 +29,6 @@ class AProgram : public testing::Test {
     auto& repo = program_.command("repo", "Looks after a repository");
     repo.command("init", "Creates a repository", [this] { ran_ = "repo init"; });
     repo.command("verify", "Checks a repository", [this] { ran_ = "repo verify"; });
-  }
-  ~AProgram() override { clear_environment(); }
-
-  static void clear_environment() {
-    for (const char* name : variables) ::unsetenv(name);
   }
 
   std::optional<std::function<void()>> parse(std::vector<std::string> words) {
@@ -188,34 +178,6 @@ TEST_F(AProgram, TakesGlobalOptionsBeforeAndAfterTheCommand) {
 TEST_F(AProgram, RefusesALogLevelThatIsNone) {
   expect_refused({"--log-level", "loud", "backup"});
   expect_refused({"backup", "--log-level", "loud"});
-}
-
-TEST_F(AProgram, TakesFromTheEnvironmentWhatIsNotGiven) {
-  ::setenv("WALVAULT_REPO", "/environment", 1);
-  ::setenv("WALVAULT_CLUSTER", "main", 1);
-  ::setenv("WALVAULT_CONFIG", "/etc/other.toml", 1);
-  run({"backup"});
-  EXPECT_EQ(globals_.repo, "/environment");
-  EXPECT_EQ(globals_.cluster, "main");
-  EXPECT_EQ(globals_.config, "/etc/other.toml");
-}
-
-TEST_F(AProgram, TakesAnEmptyVariableForNone) {
-  ::setenv("WALVAULT_REPO", "", 1);
-  run({"backup"});
-  EXPECT_EQ(globals_.repo, std::nullopt);
-}
-
-TEST_F(AProgram, PrefersAnOptionBeforeTheCommandToTheEnvironment) {
-  ::setenv("WALVAULT_REPO", "/environment", 1);
-  run({"--repo", "/option", "backup"});
-  EXPECT_EQ(globals_.repo, "/option");
-}
-
-TEST_F(AProgram, PrefersAnOptionAfterTheCommandToTheEnvironment) {
-  ::setenv("WALVAULT_REPO", "/environment", 1);
-  run({"backup", "--repo", "/option"});
-  EXPECT_EQ(globals_.repo, "/option");
 }
 
 TEST(AProgramWithoutCommands, RunsItsAction) {

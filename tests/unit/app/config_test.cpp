@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "base/file.h"
 #include "support/errors.h"
 #include "support/temporary_directory.h"
@@ -14,7 +16,17 @@ using testing::HasSubstr;
 
 class AConfig : public testing::Test {
  protected:
-  AConfig() { options_.config = directory_.path("walvault.toml"); }
+  AConfig() {
+    clear_environment();
+    options_.config = directory_.path("walvault.toml");
+  }
+  ~AConfig() override { clear_environment(); }
+
+  static void clear_environment() {
+    for (const char* name : {"WALVAULT_CONFIG", "WALVAULT_REPO", "WALVAULT_CLUSTER"}) {
+      ::unsetenv(name);
+    }
+  }
   void write(const std::string& content) const {
     replace_file_durably(*options_.config, as_bytes(content), 0600);
   }
@@ -142,6 +154,33 @@ TEST_F(AConfig, GivesWayToTheCommandLine) {
   const auto config = load_config(options_);
   EXPECT_EQ(config.repository(), "/option");
   EXPECT_EQ(config.cluster(), "other");
+}
+
+TEST_F(AConfig, GivesWayToTheEnvironmentWhichGivesWayToTheCommandLine) {
+  write("[repository]\nurl = \"/file\"\n[cluster.main]\n");
+  ::setenv("WALVAULT_REPO", "/environment", 1);
+  ::setenv("WALVAULT_CLUSTER", "other", 1);
+  EXPECT_EQ(load_config(options_).repository(), "/environment");
+  EXPECT_EQ(load_config(options_).cluster(), "other");
+
+  options_.repo = "/option";
+  options_.cluster = "third";
+  EXPECT_EQ(load_config(options_).repository(), "/option");
+  EXPECT_EQ(load_config(options_).cluster(), "third");
+}
+
+TEST_F(AConfig, IsFoundThroughTheEnvironment) {
+  write("[repository]\nurl = \"/file\"\n");
+  ::setenv("WALVAULT_CONFIG", options_.config->c_str(), 1);
+  EXPECT_EQ(load_config({}).repository(), "/file");
+  ::setenv("WALVAULT_CONFIG", "/missing.toml", 1);
+  EXPECT_EQ(load_config(options_).repository(), "/file");
+  expect_error(ErrorKind::usage, [] { (void)load_config({}); });
+}
+
+TEST_F(AConfig, TakesAnEmptyVariableForNone) {
+  ::setenv("WALVAULT_REPO", "", 1);
+  EXPECT_EQ(load("[repository]\nurl = \"/file\"\n").repository(), "/file");
 }
 
 TEST_F(AConfig, NamesTheOnlyClusterWhenNoneWasAskedFor) {

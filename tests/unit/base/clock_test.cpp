@@ -53,6 +53,11 @@ TEST(ParseTimestamp, ReadsEveryWayToWriteTheSameMoment) {
   }
 }
 
+TEST(ParseTimestamp, TakesSecondsThatAreLeftOutForZero) {
+  EXPECT_EQ(parse_timestamp("2026-11-21 12:00Z"), noon);
+  EXPECT_EQ(parse_timestamp("2026-11-21T13:00+01"), noon);
+}
+
 TEST(ParseTimestamp, CrossesTheYearWithTheOffset) {
   EXPECT_EQ(parse_timestamp("2027-01-01 00:30:00+01"), sys_days{2026y / 12 / 31} + 23h + 30min);
 }

@@ -100,13 +100,16 @@ TEST(ParseDuration, RefusesWhatOverflowsRatherThanWrapping) {
   }
 }
 
-TEST(EditDistance, CountsInsertionsDeletionsAndSubstitutions) {
+TEST(EditDistance, CountsInsertionsDeletionsSubstitutionsAndSwaps) {
   EXPECT_EQ(edit_distance("", ""), 0u);
   EXPECT_EQ(edit_distance("backup", "backup"), 0u);
   EXPECT_EQ(edit_distance("", "wal"), 3u);
   EXPECT_EQ(edit_distance("wal", ""), 3u);
   EXPECT_EQ(edit_distance("kitten", "sitting"), 3u);
-  EXPECT_EQ(edit_distance("ab", "ba"), 2u);
+  EXPECT_EQ(edit_distance("ab", "ba"), 1u);
+  EXPECT_EQ(edit_distance("verfiy", "verify"), 1u);
+  EXPECT_EQ(edit_distance("abc", "cab"), 2u);
+  EXPECT_EQ(edit_distance("axxb", "bxxa"), 2u);
 }
 
 TEST(NearestWord, FindsTheMostSimilarOne) {

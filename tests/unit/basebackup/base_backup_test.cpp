@@ -11,6 +11,19 @@ namespace {
 
 using std::chrono::milliseconds;
 
+BaseBackupRequest labelled(const std::string& label, const std::string& host) {
+  BaseBackupRequest request;
+  request.label = label;
+  request.host = host;
+  return request;
+}
+
+BaseBackupRequest patient_for(milliseconds timeout) {
+  BaseBackupRequest request;
+  request.wal_timeout = timeout;
+  return request;
+}
+
 class BaseBackupTest : public testing::Test {
  protected:
   BackupInfo back_up(const BaseBackupRequest& request = {}) {
@@ -53,7 +66,7 @@ TEST_F(BaseBackupTest, RecordsWhatItIs) {
   archive_needed_wal(archive_);
   const auto began = made_.clock.now();
   server_.before_manifest = [&] { made_.clock.advance(std::chrono::seconds(7)); };
-  const auto backup = back_up({.label = "monthly", .host = "db1"});
+  const auto backup = back_up(labelled("monthly", "db1"));
 
   EXPECT_EQ(backup.cluster, "main");
   EXPECT_EQ(backup.label, "monthly");
@@ -88,7 +101,7 @@ TEST_F(BaseBackupTest, RecordsWhatItIs) {
 TEST_F(BaseBackupTest, DoesNotGuessTheHostOfAServerElsewhere) {
   archive_needed_wal(archive_);
   server_.local = false;
-  EXPECT_EQ(back_up({.host = "this-machine"}).host, "");
+  EXPECT_EQ(back_up(labelled("", "this-machine")).host, "");
 }
 
 TEST_F(BaseBackupTest, BorrowsWhatDidNotChangeFromTheBackupBefore) {
@@ -236,7 +249,7 @@ TEST_F(BaseBackupTest, TakesAnArchivingServerAtItsWord) {
 
 TEST_F(BaseBackupTest, GivesUpWhenItsWalDoesNotArrive) {
   const auto began = made_.clock.now();
-  EXPECT_EQ(refusal({.wal_timeout = std::chrono::minutes(3)}), "unavailable");
+  EXPECT_EQ(refusal(patient_for(std::chrono::minutes(3))), "unavailable");
   const auto waited = made_.clock.now() - began;
   EXPECT_GE(waited, std::chrono::minutes(3));
   EXPECT_LT(waited, std::chrono::minutes(3) + std::chrono::seconds(2));
@@ -244,17 +257,17 @@ TEST_F(BaseBackupTest, GivesUpWhenItsWalDoesNotArrive) {
 
 TEST_F(BaseBackupTest, NeedsEverySegmentOfItsWal) {
   archive_segments(archive_, 1, 3, 3);
-  EXPECT_EQ(refusal({.wal_timeout = milliseconds(1)}), "unavailable");
+  EXPECT_EQ(refusal(patient_for(milliseconds(1))), "unavailable");
   archive_segments(archive_, 1, 5, 9);  // not the one that is missing
-  EXPECT_EQ(refusal({.wal_timeout = milliseconds(1)}), "unavailable");
+  EXPECT_EQ(refusal(patient_for(milliseconds(1))), "unavailable");
   archive_segments(archive_, 1, 4, 4);
-  EXPECT_EQ(error_of([&] { (void)back_up({.wal_timeout = milliseconds(1)}); }), "nothing");
+  EXPECT_EQ(error_of([&] { (void)back_up(patient_for(milliseconds(1))); }), "nothing");
 }
 
 TEST_F(BaseBackupTest, NeedsNoSegmentThatBeginsWhereItStops) {
   server_.end.lsn = {4 * test_segment_bytes};
   archive_segments(archive_, 1, 3, 3);
-  EXPECT_EQ(error_of([&] { (void)back_up({.wal_timeout = milliseconds(1)}); }), "nothing");
+  EXPECT_EQ(error_of([&] { (void)back_up(patient_for(milliseconds(1))); }), "nothing");
 }
 
 TEST_F(BaseBackupTest, WaitsForItsWalAndSaysSo) {

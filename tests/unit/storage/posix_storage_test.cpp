@@ -327,9 +327,8 @@ TEST_F(PosixStorageTest, RefusesToPrepareAFileSystemThatCannotClaimANameExclusiv
   // One that "links" over what is there.
   watch();
   calls_.link = [](const std::string& from, const std::string& to) {
-    fs::copy_file(from, to, fs::copy_options::overwrite_existing);
-    fs::remove(from);
-    fs::create_hard_link(to, from);
+    fs::remove(to);
+    fs::create_hard_link(from, to);
     return -EEXIST;
   };
   PosixStorage bad(directory_.path("bad"), id_of(3));

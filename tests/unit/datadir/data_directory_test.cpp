@@ -1,0 +1,182 @@
+#include "datadir/data_directory.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "support/temporary_directory.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DataDirectoryTest : public testing::Test {
+ protected:
+  [[nodiscard]] static mode_t mode_of(const std::string& path) {
+    struct stat status {};
+    EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
+    return status.st_mode & 07777u;
+  }
+  [[nodiscard]] std::string vacancy(const std::string& path) const {
+    return error_of([&] { expect_vacant(path, "the destination"); });
+  }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(DataDirectoryTest, IsVacantWhenMissingOrEmpty) {
+  EXPECT_EQ(vacancy(directory_.path("missing")), "nothing");
+  EXPECT_EQ(vacancy(directory_.path("missing/deeper")), "nothing");
+  EXPECT_EQ(vacancy(directory_.path()), "nothing");
+  EXPECT_FALSE(fs::exists(directory_.path("missing")));
+}
+
+TEST_F(DataDirectoryTest, IsVacantOnAFileSystemOfItsOwn) {
+  fs::create_directory(directory_.path("lost+found"));
+  EXPECT_EQ(vacancy(directory_.path()), "nothing");
+  std::ofstream(directory_.path("a"));
+  EXPECT_EQ(vacancy(directory_.path()), "conflict");
+}
+
+TEST_F(DataDirectoryTest, IsNotVacantWhenItHoldsAnything) {
+  for (const auto* const name : {"PG_VERSION", ".hidden", "zz"}) {
+    std::ofstream(directory_.path(name));
+    const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+    EXPECT_EQ(vacancy(directory_.path()), "conflict");
+    EXPECT_NE(words.find(name), std::string::npos) << words;
+    fs::remove(directory_.path(name));
+  }
+  fs::create_directory(directory_.path("sub"));
+  EXPECT_EQ(vacancy(directory_.path()), "conflict");
+}
+
+TEST_F(DataDirectoryTest, IsNotVacantWhenItIsAFile) {
+  std::ofstream(directory_.path("file"));
+  EXPECT_EQ(vacancy(directory_.path("file")), "conflict");
+}
+
+TEST_F(DataDirectoryTest, FollowsALinkToADirectory) {
+  fs::create_directory(directory_.path("real"));
+  fs::create_directory_symlink(directory_.path("real"), directory_.path("link"));
+  EXPECT_EQ(vacancy(directory_.path("link")), "nothing");
+  std::ofstream(directory_.path("real/x"));
+  EXPECT_EQ(vacancy(directory_.path("link")), "conflict");
+}
+
+TEST_F(DataDirectoryTest, HasToBeNamedFromTheRootOn) {
+  for (const auto* const path : {"", "data", "./data", "../data"}) {
+    EXPECT_EQ(vacancy(path), "usage") << path;
+  }
+}
+
+TEST_F(DataDirectoryTest, SaysThatAServerIsRunningThere) {
+  std::ofstream(directory_.path("postmaster.pid")) << ::getpid() << "\n/srv/pg\n";
+  const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+  EXPECT_EQ(vacancy(directory_.path()), "conflict");
+  EXPECT_NE(words.find("running"), std::string::npos) << words;
+}
+
+TEST_F(DataDirectoryTest, DoesNotTakeADeadServersFileForARunningServer) {
+  for (const auto* const pid : {"2147483000", "garbage", "", "-1", "0"}) {
+    std::ofstream(directory_.path("postmaster.pid")) << pid << "\n";
+    const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+    EXPECT_EQ(words.find("running"), std::string::npos) << words;
+    EXPECT_EQ(vacancy(directory_.path()), "conflict");
+  }
+}
+
+TEST_F(DataDirectoryTest, TellsTheFreeBytesOfAPlaceThatIsNotThereYet) {
+  const auto here = free_bytes_at(directory_.path());
+  EXPECT_GT(here, 0u);
+  EXPECT_GT(free_bytes_at(directory_.path("a/b/c")), 0u);
+}
+
+TEST_F(DataDirectoryTest, IsMadeWithThoseAboveAndKeptToItsOwner) {
+  const auto before = ::umask(0);
+  const DataDirectoryWriter writer(directory_.path("a/b/data"));
+  ::umask(before);
+  EXPECT_EQ(mode_of(directory_.path("a/b/data")), 0700u);
+  EXPECT_EQ(writer.path_of("base/1"), directory_.path("a/b/data/base/1"));
+}
+
+TEST_F(DataDirectoryTest, TakesAnExistingDirectoryAsItsOwn) {
+  fs::create_directory(directory_.path("data"));
+  fs::permissions(directory_.path("data"), fs::perms::all);
+  DataDirectoryWriter writer(directory_.path("data"));
+  EXPECT_EQ(mode_of(writer.root()), 0700u);
+  writer.set_root_mode(0750);
+  EXPECT_EQ(mode_of(writer.root()), 0750u);
+}
+
+TEST_F(DataDirectoryTest, GivesFilesAndDirectoriesTheirModesWhateverTheUmask) {
+  const auto before = ::umask(0077);
+  DataDirectoryWriter writer(directory_.path("data"));
+  writer.make_directory("base/5", 0750);
+  writer.make_file("base/5/1", 10, 0640);
+  writer.write_file("base/5/2", as_bytes("x"), 0604);
+  writer.apply_modes();
+  ::umask(before);
+  EXPECT_EQ(mode_of(writer.path_of("base/5")), 0750u);
+  EXPECT_EQ(mode_of(writer.path_of("base/5/1")), 0640u);
+  EXPECT_EQ(mode_of(writer.path_of("base/5/2")), 0604u);
+}
+
+TEST_F(DataDirectoryTest, HoldsBackAModeThatWouldKeepItsOwnerOut) {
+  DataDirectoryWriter writer(directory_.path("data"));
+  writer.make_directory("locked", 0500);
+  writer.make_file("locked/key", 4, 0400);
+  EXPECT_EQ(mode_of(writer.path_of("locked")) & 0700u, 0700u);
+  EXPECT_EQ(mode_of(writer.path_of("locked/key")) & 0600u, 0600u);
+  write_all_at(writer.open_for_writing("locked/key"), as_bytes("data"), 0, "key");
+  writer.apply_modes();
+  EXPECT_EQ(mode_of(writer.path_of("locked")), 0500u);
+  EXPECT_EQ(mode_of(writer.path_of("locked/key")), 0400u);
+  EXPECT_EQ(read_file(writer.path_of("locked/key"), 100), bytes_of("data"));
+  fs::permissions(writer.path_of("locked"), fs::perms::owner_all);
+}
+
+TEST_F(DataDirectoryTest, MakesSparseFilesOfZeros) {
+  DataDirectoryWriter writer(directory_.path("data"));
+  writer.make_file("zeros", 64u << 20, 0600);
+  struct stat status {};
+  ASSERT_EQ(::stat(writer.path_of("zeros").c_str(), &status), 0);
+  EXPECT_EQ(status.st_size, 64 << 20);
+  EXPECT_EQ(status.st_blocks, 0);
+}
+
+TEST_F(DataDirectoryTest, NeverWritesOverAFileOrLink) {
+  DataDirectoryWriter writer(directory_.path("data"));
+  writer.write_file("f", as_bytes("first"), 0600);
+  EXPECT_EQ(error_of([&] { writer.make_file("f", 1, 0600); }), "unavailable");
+  EXPECT_EQ(error_of([&] { writer.write_file("f", as_bytes("x"), 0600); }), "unavailable");
+  EXPECT_EQ(error_of([&] { writer.make_symlink("f", "/elsewhere"); }), "unavailable");
+  EXPECT_EQ(read_file(writer.path_of("f"), 100), bytes_of("first"));
+  writer.make_symlink("link", directory_.path("outside"));
+  EXPECT_EQ(error_of([&] { writer.make_file("link", 1, 0600); }), "unavailable");
+  EXPECT_FALSE(fs::exists(directory_.path("outside")));
+}
+
+TEST_F(DataDirectoryTest, WritesPartsOfAFileInAnyOrder) {
+  DataDirectoryWriter writer(directory_.path("data"));
+  const auto content = random_bytes(100'000, 1);
+  writer.make_file("f", content.size(), 0600);
+  write_all_at(writer.open_for_writing("f"), ByteView(content).subspan(60'000), 60'000, "f");
+  write_all_at(writer.open_for_writing("f"), ByteView(content).first(60'000), 0, "f");
+  EXPECT_TRUE(read_file(writer.path_of("f"), 200'000) == content);
+}
+
+TEST_F(DataDirectoryTest, SyncsDirectoriesThatAreThereAndComplainsOfOthers) {
+  const DataDirectoryWriter writer(directory_.path("data"));
+  EXPECT_EQ(error_of([&] { DataDirectoryWriter::sync_all({writer.root(), writer.root()}); }),
+            "nothing");
+  EXPECT_EQ(error_of([&] { DataDirectoryWriter::sync_all({directory_.path("none")}); }),
+            "unavailable");
+}
+
+}  // namespace
+}  // namespace walvault
