@@ -16,7 +16,8 @@ constexpr unsigned threads_max = 4;
 void archive_file(Program& program, const std::string& path) {
   const auto& config = program.config();
   const auto opened = program.open_repository();
-  const WalArchive archive(opened.repository, get_cluster(opened.repository, config.cluster(), ErrorKind::conflict));
+  const WalArchive archive(opened.repository,
+                           get_cluster(opened.repository, config.cluster(), ErrorKind::conflict));
   const auto result = push_wal_file(archive, path, system_clock(),
                                     {.compression = config.wal_compression,
                                      .threads = std::min(config.worker_threads(), threads_max)});

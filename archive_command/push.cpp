@@ -1,9 +1,13 @@
 #include "archive_command/push.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -31,8 +35,7 @@ WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::strin
   const auto foreign = [&](std::string detail) {
     return Error(ErrorKind::conflict,
                  "WAL segment " + name + " does not belong to cluster " + identity.name,
-                 std::move(detail),
-                 "Check the --cluster of this server's archive_command.");
+                 std::move(detail), "Check the --cluster of this server's archive_command.");
   };
   if (header.system_identifier != identity.system_identifier) {
     throw foreign("Its system identifier is " + std::to_string(header.system_identifier) +
@@ -71,12 +74,35 @@ struct CompressedFile {
   std::vector<Bytes> frames;
 };
 
+// Bytes of the file that become one frame. Not cleared before they are read,
+// and in huge pages where the kernel has them: a segment's four thousand page
+// faults took a quarter of the time that archiving it takes.
+struct Piece {
+  Piece() = default;
+  explicit Piece(std::size_t length) : size(length) {
+    constexpr std::size_t huge_page_bytes = 2u << 20;
+    const auto rounded = (length + huge_page_bytes - 1) / huge_page_bytes * huge_page_bytes;
+    bytes.reset(static_cast<std::uint8_t*>(std::aligned_alloc(huge_page_bytes, rounded)));
+    if (!bytes) throw std::bad_alloc();
+    (void)::madvise(bytes.get(), rounded, MADV_HUGEPAGE);
+  }
+
+  [[nodiscard]] std::span<std::uint8_t> span() const { return {bytes.get(), size}; }
+  [[nodiscard]] ByteView view() const { return {bytes.get(), size}; }
+
+  struct Free {
+    void operator()(std::uint8_t* block) const { std::free(block); }
+  };
+  std::unique_ptr<std::uint8_t[], Free> bytes;
+  std::size_t size = 0;
+};
+
 // Reads the file once, front to back: every byte into the digest, all but the
 // zeros at its end into frames.
 void compress_file(const FileDescriptor& file, const std::string& path, const PushOptions& options,
                    CompressedFile& result) {
   struct Frame {
-    Bytes plain;
+    Piece plain;
     Bytes stored;
     WalFrame frame;
   };
@@ -84,42 +110,45 @@ void compress_file(const FileDescriptor& file, const std::string& path, const Pu
   OrderedWorkers<Frame> workers(
       {.threads = options.threads, .in_flight_max = std::size_t{options.threads} + 1},
       [&](Frame& frame, unsigned worker) {
-        frame.frame = encode_wal_frame(compressors.at(worker), options.compression, frame.plain,
-                                       frame.stored);
+        frame.frame = encode_wal_frame(compressors.at(worker), options.compression,
+                                       frame.plain.view(), frame.stored);
+        frame.plain = {};
       },
       [&](Frame& frame) {
         result.header.frames.push_back(frame.frame);
-        frame.stored.shrink_to_fit();
         result.frames.push_back(std::move(frame.stored));
       });
-  const auto submit = [&](Bytes plain) {
-    result.header.content_bytes += plain.size();
+  const auto submit = [&](Piece plain) {
+    result.header.content_bytes += plain.size;
     workers.submit({.plain = std::move(plain), .stored = {}, .frame = {}});
   };
 
   Sha256 digest;
   std::uint64_t offset = 0;
   // A piece is held back until it is known whether anything but zeros follows.
-  Bytes held;
+  Piece held;
   std::size_t zero_pieces = 0;  // whole pieces of zeros after `held`
   while (offset < result.header.plain_bytes) {
-    Bytes piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
-    if (read_at(file, piece, offset, path) != piece.size()) {
+    Piece piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
+    if (read_at(file, piece.span(), offset, path) != piece.size) {
       throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
     }
-    digest.update(piece);
-    offset += piece.size();
-    if (is_all_zero(piece)) {
+    digest.update(piece.view());
+    offset += piece.size;
+    if (is_all_zero(piece.view())) {
       ++zero_pieces;
       continue;
     }
-    if (!held.empty()) submit(std::move(held));
-    for (; zero_pieces > 0; --zero_pieces) submit(Bytes(wal_frame_bytes));
+    if (held.size > 0) submit(std::move(held));
+    for (; zero_pieces > 0; --zero_pieces) {
+      Piece zeros(wal_frame_bytes);
+      std::ranges::fill(zeros.span(), std::uint8_t{0});
+      submit(std::move(zeros));
+    }
     held = std::move(piece);
   }
-  const auto last = std::find_if(held.rbegin(), held.rend(), [](auto byte) { return byte != 0; });
-  held.resize(static_cast<std::size_t>(held.rend() - last));
-  if (!held.empty()) submit(std::move(held));
+  while (held.size > 0 && held.bytes[held.size - 1] == 0) --held.size;
+  if (held.size > 0) submit(std::move(held));
   workers.finish();
   result.header.digest = digest.finish();
 }

@@ -66,7 +66,8 @@ void run_backup(Program& program, const Options& options) {
   const auto request = request_of(options, config);
   const auto cluster = config.cluster();
   const auto opened = program.open_repository();
-  const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster, ErrorKind::conflict));
+  const WalArchive archive(opened.repository,
+                           get_cluster(opened.repository, cluster, ErrorKind::conflict));
   const auto server = connect_replication({.conninfo = conninfo_for(config, cluster, options.pg),
                                            .check_cancelled = Program::check_cancelled});
 

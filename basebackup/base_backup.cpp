@@ -193,9 +193,9 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   root.notes = receiver.notes();
   const auto totals = tree.totals();
   if (!tree.parent_damage().empty()) {
-    listener.warning("the backup " + info.parent_id +
-                     " is damaged; what could not be read of it was stored anew: " +
-                     tree.parent_damage());
+    listener.warning(
+        "the backup " + info.parent_id +
+        " is damaged; what could not be read of it was stored anew: " + tree.parent_damage());
   }
   info.files = totals.files;
   info.size_bytes = totals.size_bytes;

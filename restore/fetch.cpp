@@ -87,8 +87,7 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
   const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
   if (kind == WalFileKind::segment && !segment) {
     throw Error(ErrorKind::usage, "no WAL segment of this cluster is called " + name,
-                "Its segments have " + std::to_string(archive.identity().segment_bytes) +
-                    " bytes.",
+                "Its segments have " + std::to_string(archive.identity().segment_bytes) + " bytes.",
                 "Check --cluster.");
   }
   auto object = archive.repository().storage().find(key);

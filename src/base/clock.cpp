@@ -181,12 +181,13 @@ Timestamp parse_timestamp(std::string_view text) {
     const auto here = std::chrono::system_clock::from_time_t(std::mktime(&tm));
     auto local_text = to_local_text(std::chrono::floor<std::chrono::microseconds>(here));
     if (!fraction.empty()) {
-      local_text.insert(std::string_view("2026-11-21 10:41:00").size(), "." + std::string(fraction));
+      local_text.insert(std::string_view("2026-11-21 10:41:00").size(),
+                        "." + std::string(fraction));
     }
-    throw Error(ErrorKind::usage, "the time \"" + std::string(text) + "\" has no zone",
-                "It could be read in two ways, and a wrong guess restores the wrong hour.",
-                "For local time write '" + local_text + "', for UTC '" + std::string(text) +
-                    "+00'.");
+    throw Error(
+        ErrorKind::usage, "the time \"" + std::string(text) + "\" has no zone",
+        "It could be read in two ways, and a wrong guess restores the wrong hour.",
+        "For local time write '" + local_text + "', for UTC '" + std::string(text) + "+00'.");
   }
   const auto offset = parse_zone(zone);
   if (!offset) refuse(text);

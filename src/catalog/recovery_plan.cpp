@@ -108,13 +108,13 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
                 "Choose another backup with --backup.");
   }
   if (plan.timeline.value > 1 && !archive.find_history(plan.timeline)) {
-    throw Error(ErrorKind::unreachable_target,
-                "the history file of timeline " + std::to_string(plan.timeline.value) +
-                    " is not archived",
-                "PostgreSQL does not recover onto a timeline without it.",
-                "Archive " + history_file_name(plan.timeline) +
-                    " from pg_wal of the server that is on this timeline, or choose another with "
-                    "--timeline.");
+    throw Error(
+        ErrorKind::unreachable_target,
+        "the history file of timeline " + std::to_string(plan.timeline.value) + " is not archived",
+        "PostgreSQL does not recover onto a timeline without it.",
+        "Archive " + history_file_name(plan.timeline) +
+            " from pg_wal of the server that is on this timeline, or choose another with "
+            "--timeline.");
   }
   const auto& target = plan.target;
   std::string evidence = "Archived without a gap: until " + wal.end.text();
@@ -123,8 +123,9 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
   std::string hint = "Leave the target out to get all there is.";
   if (wal.gap_follows) {
     evidence += " Segment " + missing.text(segment_bytes) + " is missing, later ones are there.";
-    hint = "Look for that segment on the old server and archive it, or choose a target before it, "
-           "with --to or --to-lsn.";
+    hint =
+        "Look for that segment on the old server and archive it, or choose a target before it, "
+        "with --to or --to-lsn.";
   } else if (wal.switches_from != TimelineId{}) {
     evidence += " The segment with the switch from timeline " +
                 std::to_string(wal.switches_from.value) + " to " +
@@ -133,8 +134,9 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
            ", or follow the old timeline with --timeline " +
            std::to_string(wal.switches_from.value) + ".";
   } else if (target.kind == TargetKind::time || target.kind == TargetKind::lsn) {
-    hint = "Archive more (SELECT pg_switch_wal() on the server), or leave the target out to get "
-           "all there is.";
+    hint =
+        "Archive more (SELECT pg_switch_wal() on the server), or leave the target out to get "
+        "all there is.";
   }
   const auto refuse = [&](const std::string& why) {
     return Error(ErrorKind::unreachable_target, why, evidence, hint);

@@ -13,6 +13,19 @@ namespace walvault {
 struct Compressor::Contexts {
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> compress{nullptr, &ZSTD_freeCCtx};
   std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> decompress{nullptr, &ZSTD_freeDCtx};
+
+  // Room for the worst case, kept and never cleared: most blocks need a
+  // fraction of it, and touching fresh pages costs more than compressing them.
+  std::unique_ptr<std::uint8_t[]> scratch;
+  std::size_t scratch_bytes = 0;
+
+  std::uint8_t* reserve(std::size_t bytes) {
+    if (scratch_bytes < bytes) {
+      scratch = std::make_unique_for_overwrite<std::uint8_t[]>(bytes);
+      scratch_bytes = bytes;
+    }
+    return scratch.get();
+  }
 };
 
 Compression compression_from_disk(std::uint8_t value) {
@@ -54,16 +67,18 @@ Compression Compressor::compress(CompressionSetting setting, ByteView plain, Byt
   switch (setting.algorithm) {
     case Compression::none: break;
     case Compression::lz4: {
-      out.resize(static_cast<std::size_t>(LZ4_compressBound(static_cast<int>(plain.size()))));
+      const auto bound = LZ4_compressBound(static_cast<int>(plain.size()));
+      auto* const scratch = contexts_->reserve(static_cast<std::size_t>(bound));
       length = static_cast<std::size_t>(LZ4_compress_default(
-          reinterpret_cast<const char*>(plain.data()), reinterpret_cast<char*>(out.data()),
-          static_cast<int>(plain.size()), static_cast<int>(out.size())));
+          reinterpret_cast<const char*>(plain.data()), reinterpret_cast<char*>(scratch),
+          static_cast<int>(plain.size()), bound));
       break;
     }
     case Compression::zstd: {
       if (!contexts_->compress) contexts_->compress.reset(ZSTD_createCCtx());
-      out.resize(ZSTD_compressBound(plain.size()));
-      length = ZSTD_compressCCtx(contexts_->compress.get(), out.data(), out.size(), plain.data(),
+      const auto bound = ZSTD_compressBound(plain.size());
+      auto* const scratch = contexts_->reserve(bound);
+      length = ZSTD_compressCCtx(contexts_->compress.get(), scratch, bound, plain.data(),
                                  plain.size(), setting.level);
       if (ZSTD_isError(length) != 0) {
         throw Error(ErrorKind::internal, "zstd failed to compress a block",
@@ -76,7 +91,7 @@ Compression Compressor::compress(CompressionSetting setting, ByteView plain, Byt
     out.assign(plain.begin(), plain.end());
     return Compression::none;
   }
-  out.resize(length);
+  out.assign(contexts_->scratch.get(), contexts_->scratch.get() + length);
   return setting.algorithm;
 }
 

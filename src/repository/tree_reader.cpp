@@ -77,8 +77,13 @@ std::vector<ChunkRef> TreeReader::chunks_of_map(const FileEntry& entry, std::siz
 }
 
 void TreeReader::read_stream(std::string_view name, const std::function<void(ByteView)>& sink) {
-  for (const auto& ref : root_.stream(name).chunks) {
-    sink(read_chunk(repository_.storage(), root_.packs, ref, compressor_));
+  const auto& stream = root_.stream(name);
+  std::uint64_t offset = 0;
+  for (const auto& ref : stream.chunks) {
+    const auto chunk = ref.zero ? Bytes(std::min<std::uint64_t>(chunk_bytes, stream.size - offset))
+                                : read_chunk(repository_.storage(), root_.packs, ref, compressor_);
+    offset += chunk.size();
+    sink(chunk);
   }
 }
 

@@ -335,7 +335,9 @@ class TreeWriter::Pipeline {
   void place_piece(Piece& piece, const std::optional<ChunkRef>& place) {
     if (!piece.file->is_stream) totals_.size_bytes += piece.length;
     switch (piece.outcome) {
-      case Outcome::zero: totals_.zero_bytes += piece.length; break;
+      case Outcome::zero:
+        if (!piece.file->is_stream) totals_.zero_bytes += piece.length;
+        break;
       case Outcome::known: break;
       case Outcome::borrowed: {
         const auto& entry = parents_.packs().at(piece.ref.pack);

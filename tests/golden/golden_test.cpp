@@ -550,6 +550,7 @@ TEST(GoldenV1, WalHeaderAndTrailerOfSeveralFrames) {
   auto file = wal_segment({});
   auto& header = file.header;
   header.plain_bytes = 16u << 20;
+  header.start = {0x2'0400'0000};
   header.content_bytes = 2 * std::uint64_t{wal_frame_bytes} + 1;
   header.frames = {{.length = 0x00123456, .compression = Compression::zstd, .crc = 0xA1A2A3A4},
                    {.length = 0x00234567, .compression = Compression::lz4, .crc = 0xB1B2B3B4},

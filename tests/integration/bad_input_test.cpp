@@ -57,7 +57,8 @@ TEST_F(BadInputTest, OptionsAndCommandsThatDoNotExistAreUsageErrorsWithTheNeares
   expect_error(program("walvault", {}), 2, "command is missing");
   expect_error(program("walvault", {"bakcup"}), 2, "Did you mean backup?");
   expect_error(program("walvault", {"info", "--jsn"}), 2, "Did you mean --json?");
-  expect_error(program("walvault", {"restore", "--repo", "/x", "--cluster", "main"}), 2, "--pgdata");
+  expect_error(program("walvault", {"restore", "--repo", "/x", "--cluster", "main"}), 2,
+               "--pgdata");
   expect_error(program("walvault", {"info"}), 2, "no repository is named");
   expect_error(program("walvault", {"info", "--repo", "relative/path"}), 2, "absolute path");
   expect_error(program("walvault", {"info", "--repo", "s4://bucket"}), 2, "scheme");
@@ -76,7 +77,8 @@ TEST_F(BadInputTest, ErrorsAreOneJsonDocumentOnStdoutWhenAsked) {
 
 TEST_F(BadInputTest, ConfigurationMistakesNameTheKeyAndTheNearestOne) {
   const auto config = job().directory().path("walvault.toml");
-  write_text(config, "[repository]\nurl = '" + job().repository() + "'\n[cluster.main]\npg = 'x'\n");
+  write_text(config,
+             "[repository]\nurl = '" + job().repository() + "'\n[cluster.main]\npg = 'x'\n");
   EXPECT_EQ(program("walvault", {"info", "--config", config}).exit_code, 0);
   write_text(config, "[repository]\nulr = '/x'\n");
   expect_error(program("walvault", {"info", "--config", config}), 2, "Did you mean \"url\"?");
@@ -114,9 +116,9 @@ TEST_F(BadInputTest, ClustersThatAreUnknownOrForeignAreRefused) {
   expect_error(program("walvault", {"backup", "--repo", job().repository(), "--cluster", "mian",
                                     "--pg", job().server().conninfo()}),
                4, "The repository knows: main");
-  expect_error(program("walvault", {"cluster", "add", "No.Name", "--pg", "x", "--repo",
-                                    job().repository()}),
-               2, "cannot name a cluster");
+  expect_error(
+      program("walvault", {"cluster", "add", "No.Name", "--pg", "x", "--repo", job().repository()}),
+      2, "cannot name a cluster");
 
   PostgresServer other(job().directory(), usual_major, "other");
   ASSERT_TRUE(other.start()) << other.log();
@@ -139,7 +141,9 @@ TEST_F(BadInputTest, ClustersThatAreUnknownOrForeignAreRefused) {
 }
 
 TEST_F(BadInputTest, ServersThatCannotBeReachedOrRefuseAreUnavailable) {
-  const auto backup = [](const std::string& pg) { return program("walvault", here({"backup", "--pg", pg})); };
+  const auto backup = [](const std::string& pg) {
+    return program("walvault", here({"backup", "--pg", pg}));
+  };
   expect_error(backup("host=/nowhere user=postgres"), 6, "cannot connect");
   expect_error(backup("host=127.0.0.1 port=1 user=postgres"), 6, "cannot connect");
   expect_error(backup(job().server().conninfo() + " nonsense"), 2, "connection string");
@@ -151,7 +155,8 @@ TEST_F(BadInputTest, ServersThatCannotBeReachedOrRefuseAreUnavailable) {
   const auto minimal = backup(strict.conninfo());
   expect_error(minimal, 6, "max_wal_senders");
   EXPECT_THAT(minimal.err, HasSubstr("wal_level"));
-  strict.configure("wal_level = replica\nmax_wal_senders = 1\npassword_encryption = 'scram-sha-256'\n");
+  strict.configure(
+      "wal_level = replica\nmax_wal_senders = 1\npassword_encryption = 'scram-sha-256'\n");
   strict.stop();
   ASSERT_TRUE(strict.start()) << strict.log();
   (void)strict.sql("ALTER ROLE postgres PASSWORD 'secret'; CREATE ROLE weak LOGIN");
@@ -165,7 +170,8 @@ TEST_F(BadInputTest, ServersThatCannotBeReachedOrRefuseAreUnavailable) {
   expect_error(backup(strict.conninfo()), 6, "max_wal_senders");
   busy->send(SIGTERM);
   (void)busy->wait();
-  write_text(strict.data() + "/pg_hba.conf", "local all all trust\nlocal replication all scram-sha-256\n");
+  write_text(strict.data() + "/pg_hba.conf",
+             "local all all trust\nlocal replication all scram-sha-256\n");
   strict.stop();
   ASSERT_TRUE(strict.start()) << strict.log();
   const auto asked = backup(strict.conninfo());
@@ -217,7 +223,8 @@ TEST_F(BadInputTest, SmallFileSystemsFillUpLoudlyAndHarmlessly) {
   const auto small = job().directory().path("small");
   fs::create_directory(small);
   ASSERT_EQ(::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=8m,mode=0777"), 0);
-  expect_error(program("walvault", here({"restore", "--pgdata", small + "/pg"})), 6, "too little room");
+  expect_error(program("walvault", here({"restore", "--pgdata", small + "/pg"})), 6,
+               "too little room");
 
   const auto repository = small + "/repo";
   EXPECT_EQ(program("walvault", {"init", "--repo", repository}).exit_code, 0);
@@ -227,8 +234,7 @@ TEST_F(BadInputTest, SmallFileSystemsFillUpLoudlyAndHarmlessly) {
             0);
   // Incompressible, so that it does not fit.
   write_text(small + "/filler", std::string(7'800'000, 'x'));
-  const auto segment = job().server().sql(
-      "SELECT pg_walfile_name(pg_current_wal_lsn())");
+  const auto segment = job().server().sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
   const auto pushed = program("walvault-archive", {"--repo", repository, "--cluster", "main",
                                                    job().server().data() + "/pg_wal/" + segment});
   EXPECT_TRUE(pushed.exit_code == 6 || pushed.exit_code == 0) << pushed.text();
@@ -249,9 +255,10 @@ TEST_F(BadInputTest, FetchSaysNotThereOnlyWhenThatIsProved) {
   EXPECT_EQ(fetch("0000000100000000000000FE", here({})).exit_code, 1);
   EXPECT_EQ(fetch("00000002.history", here({})).exit_code, 1);
   EXPECT_EQ(fetch("nonsense", here({})).exit_code, 200);
-  EXPECT_EQ(fetch("000000010000000000000001", {"--repo", job().repository(), "--cluster", "other-one"})
-                .exit_code,
-            200);
+  EXPECT_EQ(
+      fetch("000000010000000000000001", {"--repo", job().repository(), "--cluster", "other-one"})
+          .exit_code,
+      200);
   EXPECT_EQ(fetch("000000010000000000000001", {"--cluster", "main"}).exit_code, 200);
   EXPECT_EQ(program("walvault-fetch", here({"only-one-argument"})).exit_code, 200);
   const auto config = job().directory().path("impatient.toml");
@@ -358,7 +365,8 @@ TEST_P(InterruptedBackup, LeavesNothingThatIsShownAndTheNextOneSucceeds) {
 
 TEST(BrokenMainJob, AServerThatGoesAwayInTheMiddleEndsTheBackupCleanly) {
   MainJob job(usual_major);
-  auto backup = job.start_walvault({"backup", "--pg", job.server().conninfo(), "--max-rate", "8MB"});
+  auto backup =
+      job.start_walvault({"backup", "--pg", job.server().conninfo(), "--max-rate", "8MB"});
   std::this_thread::sleep_for(1500ms);
   job.server().stop("immediate");
   const auto ended = backup->wait();
@@ -377,8 +385,8 @@ TEST(BrokenMainJob, AnArchiverThatIsKilledAtAnyMomentLosesNoSegment) {
   const auto segment = job.server().sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
   (void)job.server().sql("SELECT pg_switch_wal()");
   const auto path = job.server().data() + "/pg_wal/" + segment;
-  const std::vector<std::string> push = {job.binary("walvault-archive"), "--repo", job.repository(),
-                                         "--cluster", "main", path};
+  const std::vector<std::string> push = {
+      job.binary("walvault-archive"), "--repo", job.repository(), "--cluster", "main", path};
   for (int delay_ms = 0; delay_ms < (long_tests() ? 60 : 30); delay_ms += long_tests() ? 1 : 3) {
     Child child(push, {}, job.directory().path());
     std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));

@@ -23,8 +23,9 @@ using ::testing::HasSubstr;
 
 class MainJobTest : public ::testing::TestWithParam<int> {};
 
-INSTANTIATE_TEST_SUITE_P(Majors, MainJobTest, ::testing::Values(15, 18),
-                         [](const auto& major) { return "Postgres" + std::to_string(major.param); });
+INSTANTIATE_TEST_SUITE_P(Majors, MainJobTest, ::testing::Values(15, 18), [](const auto& major) {
+  return "Postgres" + std::to_string(major.param);
+});
 
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
@@ -50,8 +51,8 @@ std::string micros_text(std::int64_t micros) {
 }
 
 void expect_tools_agree(PostgresServer& restored) {
-  const auto checked = restored.tool(
-      {"pg_amcheck", "--heapallindexed", "--install-missing", "-d", "postgres"});
+  const auto checked =
+      restored.tool({"pg_amcheck", "--heapallindexed", "--install-missing", "-d", "postgres"});
   EXPECT_EQ(checked.exit_code, 0) << checked.text();
 }
 
@@ -117,8 +118,7 @@ TEST_P(MainJobTest, RestoresExactlyTheRowsThatWereCommittedByARandomMoment) {
   for (int round = 0; round < (long_tests() ? 12 : 3); ++round) {
     const auto moment = moments[random() % moments.size()];
     SCOPED_TRACE(micros_text(moment));
-    auto restored =
-        job.restore("restored" + std::to_string(round), {"--to", micros_text(moment)});
+    auto restored = job.restore("restored" + std::to_string(round), {"--to", micros_text(moment)});
     ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
     std::set<std::string> expected;
     for (const auto& row : rows) {
@@ -137,8 +137,7 @@ TEST_P(MainJobTest, BringsADroppedTableBackAndPassesTheServersOwnChecks) {
   const auto backup = job.backup();
   EXPECT_EQ(backup.at("kind"), "full");
   EXPECT_GT(backup.at("size_bytes"), 30'000'000);
-  const std::string checksum =
-      "SELECT count(*), sum(hashtext(a::text)) FROM pgbench_accounts a";
+  const std::string checksum = "SELECT count(*), sum(hashtext(a::text)) FROM pgbench_accounts a";
   (void)server.sql("UPDATE pgbench_accounts SET abalance = aid % 1000");
   std::this_thread::sleep_for(1100ms);
   const auto before = server.sql(checksum);
@@ -163,7 +162,8 @@ TEST_P(MainJobTest, BringsADroppedTableBackAndPassesTheServersOwnChecks) {
   ASSERT_TRUE(restored.wait_until_promoted()) << restored.log();
   EXPECT_EQ(restored.sql(checksum), before);
   expect_tools_agree(restored);
-  EXPECT_EQ(restored.sql("SHOW archive_mode"), "off") << "it would write into the original's history";
+  EXPECT_EQ(restored.sql("SHOW archive_mode"), "off")
+      << "it would write into the original's history";
   // The user's own settings survive, ours do not pile up.
   (void)restored.sql("ALTER SYSTEM SET work_mem = '5MB'");
   restored.stop();
@@ -200,7 +200,8 @@ TEST_P(MainJobTest, StopsAtEveryKindOfTarget) {
     EXPECT_EQ(restored->sql(count), expected) << restored->log();
   }
   auto paused = job.restore("paused", {"--to-lsn", lsn_after_one, "--action", "pause"});
-  for (int i = 0; i < 100 && paused->sql("SELECT pg_get_wal_replay_pause_state()") != "paused"; ++i) {
+  for (int i = 0; i < 100 && paused->sql("SELECT pg_get_wal_replay_pause_state()") != "paused";
+       ++i) {
     std::this_thread::sleep_for(100ms);
   }
   EXPECT_EQ(paused->sql("SELECT pg_is_in_recovery()"), "t");
@@ -284,7 +285,9 @@ TEST_P(MainJobTest, KeepsTwentyThousandFilesWithOddNamesApart) {
   std::map<std::string, std::string> contents;
   for (int i = 0; i < 20'000; ++i) {
     const auto name = extra + "/" + (i % 7 == 0 ? "größe " : "f") + std::to_string(i);
-    const auto content = i % 5 == 0 ? "" : std::string(static_cast<std::size_t>(i % 97), 'x') + std::to_string(i % 1000);
+    const auto content =
+        i % 5 == 0 ? ""
+                   : std::string(static_cast<std::size_t>(i % 97), 'x') + std::to_string(i % 1000);
     contents[name.substr(job.server().data().size())] = content;
     std::ofstream(name) << content;
     give_to_server_user(name);
@@ -293,7 +296,7 @@ TEST_P(MainJobTest, KeepsTwentyThousandFilesWithOddNamesApart) {
   EXPECT_GE(backup.at("files"), 20'000);
   const auto again = job.backup();
   EXPECT_LT(again.at("new_bytes"), 200'000) << "only what the server changed by itself; first "
-                                           << backup.dump() << " again " << again.dump();
+                                            << backup.dump() << " again " << again.dump();
   job.archive_everything();
 
   const auto done = job.walvault({"restore", "--pgdata", job.directory().path("new")});
@@ -312,8 +315,7 @@ TEST_P(MainJobTest, SurvivesADatabaseCreatedAndOneDroppedDuringTheBackup) {
   auto& server = job.server();
   (void)server.sql("CREATE DATABASE doomed");
   (void)server.sql("CREATE TABLE t AS SELECT generate_series(1, 50000) AS n", "doomed");
-  auto backup = job.start_walvault(
-      {"backup", "--pg", server.conninfo(), "--max-rate", "8MB"});
+  auto backup = job.start_walvault({"backup", "--pg", server.conninfo(), "--max-rate", "8MB"});
   std::this_thread::sleep_for(1s);
   ASSERT_TRUE(backup->is_running());
   (void)server.sql("DROP DATABASE doomed");
@@ -336,7 +338,8 @@ TEST_P(MainJobTest, StoresNearlyNothingWhenNothingChanged) {
   (void)job.server().sql("CHECKPOINT");
   const auto first = job.backup();
   const auto second = job.backup();
-  EXPECT_LT(second.at("stored_bytes").get<double>(), 0.005 * first.at("stored_bytes").get<double>());
+  EXPECT_LT(second.at("stored_bytes").get<double>(),
+            0.005 * first.at("stored_bytes").get<double>());
   EXPECT_EQ(first.at("size_bytes"), second.at("size_bytes"));
 }
 

@@ -108,6 +108,7 @@ class FakeServer final : public ReplicationConnection {
   WalPosition begin{.lsn = {3 * test_segment_bytes + 0x28}, .timeline = {1}};
   WalPosition end{.lsn = {4 * test_segment_bytes + 0x100}, .timeline = {1}};
   std::int64_t time = 1'790'000'000;
+  Bytes history;  // of its timeline
 
   std::vector<std::string> directories{"global", "base", "base/5", "pg_wal", "pg_tblspc"};
   std::map<std::string, Bytes> files = default_files();
@@ -116,7 +117,7 @@ class FakeServer final : public ReplicationConnection {
 
   bool sends_label = true;
   bool sends_manifest = true;
-  std::size_t piece_bytes = 10'000;  // that streams arrive in
+  std::size_t piece_bytes = 10'000;                        // that streams arrive in
   std::function<void(Bytes&)> tamper_tar = [](Bytes&) {};  // of the data directory
   std::function<void(std::string&)> tamper_manifest = [](std::string&) {};
   std::function<void()> before_manifest = [] {};
@@ -192,7 +193,7 @@ class FakeServer final : public ReplicationConnection {
     if (it == settings.end()) return std::nullopt;
     return it->second;
   }
-  Bytes timeline_history(TimelineId) override { return {}; }
+  Bytes timeline_history(TimelineId) override { return history; }
   int server_version() override { return version; }
   bool is_local() override { return local; }
 

@@ -95,7 +95,8 @@ void PostgresServer::stop(const std::string& mode) {
 
 bool PostgresServer::wait_until_promoted() {
   for (int i = 0; i < 600; ++i) {
-    if (tool({"psql", "-XAtqc", "SELECT pg_is_in_recovery()", "postgres"}).out == "f\n") return true;
+    if (tool({"psql", "-XAtqc", "SELECT pg_is_in_recovery()", "postgres"}).out == "f\n")
+      return true;
     std::this_thread::sleep_for(100ms);
   }
   return false;
@@ -159,7 +160,8 @@ Outcome MainJob::walvault(const std::vector<std::string>& arguments) {
 nlohmann::json MainJob::walvault_json(std::vector<std::string> arguments) {
   arguments.emplace_back("--json");
   const auto done = walvault(arguments);
-  if (done.exit_code != 0) throw std::runtime_error("walvault " + arguments[0] + ": " + done.text());
+  if (done.exit_code != 0)
+    throw std::runtime_error("walvault " + arguments[0] + ": " + done.text());
   return nlohmann::json::parse(done.out);
 }
 

@@ -46,7 +46,9 @@ class PostgresServer {
   [[nodiscard]] std::string log() const;
 
  private:
-  [[nodiscard]] std::string program(const std::string& name) const { return programs_ + "/" + name; }
+  [[nodiscard]] std::string program(const std::string& name) const {
+    return programs_ + "/" + name;
+  }
 
   TestDirectory& directory_;
   std::string programs_;

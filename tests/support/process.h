@@ -41,8 +41,8 @@ class TestDirectory {
 // A started program. Ended by force when it goes out of scope.
 class Child {
  public:
-  Child(const std::vector<std::string>& command, const std::map<std::string, std::string>& environment,
-        std::string directory);
+  Child(const std::vector<std::string>& command,
+        const std::map<std::string, std::string>& environment, std::string directory);
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;

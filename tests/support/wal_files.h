@@ -31,11 +31,11 @@ inline constexpr std::uint64_t test_system_identifier = 0x6B7C'8D9E'0011'2233u;
 struct WalSegmentSpec {
   std::uint32_t timeline = 1;
   std::uint64_t number = 1;
-  std::uint64_t seed = 1;                 // of what is in it
-  std::size_t content_bytes = 200'000;    // zeros follow
+  std::uint64_t seed = 1;               // of what is in it
+  std::size_t content_bytes = 200'000;  // zeros follow
   // What its first page's header says.
-  std::uint16_t magic = 0xD110;           // PostgreSQL 15
-  std::uint16_t info = 2;                 // XLP_LONG_HEADER
+  std::uint16_t magic = 0xD110;  // PostgreSQL 15
+  std::uint16_t info = 2;        // XLP_LONG_HEADER
   std::uint64_t system_identifier = test_system_identifier;
   std::uint32_t segment_bytes = test_segment_bytes;
   std::uint32_t page_bytes = 8192;

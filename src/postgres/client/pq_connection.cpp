@@ -41,8 +41,7 @@ std::string hint_for(std::string_view sqlstate, const std::string& message) {
     return "Allow this host and user in pg_hba.conf, with \"replication\" as the database.";
   }
   if (sqlstate == "28P01") return "Check the user and the password in the connection string.";
-  if (sqlstate == "42501" || mentions("REPLICATION") ||
-      mentions("replication role")) {
+  if (sqlstate == "42501" || mentions("REPLICATION") || mentions("replication role")) {
     return "The user needs the REPLICATION attribute: ALTER ROLE ... REPLICATION.";
   }
   if (sqlstate == "XX001") {
@@ -264,8 +263,8 @@ WalPosition PqConnection::base_backup(const BaseBackupOptions& options,
   // The first answer comes after a checkpoint, and a spread one takes as long
   // as the server's settings say: TCP keepalives find a dead connection, no
   // limit of ours ends a slow one.
-  const auto start = position_of(
-      check_rows(next_result(steady_clock::time_point::max()), "BASE_BACKUP", 2).get());
+  const auto start =
+      position_of(check_rows(next_result(steady_clock::time_point::max()), "BASE_BACKUP", 2).get());
   const auto header = expect_rows("BASE_BACKUP", 3);
   std::vector<Tablespace> tablespaces;
   std::uint64_t estimated_bytes = 0;
@@ -291,7 +290,7 @@ WalPosition PqConnection::base_backup(const BaseBackupOptions& options,
 // 'n' a new archive (name, tablespace path), 'm' the manifest begins, 'd' data,
 // 'p' progress.
 WalPosition PqConnection::receive_archives(const std::vector<Tablespace>& tablespaces,
-                                    const BaseBackupEvents& events) {
+                                           const BaseBackupEvents& events) {
   bool in_archive = false;
   bool in_manifest = false;
   while (true) {

@@ -99,8 +99,7 @@ TEST_F(AConfig, NamesTheLineAndTheNearestKeyForOneThatIsNotKnown) {
             "Did you mean \"wal_compression\"?");
   EXPECT_EQ(expect_refused("[repositry]\n").hint(), "Did you mean \"repository\"?");
   EXPECT_EQ(expect_refused("[defaults]\njob = 1\n").hint(), "Did you mean \"jobs\"?");
-  EXPECT_EQ(expect_refused("[fetch]\nretry_four = \"1s\"\n").hint(),
-            "Did you mean \"retry_for\"?");
+  EXPECT_EQ(expect_refused("[fetch]\nretry_four = \"1s\"\n").hint(), "Did you mean \"retry_for\"?");
   EXPECT_EQ(expect_refused("[cluster.main]\npq = \"\"\n").hint(), "Did you mean \"pg\"?");
 }
 

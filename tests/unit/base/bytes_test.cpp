@@ -133,8 +133,7 @@ TEST(ByteReader, HoldsATextToItsLimit) {
   ByteWriter writer;
   writer.string("12345678");
   EXPECT_EQ(ByteReader(writer.bytes(), "a test").string(8), "12345678");
-  expect_error(ErrorKind::corrupt,
-               [&] { (void)ByteReader(writer.bytes(), "a test").string(7); });
+  expect_error(ErrorKind::corrupt, [&] { (void)ByteReader(writer.bytes(), "a test").string(7); });
 }
 
 TEST(ByteReader, RefusesAForgedTextLength) {

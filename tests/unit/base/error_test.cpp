@@ -12,8 +12,8 @@ namespace walvault {
 namespace {
 
 constexpr ErrorKind kinds[] = {
-    ErrorKind::usage,       ErrorKind::not_found,          ErrorKind::conflict,
-    ErrorKind::corrupt,     ErrorKind::unavailable,        ErrorKind::unreachable_target,
+    ErrorKind::usage,        ErrorKind::not_found,   ErrorKind::conflict,
+    ErrorKind::corrupt,      ErrorKind::unavailable, ErrorKind::unreachable_target,
     ErrorKind::check_failed, ErrorKind::internal,
 };
 

@@ -127,7 +127,8 @@ TEST_F(Files, ThatCannotBeWrittenAreNamed) {
   const auto file = open_file(path, O_RDONLY);
   for (const auto& error :
        {expect_error(ErrorKind::unavailable, [&] { write_all(file, as_bytes("x"), path); }),
-        expect_error(ErrorKind::unavailable, [&] { write_all_at(file, as_bytes("x"), 0, path); })}) {
+        expect_error(ErrorKind::unavailable,
+                     [&] { write_all_at(file, as_bytes("x"), 0, path); })}) {
     EXPECT_THAT(error.message(), HasSubstr(path));
   }
 }
@@ -166,9 +167,8 @@ TEST_F(Files, ThatCannotBeReplacedStayAsTheyAre) {
   std::filesystem::create_directory(path);
   expect_error(ErrorKind::unavailable, [&] { replace_file_durably(path, as_bytes("x"), 0600); });
   EXPECT_TRUE(std::filesystem::is_directory(path));
-  expect_error(ErrorKind::unavailable, [&] {
-    replace_file_durably(directory_.path("missing/conf"), as_bytes("x"), 0600);
-  });
+  expect_error(ErrorKind::unavailable,
+               [&] { replace_file_durably(directory_.path("missing/conf"), as_bytes("x"), 0600); });
 }
 
 TEST_F(Files, OfADirectoryThatIsMissingCannotBeSynced) {

@@ -50,9 +50,9 @@ TEST(ParseSize, ReadsUnitsAsPostgresDoes) {
 }
 
 TEST(ParseSize, RefusesWhatIsNoWholeNumberWithAUnit) {
-  for (const char* text :
-       {"", " ", "MB", "64", "64 ", " 64MB", "64MB ", "64mb", "64m", "64M", "64PB", "-1MB", "-0MB",
-        "+1MB", "1.5GB", "1,5GB", "1e3MB", "0x10MB", "NaN", "nanMB", "inf", "infMB", "64MB64MB"}) {
+  for (const char* text : {"",      " ",      "MB",   "64",    "64 ",  " 64MB", "64MB ",   "64mb",
+                           "64m",   "64M",    "64PB", "-1MB",  "-0MB", "+1MB",  "1.5GB",   "1,5GB",
+                           "1e3MB", "0x10MB", "NaN",  "nanMB", "inf",  "infMB", "64MB64MB"}) {
     SCOPED_TRACE(text);
     expect_error(ErrorKind::usage, [&] { (void)parse_size(text, "x"); });
   }
@@ -60,9 +60,9 @@ TEST(ParseSize, RefusesWhatIsNoWholeNumberWithAUnit) {
 
 TEST(ParseSize, RefusesWhatOverflowsRatherThanWrapping) {
   EXPECT_EQ(parse_size("8388607TB", "x"), (std::uint64_t{1} << 63) - (std::uint64_t{1} << 40));
-  for (const char* text : {"8388608TB", "16777217TB", "9223372036854775808B",
-                           "18446744073709551615B", "18446744073709551616B",
-                           "99999999999999999999999999B"}) {
+  for (const char* text :
+       {"8388608TB", "16777217TB", "9223372036854775808B", "18446744073709551615B",
+        "18446744073709551616B", "99999999999999999999999999B"}) {
     SCOPED_TRACE(text);
     expect_error(ErrorKind::usage, [&] { (void)parse_size(text, "x"); });
   }

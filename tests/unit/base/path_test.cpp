@@ -12,8 +12,8 @@ TEST(InnerPath, StaysBelowWhereItIsPut) {
 }
 
 TEST(InnerPath, IsNeitherEmptyNorAbsoluteNorWithEmptyOrDottedParts) {
-  for (const char* path : {"", "/", "/a", "a/", "a//b", ".", "..", "./a", "../a", "a/.", "a/..",
-                           "a/./b", "a/../b"}) {
+  for (const char* path :
+       {"", "/", "/a", "a/", "a//b", ".", "..", "./a", "../a", "a/.", "a/..", "a/./b", "a/../b"}) {
     EXPECT_FALSE(is_inner_path(path)) << path;
   }
 }

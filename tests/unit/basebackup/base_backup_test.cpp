@@ -294,9 +294,8 @@ TEST_F(BaseBackupTest, IsCommittedByItsLastWrite) {
   ASSERT_GE(puts.size(), 4u);
   EXPECT_TRUE(puts.front().starts_with("pins/"));
   EXPECT_EQ(puts.back(), backup_root_key("main", backup.id));
-  EXPECT_EQ(std::ranges::count_if(
-                puts, [](const auto& key) { return key.starts_with("backups/"); }),
-            1);
+  EXPECT_EQ(
+      std::ranges::count_if(puts, [](const auto& key) { return key.starts_with("backups/"); }), 1);
 }
 
 TEST_F(BaseBackupTest, StopsWhenItIsCancelledWhileItWaits) {
@@ -320,18 +319,46 @@ TEST_F(BaseBackupTest, LeavesNoBackupWhenTheServerGoesAway) {
   EXPECT_EQ(refusal(), "unavailable");
 }
 
-TEST_F(BaseBackupTest, WarnsOfClocksThatDiffer) {
+TEST_F(BaseBackupTest, EndsInTheServersTimeAndWarnsWhenTheClocksDiffer) {
+  // A target time is compared with the server's times: rather late than early.
   archive_needed_wal(archive_);
   std::vector<std::string> warnings;
   auto listener = quiet_listener();
   listener.warning = [&](const std::string& warning) { warnings.push_back(warning); };
-  (void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, listener);
-  EXPECT_TRUE(warnings.empty());
-  server_.time += 3600;
+  for (const int ahead : {0, -1, 3600, -3600}) {
+    warnings.clear();
+    made_.clock.advance(std::chrono::hours(1));
+    const auto now = made_.clock.now();
+    server_.time = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count() + ahead;
+    const auto backup =
+        take_base_backup(archive_, server_, id_of(++runs_), made_.clock, {}, listener);
+    const bool differs = ahead * ahead > 1;
+    EXPECT_EQ(warnings.size(), differs ? 1u : 0u) << ahead;
+    const auto expected = differs ? now + std::chrono::seconds(ahead) : now;
+    EXPECT_GE(backup.stop_time, expected) << ahead;
+    EXPECT_LE(backup.stop_time, expected + std::chrono::seconds(1)) << ahead;
+    EXPECT_EQ(backup.start_time, now);
+  }
+}
+
+TEST_F(BaseBackupTest, ArchivesTheHistoryFileThatItsTimelineNeeds) {
+  server_.begin.timeline = server_.end.timeline = {2};
+  server_.history = bytes_of("1\t0/200000\tno recovery target specified\n");
+  archive_segments(archive_, 2, 3, 4);
+  EXPECT_EQ(back_up().timeline, TimelineId{2});
+  EXPECT_EQ(archive_.find_file("00000002.history"), server_.history);
+  // Once it is there the server is not asked again.
+  server_.history = bytes_of("gibberish");
   made_.clock.advance(std::chrono::seconds(1));
-  (void)take_base_backup(archive_, server_, id_of(2), made_.clock, {}, listener);
-  ASSERT_EQ(warnings.size(), 1u);
-  EXPECT_NE(warnings[0].find("-3599"), std::string::npos) << warnings[0];
+  EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
+}
+
+TEST_F(BaseBackupTest, RefusesADamagedHistoryFile) {
+  server_.begin.timeline = server_.end.timeline = {2};
+  server_.history = bytes_of("gibberish");
+  archive_segments(archive_, 2, 3, 4);
+  EXPECT_EQ(refusal(), "corrupt");
+  EXPECT_EQ(archive_.find_file("00000002.history"), std::nullopt);
 }
 
 TEST_F(BaseBackupTest, KeepsTablespacesUnderTheirLinks) {

@@ -98,8 +98,7 @@ TEST(Cluster, GoesByItsNewestIdentity) {
   payload.u32(16);
   payload.u32(16u << 20);
   payload.i64(0);
-  ASSERT_TRUE(
-      made.repository.put_sealed(ObjectKind::cluster, "clusters/main/2", payload.bytes()));
+  ASSERT_TRUE(made.repository.put_sealed(ObjectKind::cluster, "clusters/main/2", payload.bytes()));
   EXPECT_EQ(get_cluster(made.repository, "main").number, 2u);
   EXPECT_EQ(get_cluster(made.repository, "main").system_identifier, 99u);
   EXPECT_EQ(list_clusters(made.repository).size(), 1u);
@@ -115,8 +114,7 @@ TEST(Cluster, IsGoneWhenItWasRemoved) {
   payload.u32(15);
   payload.u32(16u << 20);
   payload.i64(0);
-  ASSERT_TRUE(
-      made.repository.put_sealed(ObjectKind::cluster, "clusters/main/2", payload.bytes()));
+  ASSERT_TRUE(made.repository.put_sealed(ObjectKind::cluster, "clusters/main/2", payload.bytes()));
   EXPECT_FALSE(find_cluster(made.repository, "main").has_value());
   EXPECT_TRUE(list_clusters(made.repository).empty());
   EXPECT_EQ(error_of([&] { add_cluster(made.repository, cluster("main", 77)); }), "conflict");
@@ -140,8 +138,7 @@ TEST(Cluster, RefusesASegmentSizeThatPostgresDoesNotHave) {
   payload.u32(15);
   payload.u32(0);  // would be divided by
   payload.i64(0);
-  ASSERT_TRUE(
-      made.repository.put_sealed(ObjectKind::cluster, "clusters/main/1", payload.bytes()));
+  ASSERT_TRUE(made.repository.put_sealed(ObjectKind::cluster, "clusters/main/1", payload.bytes()));
   EXPECT_EQ(error_of([&] { (void)find_cluster(made.repository, "main"); }), "corrupt");
 }
 

@@ -63,10 +63,9 @@ TEST(WalObjectHeader, NoticesEveryFlippedBit) {
 TEST(WalObjectHeader, NoticesEveryTruncation) {
   const auto bytes = encode_wal_object_header(example_header(), header_key);
   for (std::size_t length = 0; length < bytes.size(); ++length) {
-    EXPECT_EQ(error_of([&] {
-                (void)parse_wal_object_header(ByteView(bytes).first(length), header_key);
-              }),
-              "corrupt")
+    EXPECT_EQ(
+        error_of([&] { (void)parse_wal_object_header(ByteView(bytes).first(length), header_key); }),
+        "corrupt")
         << length;
   }
 }
@@ -96,7 +95,8 @@ TEST(WalObjectHeader, FitsItsPrefixForTheLargestSegment) {
   auto header = example_header();
   header.plain_bytes = 1u << 30;
   header.content_bytes = 1u << 30;
-  header.frames.assign(256, {.length = wal_frame_bytes, .compression = Compression::none, .crc = 1});
+  header.frames.assign(256,
+                       {.length = wal_frame_bytes, .compression = Compression::none, .crc = 1});
   EXPECT_LE(encode_wal_object_header(header, header_key).size(), wal_object_prefix_bytes);
 }
 
@@ -203,8 +203,7 @@ TEST_F(WalArchiveTest, DecodesEmptyFilesAndFilesOfZeros) {
   EXPECT_TRUE(decode_wal_object(*made_.storage.find(empty, whole_object), empty, 1).empty());
   const auto zeros =
       archive_file(archive_, "000000010000000000000003.00000028.backup", Bytes(1000));
-  EXPECT_TRUE(decode_wal_object(*made_.storage.find(zeros, whole_object), zeros, 1) ==
-              Bytes(1000));
+  EXPECT_TRUE(decode_wal_object(*made_.storage.find(zeros, whole_object), zeros, 1) == Bytes(1000));
 }
 
 TEST_F(WalArchiveTest, ChecksTheDigestOfTheWholeFile) {

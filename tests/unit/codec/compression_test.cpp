@@ -11,8 +11,8 @@ namespace walvault {
 namespace {
 
 constexpr CompressionSetting settings[] = {
-    {.algorithm = Compression::none, .level = 0}, {.algorithm = Compression::lz4, .level = 0},
-    {.algorithm = Compression::zstd, .level = 1}, {.algorithm = Compression::zstd, .level = -7},
+    {.algorithm = Compression::none, .level = 0},  {.algorithm = Compression::lz4, .level = 0},
+    {.algorithm = Compression::zstd, .level = 1},  {.algorithm = Compression::zstd, .level = -7},
     {.algorithm = Compression::zstd, .level = 19},
 };
 
@@ -62,8 +62,8 @@ TEST_P(EverySetting, RefusesToGiveAnotherLengthThanWasCompressed) {
   const auto plain = compressible_bytes();
   Bytes stored;
   const auto used = compressor_.compress(GetParam(), plain, stored);
-  for (const auto length : {std::size_t{0}, std::size_t{1}, plain.size() - 1, plain.size() + 1,
-                            plain.size() * 2}) {
+  for (const auto length :
+       {std::size_t{0}, std::size_t{1}, plain.size() - 1, plain.size() + 1, plain.size() * 2}) {
     Bytes back(length);
     expect_error(ErrorKind::corrupt, [&] { compressor_.decompress(used, stored, back); });
   }
@@ -113,10 +113,8 @@ TEST(Compressor, DoesNotTakeOneAlgorithmsBytesForAnothers) {
   Bytes stored;
   ASSERT_EQ(compressor.compress({}, plain, stored), Compression::zstd);
   Bytes back(plain.size());
-  expect_error(ErrorKind::corrupt,
-               [&] { compressor.decompress(Compression::lz4, stored, back); });
-  expect_error(ErrorKind::corrupt,
-               [&] { compressor.decompress(Compression::none, stored, back); });
+  expect_error(ErrorKind::corrupt, [&] { compressor.decompress(Compression::lz4, stored, back); });
+  expect_error(ErrorKind::corrupt, [&] { compressor.decompress(Compression::none, stored, back); });
 }
 
 TEST(CompressionFromDisk, KnowsItsThreeNumbersAndNoOther) {
@@ -139,9 +137,9 @@ TEST(ParseCompression, ReadsNamesAndLevels) {
 }
 
 TEST(ParseCompression, RefusesEverythingElse) {
-  for (const char* text : {"", "gzip", "ZSTD", "zstd:", "zstd:20", "zstd:-8", "zstd:x", "zstd:3x",
-                           "zstd: 3", "zstd:1.5", "zstd 3", "zstd:99999999999", "lz4:1", "none:0",
-                           " none"}) {
+  for (const char* text :
+       {"", "gzip", "ZSTD", "zstd:", "zstd:20", "zstd:-8", "zstd:x", "zstd:3x", "zstd: 3",
+        "zstd:1.5", "zstd 3", "zstd:99999999999", "lz4:1", "none:0", " none"}) {
     SCOPED_TRACE(text);
     const auto error =
         expect_error(ErrorKind::usage, [&] { (void)parse_compression(text, "wal_compression"); });

@@ -172,7 +172,9 @@ TEST_F(DataDirectoryTest, WritesPartsOfAFileInAnyOrder) {
 
 TEST_F(DataDirectoryTest, SyncsDirectoriesThatAreThereAndComplainsOfOthers) {
   const DataDirectoryWriter writer(directory_.path("data"));
-  EXPECT_EQ(error_of([&] { DataDirectoryWriter::sync_all({writer.root(), writer.root()}); }),
+  EXPECT_EQ(error_of([&] {
+              DataDirectoryWriter::sync_all({writer.root(), writer.root()});
+            }),
             "nothing");
   EXPECT_EQ(error_of([&] { DataDirectoryWriter::sync_all({directory_.path("none")}); }),
             "unavailable");

@@ -120,8 +120,8 @@ TEST(TablespaceMap, EscapesLineBreaksAndBackslashes) {
 }
 
 TEST(TablespaceMap, ReadsBackEveryLocation) {
-  const Tablespaces tablespaces = {{1, "/plain"},     {2, "/two\nlines"}, {3, "/back\\slash"},
-                                   {4, "/end\\"},     {5, "/end\n"},      {6, "/\\\n\r\\\\"},
+  const Tablespaces tablespaces = {{1, "/plain"},      {2, "/two\nlines"}, {3, "/back\\slash"},
+                                   {4, "/end\\"},      {5, "/end\n"},      {6, "/\\\n\r\\\\"},
                                    {7, "/ä \t blank"}, {4294967295, "/"}};
   EXPECT_EQ(parse_map(format_tablespace_map(tablespaces)), tablespaces);
 }

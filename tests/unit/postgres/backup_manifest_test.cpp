@@ -190,8 +190,7 @@ TEST(ManifestCrc32c, IsWrittenLittleEndian) {
 
 std::string rewrite(std::string_view text, const std::string& path, std::size_t piece = 65536) {
   std::string out;
-  ManifestRewriter rewriter(path, 42, 0xE3069283,
-                            [&](ByteView bytes) { out += as_text(bytes); });
+  ManifestRewriter rewriter(path, 42, 0xE3069283, [&](ByteView bytes) { out += as_text(bytes); });
   feed_in_pieces(rewriter, text, piece);
   rewriter.finish();
   return out;
@@ -208,12 +207,10 @@ TEST(ManifestRewriter, ChangesOneFileAndTheChecksumAndNothingElse) {
 }
 
 TEST(ManifestRewriter, ChangesTheFirstTheLastAndTheOnlyFile) {
-  for (const auto& [before, after] : {std::pair{std::vector{map_line, label_line},
-                                                std::vector{map_line_after, label_line}},
-                                      std::pair{std::vector{label_line, map_line},
-                                                std::vector{label_line, map_line_after}},
-                                      std::pair{std::vector{map_line},
-                                                std::vector{map_line_after}}}) {
+  for (const auto& [before, after] :
+       {std::pair{std::vector{map_line, label_line}, std::vector{map_line_after, label_line}},
+        std::pair{std::vector{label_line, map_line}, std::vector{label_line, map_line_after}},
+        std::pair{std::vector{map_line}, std::vector{map_line_after}}}) {
     EXPECT_EQ(rewrite(manifest(before), "tablespace_map"), manifest(after));
   }
 }
@@ -239,8 +236,8 @@ TEST(ManifestRewriter, PassesAManifestWithoutTheFileThroughUnchanged) {
 }
 
 TEST(ManifestRewriter, KeepsAPathInTheFormItHad) {
-  for (const auto& [path, written] :
-       {std::pair{"a \"b\"", R"("Path": "a \"b\"")"}, std::pair{"a\xFF", R"("Encoded-Path": "61ff")"}}) {
+  for (const auto& [path, written] : {std::pair{"a \"b\"", R"("Path": "a \"b\"")"},
+                                      std::pair{"a\xFF", R"("Encoded-Path": "61ff")"}}) {
     const auto text = rewrite(manifest({file_line(written + std::string(R"(, "Size": 1)"))}), path);
     EXPECT_THAT(text, HasSubstr(written));
     const auto files = read(text);

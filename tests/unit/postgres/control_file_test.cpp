@@ -76,12 +76,12 @@ TEST(ControlFile, HasTheEpochInTheUpperHalfOfTheNextXid) {
 TEST(ControlFile, RefusesEverySingleBitFlip) {
   for (const auto& [name, crc_offset] :
        {std::pair{"pg_control_15", crc_offset_15}, std::pair{"pg_control_18", crc_offset_18}}) {
-    for_each_bit_flip(server_file(name), [&, end = crc_offset + 4](ByteView damaged,
-                                                                   std::size_t bit) {
-      if (bit >= end * 8) return;
-      SCOPED_TRACE(bit);
-      expect_error(ErrorKind::corrupt, [&] { (void)parse_control_file(damaged); });
-    });
+    for_each_bit_flip(
+        server_file(name), [&, end = crc_offset + 4](ByteView damaged, std::size_t bit) {
+          if (bit >= end * 8) return;
+          SCOPED_TRACE(bit);
+          expect_error(ErrorKind::corrupt, [&] { (void)parse_control_file(damaged); });
+        });
   }
 }
 
@@ -96,8 +96,8 @@ TEST(ControlFile, RefusesEveryFileThatIsCutShort) {
 
 TEST(ControlFile, RefusesVersionsOfOtherMajorsEvenWhenTheCrcFits) {
   for (const std::uint32_t version : {0u, 1201u, 1301u, 1900u, 0x14050000u}) {
-    const auto error = expect_error(ErrorKind::corrupt,
-                                    [&] { (void)parse_control_file(changed_15(8, version)); });
+    const auto error =
+        expect_error(ErrorKind::corrupt, [&] { (void)parse_control_file(changed_15(8, version)); });
     EXPECT_THAT(error.detail(), HasSubstr(std::to_string(version)));
   }
 }

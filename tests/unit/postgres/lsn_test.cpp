@@ -14,8 +14,8 @@ TEST(Lsn, IsWrittenAsTwoHexadecimalHalvesWithoutLeadingZeros) {
 }
 
 TEST(Lsn, ReadsBackWhatItWrites) {
-  for (const std::uint64_t value : {0x0ull, 0x1ull, 0xFFFFFFFFull, 0x100000000ull,
-                                    0x16B374D848ull, 0xFFFFFFFFFFFFFFFFull}) {
+  for (const std::uint64_t value :
+       {0x0ull, 0x1ull, 0xFFFFFFFFull, 0x100000000ull, 0x16B374D848ull, 0xFFFFFFFFFFFFFFFFull}) {
     EXPECT_EQ(Lsn::parse(Lsn{value}.text()), Lsn{value}) << std::hex << value;
   }
 }
@@ -26,9 +26,10 @@ TEST(Lsn, IsReadWithLeadingZerosAndInEitherCase) {
 }
 
 TEST(Lsn, RefusesWhatIsNotTwoHexadecimalNumbersOfOneToEightDigits) {
-  for (const char* text : {"", "/", "0", "0/", "/0", "3000148", "0/3000148/0", "0//1", "0/ 1",
-                           " 0/1", "0/1 ", "0/G", "G/0", "0x1/0", "0/0x1", "-1/0", "0/-1", "+1/0",
-                           "0/+1", "000000001/0", "0/123456789", "0/1\n", "0\\1"}) {
+  for (const char* text :
+       {"",     "/",    "0",    "0/",          "/0",          "3000148", "0/3000148/0", "0//1",
+        "0/ 1", " 0/1", "0/1 ", "0/G",         "G/0",         "0x1/0",   "0/0x1",       "-1/0",
+        "0/-1", "+1/0", "0/+1", "000000001/0", "0/123456789", "0/1\n",   "0\\1"}) {
     EXPECT_EQ(Lsn::parse(text), std::nullopt) << text;
   }
 }

@@ -24,9 +24,9 @@ std::string next_name(const std::string& name, std::uint64_t segment_bytes) {
 
 TEST(SegmentSize, IsAPowerOfTwoFromOneMebibyteToOneGibibyte) {
   for (std::uint64_t size = mib1; size <= gib1; size *= 2) EXPECT_TRUE(is_segment_size(size));
-  for (const std::uint64_t size : {std::uint64_t{0}, std::uint64_t{1}, mib1 / 2, mib1 - 1, mib1 + 1,
-                                   mib16 * 3, gib1 * 2, std::uint64_t{1} << 52,
-                                   ~std::uint64_t{0}}) {
+  for (const std::uint64_t size :
+       {std::uint64_t{0}, std::uint64_t{1}, mib1 / 2, mib1 - 1, mib1 + 1, mib16 * 3, gib1 * 2,
+        std::uint64_t{1} << 52, ~std::uint64_t{0}}) {
     EXPECT_FALSE(is_segment_size(size)) << size;
   }
 }
@@ -56,8 +56,8 @@ TEST(SegmentName, IsFollowedByTheNextLogAfterTheLastSegmentOfOne) {
 
 TEST(SegmentName, ReadsBackWhatItWrites) {
   for (const auto size : {mib1, mib16, gib1}) {
-    for (const std::uint64_t number : {0ull, 1ull, 3ull, 4ull, 255ull, 256ull, 4095ull, 4096ull,
-                                       0x123456789ull}) {
+    for (const std::uint64_t number :
+         {0ull, 1ull, 3ull, 4ull, 255ull, 256ull, 4095ull, 4096ull, 0x123456789ull}) {
       const SegmentName name{.timeline = {7}, .number = number};
       EXPECT_EQ(SegmentName::parse(name.text(size), size), name) << number << " of " << size;
     }
@@ -78,10 +78,10 @@ TEST(SegmentName, RefusesLowercaseHex) {
 }
 
 TEST(SegmentName, RefusesOtherNames) {
-  for (const char* name : {"", "00000001000000000000000", "0000000100000000000000030",
-                           "00000001000000000000000G", "00000001000000000000000 ",
-                           "0000000100000000000000-3", "000000010000000000000003.partial",
-                           "00000002.history"}) {
+  for (const char* name :
+       {"", "00000001000000000000000", "0000000100000000000000030", "00000001000000000000000G",
+        "00000001000000000000000 ", "0000000100000000000000-3", "000000010000000000000003.partial",
+        "00000002.history"}) {
     EXPECT_FALSE(SegmentName::parse(name, mib16)) << name;
   }
 }
@@ -116,14 +116,26 @@ TEST(WalFileName, SaysWhatTheFileIs) {
 }
 
 TEST(WalFileName, IsNothingElse) {
-  for (const char* name :
-       {"", "0", "pg_control", "archive_status", "00000001000000000000000",
-        "0000000100000000000000033", "000000010000000000000003.", "000000010000000000000003.gz",
-        "000000010000000000000003.Partial", "000000010000000000000003.partial2",
-        "000000010000000000000003.ready", "000000010000000000000003.0000028.backup",
-        "000000010000000000000003.00000028.backup2", "000000010000000000000003-00000028.backup",
-        "0000002.history", "000000002.history", "00000002.History", "00000002.history ",
-        "../000000010000000000000003", "000000010000000000000003\n"}) {
+  for (const char* name : {"",
+                           "0",
+                           "pg_control",
+                           "archive_status",
+                           "00000001000000000000000",
+                           "0000000100000000000000033",
+                           "000000010000000000000003.",
+                           "000000010000000000000003.gz",
+                           "000000010000000000000003.Partial",
+                           "000000010000000000000003.partial2",
+                           "000000010000000000000003.ready",
+                           "000000010000000000000003.0000028.backup",
+                           "000000010000000000000003.00000028.backup2",
+                           "000000010000000000000003-00000028.backup",
+                           "0000002.history",
+                           "000000002.history",
+                           "00000002.History",
+                           "00000002.history ",
+                           "../000000010000000000000003",
+                           "000000010000000000000003\n"}) {
     EXPECT_EQ(classify_wal_file(name), std::nullopt) << name;
   }
 }

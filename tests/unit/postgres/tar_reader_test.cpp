@@ -65,9 +65,10 @@ Bytes block_of(const Header& header) {
   put_number(block, 136, 12, header.mtime);
   block[156] = static_cast<std::uint8_t>(header.type);
   put_text(block, 157, header.link);
-  put_text(block, 257, std::string_view("ustar\0"
-                                        "00",
-                                        8));
+  put_text(block, 257,
+           std::string_view("ustar\0"
+                            "00",
+                            8));
   put_text(block, 265, "postgres");
   put_text(block, 297, "postgres");
   put_text(block, 345, header.prefix);
@@ -170,8 +171,8 @@ TEST(TarReader, TakesTheStreamInPiecesOfAnySize) {
 
 TEST(TarReader, EndsEachEntryAsSoonAsItsLastByteIsThere) {
   bool ended = false;
-  TarReader reader({.begin = [](const TarEntry&) {}, .data = [](ByteView) {},
-                    .end = [&] { ended = true; }});
+  TarReader reader(
+      {.begin = [](const TarEntry&) {}, .data = [](ByteView) {}, .end = [&] { ended = true; }});
   const auto stream = file({.name = "a"}, "123");
   reader.feed(ByteView(stream).first(block_bytes + 2));
   EXPECT_FALSE(ended);

@@ -24,8 +24,7 @@ TEST(TimelineHistory, ReadsWhatAServerWritesWhenItIsPromoted) {
                              "\n"
                              "2\t0/50000A0\tbefore 2026-11-21 10:41:00+00\n");
   EXPECT_EQ(three.timeline(), TimelineId{3});
-  EXPECT_EQ(three.ancestors(),
-            (std::vector{leaving(1, 0x30001C0), leaving(2, 0x50000A0)}));
+  EXPECT_EQ(three.ancestors(), (std::vector{leaving(1, 0x30001C0), leaving(2, 0x50000A0)}));
 }
 
 TEST(TimelineHistory, SkipsCommentsAndBlankLines) {
@@ -71,9 +70,9 @@ TEST(TimelineHistory, RefusesAncestorsThatAreNotBelowTheTimelineItself) {
 }
 
 TEST(TimelineHistory, RefusesMalformedLinesAndNamesThem) {
-  for (const char* line : {"1", "1\t", "1\t0", "1\t0/", "1\t/1000", "1\t0/XYZ", "1\t0/1000G",
-                           "1\t0/123456789", "one\t0/1000", "-1\t0/1000", "0x1\t0/1000",
-                           "4294967296\t0/1000", "\t0/1000", "1,0/1000"}) {
+  for (const char* line :
+       {"1", "1\t", "1\t0", "1\t0/", "1\t/1000", "1\t0/XYZ", "1\t0/1000G", "1\t0/123456789",
+        "one\t0/1000", "-1\t0/1000", "0x1\t0/1000", "4294967296\t0/1000", "\t0/1000", "1,0/1000"}) {
     SCOPED_TRACE(line);
     const auto error = expect_error(
         ErrorKind::corrupt, [&] { (void)history(3, "# first\n" + std::string(line) + "\n"); });

@@ -11,9 +11,10 @@ namespace {
 
 constexpr std::string_view pack_key = "packs/00/11";
 
-const std::vector<CompressionSetting> all_settings = {
-    {.algorithm = Compression::none}, {.algorithm = Compression::lz4},
-    {.algorithm = Compression::zstd, .level = 1}, {.algorithm = Compression::zstd, .level = 9}};
+const std::vector<CompressionSetting> all_settings = {{.algorithm = Compression::none},
+                                                      {.algorithm = Compression::lz4},
+                                                      {.algorithm = Compression::zstd, .level = 1},
+                                                      {.algorithm = Compression::zstd, .level = 9}};
 
 // Half of it compresses.
 Bytes chunk_of(std::size_t size, std::uint64_t seed) {
@@ -55,8 +56,7 @@ TEST(Frame, GivesBackTheChunksOfAGroupInOrder) {
     const std::vector<Bytes> chunks{chunk_of(8192, 1), chunk_of(1, 2), chunk_of(100'000, 3),
                                     chunk_of(8192, 1)};
     const auto frame = decode_frame(
-        compressor,
-        encode_group_frame(compressor, setting, {chunks.begin(), chunks.end()}));
+        compressor, encode_group_frame(compressor, setting, {chunks.begin(), chunks.end()}));
     ASSERT_EQ(frame.chunks.size(), chunks.size());
     for (std::size_t i = 0; i < chunks.size(); ++i) {
       EXPECT_TRUE(std::ranges::equal(frame.chunks[i], chunks[i])) << i;
@@ -111,7 +111,7 @@ TEST(Frame, RefusesFieldsThatContradictEachOtherUnderAFittingChecksum) {
   EXPECT_EQ(outcome(forged_frame(1, 0, 2, 100, body)), "corrupt");  // FULL of two
   EXPECT_EQ(outcome(forged_frame(1, 0, 1, 99, body)), "corrupt");
   EXPECT_EQ(outcome(forged_frame(1, 0, 1, 101, body)), "corrupt");
-  EXPECT_EQ(outcome(forged_frame(1, 2, 1, 100, body)), "corrupt");  // no zstd
+  EXPECT_EQ(outcome(forged_frame(1, 2, 1, 100, body)), "corrupt");   // no zstd
   EXPECT_EQ(outcome(forged_frame(1, 1, 1, 1000, body)), "corrupt");  // no lz4
   EXPECT_EQ(outcome(forged_frame(1, 77, 1, 100, body)), "corrupt");
   EXPECT_EQ(outcome(forged_frame(1, 0, 1, 0xFFFFFFFF, body)), "corrupt");
@@ -144,8 +144,8 @@ TEST(PackBuilder, PlacesFramesWhereItsDirectoryFindsThem) {
   EXPECT_TRUE(is_of_kind(pack.bytes, ObjectKind::pack));
   EXPECT_TRUE(read_pack_directory(pack.bytes, pack_key) == places);
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    EXPECT_TRUE(std::ranges::equal(
-        ByteView(pack.bytes).subspan(places[i].offset, places[i].length), frames[i]));
+    EXPECT_TRUE(std::ranges::equal(ByteView(pack.bytes).subspan(places[i].offset, places[i].length),
+                                   frames[i]));
   }
 }
 
@@ -211,9 +211,8 @@ TEST(PackDirectory, NoticesEveryTruncation) {
   (void)builder.append(random_bytes(200, 2));
   const auto pack = builder.finish(0).bytes;
   for (std::size_t length = 0; length < pack.size(); ++length) {
-    EXPECT_EQ(
-        error_of([&] { (void)read_pack_directory(ByteView(pack).first(length), pack_key); }),
-        "corrupt")
+    EXPECT_EQ(error_of([&] { (void)read_pack_directory(ByteView(pack).first(length), pack_key); }),
+              "corrupt")
         << length;
   }
 }

@@ -50,9 +50,7 @@ TEST(Repository, IsOpenedAsItWasCreated) {
 TEST(Repository, IsCreatedOnlyOnce) {
   MemoryRepository made;
   const auto before = made.storage.find("format/1", whole_object);
-  EXPECT_EQ(error_of([&] {
-              Repository::create(made.storage, made.clock, made.randomness);
-            }),
+  EXPECT_EQ(error_of([&] { Repository::create(made.storage, made.clock, made.randomness); }),
             "conflict");
   EXPECT_TRUE(made.storage.find("format/1", whole_object) == before);
 }
@@ -105,8 +103,8 @@ TEST(Series, CountsTheHighestNumberAsANumber) {
   const auto& repository = made.repository;
   EXPECT_EQ(repository.latest_in_series(ObjectKind::cluster, "clusters/main/"), std::nullopt);
   for (const auto* const number : {"1", "2", "9", "10"}) {
-    ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster,
-                                      std::string("clusters/main/") + number, as_bytes(number)));
+    ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster, std::string("clusters/main/") + number,
+                                      as_bytes(number)));
   }
   // What is no number belongs to someone else.
   ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster, "clusters/main/99x", as_bytes("no")));
@@ -122,10 +120,9 @@ TEST(Series, DoesNotFallBackBehindADamagedNewestObject) {
   const auto& repository = made.repository;
   ASSERT_TRUE(repository.put_sealed(ObjectKind::cluster, "clusters/main/1", as_bytes("one")));
   made.storage.overwrite("clusters/main/2", bytes_of("garbage that is no object"));
-  EXPECT_EQ(error_of([&] {
-              (void)repository.latest_in_series(ObjectKind::cluster, "clusters/main/");
-            }),
-            "corrupt");
+  EXPECT_EQ(
+      error_of([&] { (void)repository.latest_in_series(ObjectKind::cluster, "clusters/main/"); }),
+      "corrupt");
 }
 
 }  // namespace

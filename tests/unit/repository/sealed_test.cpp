@@ -31,9 +31,7 @@ TEST(Sealed, NoticesEveryFlippedBit) {
 TEST(Sealed, NoticesEveryTruncationAndWhatFollowsTheEnd) {
   const auto sealed = seal(ObjectKind::pin, key, as_bytes("a payload"));
   for (std::size_t length = 0; length < sealed.size(); ++length) {
-    EXPECT_EQ(error_of([&] {
-                (void)unseal(ObjectKind::pin, key, ByteView(sealed).first(length));
-              }),
+    EXPECT_EQ(error_of([&] { (void)unseal(ObjectKind::pin, key, ByteView(sealed).first(length)); }),
               "corrupt")
         << length;
   }

@@ -77,8 +77,8 @@ Files files_of_all_sizes() {
   std::uint64_t seed = 0;
   for (const std::uint64_t size :
        {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{2}, 8 * kib - 1, 8 * kib, 8 * kib + 1,
-        128 * kib - 1, 128 * kib, 128 * kib + 1, 256 * kib - 1, 256 * kib, 256 * kib + 1,
-        384 * kib, 512 * kib - 1, 512 * kib, 512 * kib + 1, 1024 * kib, 1301 * kib + 3}) {
+        128 * kib - 1, 128 * kib, 128 * kib + 1, 256 * kib - 1, 256 * kib, 256 * kib + 1, 384 * kib,
+        512 * kib - 1, 512 * kib, 512 * kib + 1, 1024 * kib, 1301 * kib + 3}) {
     files["base/" + std::to_string(size)] = random_bytes(size, ++seed);
     files["zero/" + std::to_string(size)] = Bytes(size);
   }
@@ -112,8 +112,7 @@ TEST_F(TreeRoundTrip, GivesBackFilesFromManyTinyPacks) {
 TEST_F(TreeRoundTrip, DoesNotDependOnThePiecesThatBytesArriveIn) {
   const auto content = random_bytes(700'000, 1);
   for (const std::size_t piece : {std::size_t{1009}, std::size_t{262144}, std::size_t{700'000}}) {
-    const auto run =
-        back_up([&](TreeWriter& tree) { write_tree_file(tree, "f", content, piece); });
+    const auto run = back_up([&](TreeWriter& tree) { write_tree_file(tree, "f", content, piece); });
     EXPECT_TRUE(read_back(run.root_key) == (Files{{"f", content}}));
   }
 }
@@ -172,6 +171,25 @@ TEST_F(TreeRoundTrip, GivesBackStreamsBesideTheFiles) {
   EXPECT_EQ(tree.root().stream("manifest").size, manifest.size());
   EXPECT_EQ(tree.root().stream("nothing").size, 0u);
   expect_exact_packs(run.root_key);
+}
+
+TEST_F(TreeRoundTrip, GivesBackTheZerosOfAStream) {
+  auto content = random_bytes(4 * chunk_bytes, 1);
+  std::fill(content.begin() + chunk_bytes, content.begin() + 2 * chunk_bytes, std::uint8_t{0});
+  content.resize(4 * chunk_bytes + 100);
+  const auto run = back_up([&](TreeWriter& tree) {
+    tree.begin_stream("manifest");
+    tree.append_to_stream(content);
+    tree.end_stream();
+  });
+  auto tree = reader(run.root_key);
+  Bytes read;
+  tree.read_stream("manifest",
+                   [&](ByteView bytes) { read.insert(read.end(), bytes.begin(), bytes.end()); });
+  EXPECT_TRUE(read == content);
+  EXPECT_EQ(run.totals.size_bytes, 0u);
+  EXPECT_EQ(run.totals.new_bytes, 0u);
+  EXPECT_EQ(run.totals.zero_bytes, 0u);
 }
 
 TEST_F(TreeRoundTrip, GivesBackATreeOfNothing) {
@@ -329,10 +347,10 @@ TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
     }
     ASSERT_EQ(data.size(), 4u);
     EXPECT_TRUE(data.at(0) == first_data);
-    EXPECT_TRUE(std::ranges::equal(ByteView(data.at(4095)).last(5000),
-                                   ByteView(middle_data).first(5000)));
-    EXPECT_TRUE(std::ranges::equal(ByteView(data.at(4096)).first(5000),
-                                   ByteView(middle_data).last(5000)));
+    EXPECT_TRUE(
+        std::ranges::equal(ByteView(data.at(4095)).last(5000), ByteView(middle_data).first(5000)));
+    EXPECT_TRUE(
+        std::ranges::equal(ByteView(data.at(4096)).first(5000), ByteView(middle_data).last(5000)));
     auto last = last_data;
     last[5] ^= change;
     EXPECT_TRUE(data.at(4101) == last);
@@ -460,10 +478,9 @@ TEST_F(TreeRoundTrip, NoticesEveryFlippedBitOfAPack) {
       auto damaged = pack;
       damaged[byte] ^= static_cast<std::uint8_t>(1u << bit);
       made_.storage.overwrite(key, damaged);
-      EXPECT_EQ(error_of([&] {
-                  (void)read_chunk(made_.storage, tree.root().packs, ref, compressor);
-                }),
-                "corrupt")
+      EXPECT_EQ(
+          error_of([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, compressor); }),
+          "corrupt")
           << "byte " << byte;
     }
   }
@@ -478,8 +495,8 @@ TEST_F(TreeRoundTrip, NoticesAFrameThatHoldsAnotherChunk) {
   const auto& packs = tree.root().packs;
   auto wrong = refs[0];
   wrong.frame = refs[1].frame;
-  const auto words = words_of_error(
-      [&] { (void)read_chunk(made_.storage, packs, wrong, compressor); });
+  const auto words =
+      words_of_error([&] { (void)read_chunk(made_.storage, packs, wrong, compressor); });
   EXPECT_NE(words.find("another digest"), std::string::npos) << words;
   EXPECT_NE(words.find(packs.at(wrong.pack).name.key()), std::string::npos) << words;
   wrong = refs[0];

@@ -104,8 +104,7 @@ TEST(Map, IsTheSameBytesWhateverTheTable) {
   const auto second = table_of({9, 3, 8, 1});
   // Pack 3 and then pack 1, in terms of either table.
   const auto bytes = encode_map({ref_to(2, 1), zero_ref(), ref_to(0, 2), ref_to(2, 3)}, first);
-  EXPECT_TRUE(bytes ==
-              encode_map({ref_to(1, 1), zero_ref(), ref_to(3, 2), ref_to(1, 3)}, second));
+  EXPECT_TRUE(bytes == encode_map({ref_to(1, 1), zero_ref(), ref_to(3, 2), ref_to(1, 3)}, second));
   const auto decoded = decode_map(bytes, second);
   EXPECT_EQ(second.at(decoded[0].pack).name, pack_named(3));
   EXPECT_EQ(second.at(decoded[2].pack).name, pack_named(1));

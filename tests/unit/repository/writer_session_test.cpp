@@ -45,9 +45,9 @@ TEST_F(WriterSessionTest, PinsBeforeItLooksAtPlansAndAtTheSourceAgain) {
   };
   const WriterSession session(repository_, made_.clock, id_of(2), root_key, source_key);
   ASSERT_NE(session.source(), nullptr);
-  EXPECT_EQ(calls, (std::vector<std::string>{
-                       "find " + source_key, "put pins/" + to_hex(id_of(2)) + "/1",
-                       "list_names plans/", "find_size " + source_key}));
+  EXPECT_EQ(calls,
+            (std::vector<std::string>{"find " + source_key, "put pins/" + to_hex(id_of(2)) + "/1",
+                                      "list_names plans/", "find_size " + source_key}));
 }
 
 TEST_F(WriterSessionTest, StoresNothingBeforeItsPin) {

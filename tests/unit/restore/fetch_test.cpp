@@ -118,9 +118,8 @@ TEST_F(FetchTest, CallsAHoleInATimelineDamageAndNotItsEnd) {
   EXPECT_EQ(fetch(1, 6), "corrupt");
   EXPECT_EQ(fetch(1, 0), "corrupt");
   EXPECT_EQ(fetch(1, 9), "absent");
-  const auto words = words_of_error([&] {
-    (void)fetch_wal_file(archive_, "000000010000000000000005", destination_, 1);
-  });
+  const auto words = words_of_error(
+      [&] { (void)fetch_wal_file(archive_, "000000010000000000000005", destination_, 1); });
   EXPECT_NE(words.find("000000010000000000000005"), std::string::npos) << words;
   EXPECT_NE(words.find("000000010000000000000007"), std::string::npos) << words;
 }
@@ -163,8 +162,9 @@ TEST_F(FetchTest, CountsTheSegmentBeforeABranchAtABorderAsNeeded) {
 
 TEST_F(FetchTest, LooksAtDescendantsOfDescendants) {
   archive_segments(archive_, 1, 1, 4);
-  archive_history(archive_, 3, {{.timeline = {1}, .end = {segment_start(6).value + 8}},
-                                {.timeline = {2}, .end = {segment_start(9).value + 8}}});
+  archive_history(archive_, 3,
+                  {{.timeline = {1}, .end = {segment_start(6).value + 8}},
+                   {.timeline = {2}, .end = {segment_start(9).value + 8}}});
   EXPECT_EQ(fetch(1, 5), "corrupt");
   EXPECT_EQ(fetch(1, 6), "absent");
   EXPECT_EQ(fetch(2, 8), "corrupt");

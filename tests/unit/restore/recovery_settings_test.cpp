@@ -90,12 +90,10 @@ void expect_target_last(const RecoveryTarget& target, const std::string& name,
 TEST(RecoverySettings, PutTheRealTargetBehindTheFourEmptyOnes) {
   expect_target_last(to_lsn(0x16'B2000028), "recovery_target_lsn", "16/B2000028");
   expect_target_last(to_xid(731), "recovery_target_xid", "731");
-  expect_target_last(to_name("before v2"), "recovery_target_name",
-                     "before v2");
+  expect_target_last(to_name("before v2"), "recovery_target_name", "before v2");
   expect_target_last(target_of(TargetKind::immediate), "recovery_target", "immediate");
   const Timestamp time = std::chrono::sys_days{2026y / 11 / 21} + 10h + 41min + 42us;
-  expect_target_last(to_time(time), "recovery_target_time",
-                     "2026-11-21 10:41:00.000042+00");
+  expect_target_last(to_time(time), "recovery_target_time", "2026-11-21 10:41:00.000042+00");
 }
 
 TEST(RecoverySettings, LeaveAllFiveTargetsEmptyWhenThereIsNone) {
@@ -115,12 +113,12 @@ TEST(RecoverySettings, SayWhetherTheTargetItselfIsIncluded) {
 TEST(RecoverySettings, SayWhatToDoAtTheTarget) {
   auto settings = settings_for(to_lsn(0x100));
   settings.action = "pause";
-  EXPECT_THAT(with_recovery_settings("", settings), HasSubstr("recovery_target_action = 'pause'\n"));
+  EXPECT_THAT(with_recovery_settings("", settings),
+              HasSubstr("recovery_target_action = 'pause'\n"));
 }
 
 TEST(RecoverySettings, NameTransactionsByTheLower32BitsOnly) {
-  EXPECT_THAT(lines_for(to_xid(0x2'000002DB)),
-              testing::Contains("recovery_target_xid = '731'"));
+  EXPECT_THAT(lines_for(to_xid(0x2'000002DB)), testing::Contains("recovery_target_xid = '731'"));
 }
 
 TEST(RecoverySettings, SwitchArchivingOffUnlessItIsWanted) {
@@ -162,8 +160,9 @@ TEST(RecoverySettings, ReplaceThoseOfAnEarlierRestore) {
 TEST(RecoverySettings, KeepWhatTheUserSetAfterAnEarlierRestore) {
   const auto settings = settings_for(to_lsn(0x100));
   const auto block = with_recovery_settings("", settings);
-  EXPECT_EQ(with_recovery_settings("a = '1'\n" + block + "b = '2'\n" + block + "c = '3'\n", settings),
-            "a = '1'\nb = '2'\nc = '3'\n" + block);
+  EXPECT_EQ(
+      with_recovery_settings("a = '1'\n" + block + "b = '2'\n" + block + "c = '3'\n", settings),
+      "a = '1'\nb = '2'\nc = '3'\n" + block);
 }
 
 TEST(RecoverySettings, StartOnALineOfTheirOwn) {

@@ -39,9 +39,9 @@ class RestoreTest : public testing::Test {
     return request;
   }
   RestoreResult restore() {
-    return restore_backup(archive_, plan(), request(),
-                          {.written = [this](std::uint64_t bytes) { written_ += bytes; },
-                           .check_cancelled = [] {}});
+    return restore_backup(
+        archive_, plan(), request(),
+        {.written = [this](std::uint64_t bytes) { written_ += bytes; }, .check_cancelled = [] {}});
   }
   [[nodiscard]] Bytes restored(const std::string& path) const {
     return read_file(data_ + "/" + path, 64u << 20);
@@ -170,6 +170,21 @@ TEST_F(RestoreTest, LeavesNoControlFileWhenItsOwnChunkIsDamaged) {
   const auto [key, frame] = place_of("global/pg_control");
   auto pack = *made_.storage.find(key, whole_object);
   pack[frame.offset + frame.length - 1] ^= 1;
+  made_.storage.overwrite(key, pack);
+  EXPECT_EQ(error_of([&] { restore(); }), "corrupt");
+  EXPECT_FALSE(fs::exists(data_ + "/global/pg_control"));
+}
+
+TEST_F(RestoreTest, NoticesAWholeFrameThatHoldsAnotherChunk) {
+  take_backup();
+  // Two chunks that do not compress, so that their frames are equally long.
+  const auto [key, first] = place_of("base/5/1259", 0);
+  const auto [other_key, second] = place_of("base/5/1259", 1);
+  ASSERT_EQ(key, other_key);
+  ASSERT_EQ(first.length, second.length);
+  auto pack = *made_.storage.find(key, whole_object);
+  std::swap_ranges(pack.begin() + first.offset, pack.begin() + first.offset + first.length,
+                   pack.begin() + second.offset);
   made_.storage.overwrite(key, pack);
   EXPECT_EQ(error_of([&] { restore(); }), "corrupt");
   EXPECT_FALSE(fs::exists(data_ + "/global/pg_control"));

@@ -280,6 +280,28 @@ TEST_F(PosixStorageTest, LeavesNothingWhenTheContentCannotBeSynced) {
   EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
 }
 
+TEST_F(PosixStorageTest, LeavesNoNameThatMayNotSurvive) {
+  // The next try must not find it and take it for durable.
+  for (const auto* const failing : {"/a", ""}) {
+    watch();
+    calls_.fsync = [&](const std::string& path) { return path == root_ + failing ? EIO : 0; };
+    EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a/b", as_bytes("x")); }), "unavailable");
+    watched = nullptr;
+    EXPECT_EQ(storage_.find_size("a/b"), std::nullopt) << failing;
+  }
+  EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+}
+
+TEST_F(PosixStorageTest, PassesOverWhatIsNoKeyInItsDirectories) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+  fs::create_directories(root_ + "/lost+found/deeper");
+  fs::create_directories(root_ + "/a/.snapshot/old");
+  std::ofstream(root_ + "/a/.nfs00000001") << "x";
+  EXPECT_EQ(keys(), Keys{"a/b"});
+  EXPECT_EQ(storage_.list_names(""), Keys{"a"});
+  EXPECT_EQ(storage_.list_names("a/"), Keys{"b"});
+}
+
 TEST_F(PosixStorageTest, CallsAnErrorOfTheDeviceTransientAndAFullDiskNot) {
   for (const auto& [number, transient] : {std::pair(EIO, true), std::pair(ENOSPC, false)}) {
     watch();

@@ -19,8 +19,7 @@ class RetryingStorageTest : public testing::Test {
     auto hooked = std::make_unique<HookedStorage>(memory_);
     hooked_ = hooked.get();
     retrying_ = std::make_unique<RetryingStorage>(
-        std::move(hooked), clock_,
-        RetryPolicy{.tries_max = 4, .first_pause = milliseconds(50)});
+        std::move(hooked), clock_, RetryPolicy{.tries_max = 4, .first_pause = milliseconds(50)});
   }
 
   // The next `times` operations fail.
