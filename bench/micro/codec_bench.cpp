@@ -48,8 +48,9 @@ BENCHMARK(ZeroTestOfAChunk);
 
 void EncodeFullFrame(benchmark::State& state) {
   const auto chunk = table_like(chunk_bytes);
-  const CompressionSetting setting{.algorithm = state.range(0) == 0 ? Compression::lz4 : Compression::zstd,
-                                   .level = static_cast<int>(state.range(0))};
+  const CompressionSetting setting{
+      .algorithm = state.range(0) == 0 ? Compression::lz4 : Compression::zstd,
+      .level = static_cast<int>(state.range(0))};
   Compressor compressor;
   for (auto _ : state) benchmark::DoNotOptimize(encode_full_frame(compressor, setting, chunk));
   count_bytes(state, chunk.size());

@@ -56,7 +56,12 @@ void BackUpAFile(benchmark::State& state) {
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * file_bytes));
 }
-BENCHMARK(BackUpAFile)->ArgName("unchanged")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(BackUpAFile)
+    ->ArgName("unchanged")
+    ->Arg(0)
+    ->Arg(1)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime();
 
 }  // namespace
 }  // namespace walvault

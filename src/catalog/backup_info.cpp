@@ -141,7 +141,8 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
     try {
       list.backups.push_back(decode_backup_info(decode_root_head(*prefix, key)));
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::corrupt) throw;
+      // Damaged, or made by a newer version: it hides no other.
+      if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
       list.damaged.push_back(key);
     }
   }

@@ -44,6 +44,9 @@ Bytes encode_full_frame(Compressor& compressor, CompressionSetting setting, Byte
 
 Bytes encode_group_frame(Compressor& compressor, CompressionSetting setting,
                          const std::vector<ByteView>& chunks) {
+  if (chunks.empty() || chunks.size() > group_members_max) {
+    throw Error(ErrorKind::internal, "a group of chunks has a wrong number of members");
+  }
   ByteWriter plain;
   for (const auto chunk : chunks) plain.u32(static_cast<std::uint32_t>(chunk.size()));
   for (const auto chunk : chunks) plain.raw(chunk);

@@ -22,6 +22,9 @@ inline constexpr std::uint32_t chunk_bytes = 256 * 1024;
 // A chunk smaller than this is stored together with others, in a GROUP.
 inline constexpr std::uint32_t group_member_bytes_max = 128 * 1024;
 
+// A GROUP holds at most this many chunks (its count has 16 bits).
+inline constexpr std::size_t group_members_max = 4096;
+
 // No frame decodes to more than this; metadata chunks (maps) are the largest.
 inline constexpr std::uint32_t frame_plain_bytes_max = 1024 * 1024;
 

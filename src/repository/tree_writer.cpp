@@ -248,7 +248,10 @@ class TreeWriter::Pipeline {
       item.pieces.push_back(std::move(piece));
       workers_.submit(std::move(item));
     } else {
-      if (group_.plain.size() + solo_.size() > chunk_bytes) flush_group();
+      if (group_.plain.size() + solo_.size() > chunk_bytes ||
+          group_.pieces.size() >= group_members_max) {
+        flush_group();
+      }
       piece.offset = static_cast<std::uint32_t>(group_.plain.size());
       group_.plain.insert(group_.plain.end(), solo_.begin(), solo_.end());
       group_.pieces.push_back(std::move(piece));

@@ -376,6 +376,31 @@ TEST(BrokenMainJob, AServerThatGoesAwayInTheMiddleEndsTheBackupCleanly) {
   (void)job.backup();
 }
 
+TEST(BrokenMainJob, AnErrorInTheMiddleOfTheStreamIsToldInTheServersOwnWords) {
+  MainJob job(usual_major);
+  auto backup =
+      job.start_walvault({"backup", "--pg", job.server().conninfo(), "--max-rate", "8MB"});
+  std::this_thread::sleep_for(1500ms);
+  (void)job.server().sql(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'walsender'");
+  const auto ended = backup->wait();
+  EXPECT_EQ(ended.exit_code, 6) << ended.text();
+  EXPECT_THAT(ended.err, HasSubstr("terminating connection due to administrator command"));
+}
+
+TEST(BrokenMainJob, ADamagedBackupDoesNotStopTheNextOne) {
+  MainJob job(usual_major);
+  const auto first = job.backup();
+  const auto root = job.repository() + "/backups/main/" + first.at("id").get<std::string>() + "/1";
+  auto bytes = read_text(root);
+  bytes[bytes.size() - 40] = static_cast<char>(bytes[bytes.size() - 40] ^ 1);
+  write_text(root, bytes);
+  (void)job.backup();
+  job.archive_everything();
+  auto restored = job.restore("new", {});
+  EXPECT_TRUE(restored->wait_until_promoted()) << restored->log();
+}
+
 TEST(BrokenMainJob, AnArchiverThatIsKilledAtAnyMomentLosesNoSegment) {
   MainJob job(usual_major);
   (void)job.server().sql("CREATE TABLE t AS SELECT generate_series(1, 100000) AS n");

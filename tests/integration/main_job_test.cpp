@@ -310,6 +310,61 @@ TEST_P(MainJobTest, KeepsTwentyThousandFilesWithOddNamesApart) {
   EXPECT_EQ(verified.exit_code, 0) << verified.text();
 }
 
+TEST_P(MainJobTest, RestoresFilesThatTheirOwnerMayNotWriteAndIgnoresAStandbysSignal) {
+  MainJob job(GetParam());
+  const auto key = job.server().data() + "/server.key";
+  write_text(key, "secret");
+  fs::permissions(key, fs::perms::owner_read);
+  // As a backup that was taken from a standby brings it.
+  write_text(job.server().data() + "/standby.signal", "");
+  (void)job.backup();
+  fs::remove(job.server().data() + "/standby.signal");
+  (void)job.server().sql("CREATE TABLE t AS SELECT 1 AS n");
+  job.archive_everything();
+
+  auto restored = job.restore("new", {});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
+  EXPECT_EQ(restored->sql("SELECT n FROM t"), "1");
+  const auto restored_key = job.directory().path("new/server.key");
+  EXPECT_EQ(read_text(restored_key), "secret");
+  EXPECT_EQ(fs::status(restored_key).permissions(), fs::perms::owner_read);
+  EXPECT_FALSE(fs::exists(job.directory().path("new/standby.signal")));
+}
+
+TEST_P(MainJobTest, FetchesTheHistoryOfATimelineThatBeganBeforeArchivingDid) {
+  MainJob job(GetParam());
+  (void)job.server().sql("CREATE TABLE t AS SELECT 1 AS n");
+  (void)job.backup();
+  job.archive_everything();
+  auto promoted = job.restore("promoted", {"--archiving", "keep"});
+  ASSERT_TRUE(promoted->wait_until_promoted()) << promoted->log();
+  job.server().stop();
+  // A server that was promoted before it archived here: its history file is
+  // not in the repository, and PostgreSQL will never offer it again.
+  for (int i = 0;
+       i < 100 && promoted->sql("SELECT archived_count > 0 FROM pg_stat_archiver") != "t"; ++i) {
+    std::this_thread::sleep_for(100ms);
+  }
+  fs::remove(job.repository() + "/wal/main/1/00000002-0/00000002.history");
+  const auto refused =
+      job.walvault({"restore", "--pgdata", job.directory().path("x"), "--timeline", "2"});
+  EXPECT_EQ(refused.exit_code, 7) << refused.text();
+
+  ASSERT_EQ(job.walvault({"backup", "--pg", promoted->conninfo()}).exit_code, 0);
+  (void)promoted->sql("INSERT INTO t VALUES (2)");
+  const auto segment = promoted->sql("SELECT pg_walfile_name(pg_create_restore_point('end'))");
+  (void)promoted->sql("SELECT pg_switch_wal()");
+  for (int i = 0; i < 100 && promoted->sql("SELECT last_archived_wal >= '" + segment +
+                                           "' FROM pg_stat_archiver") != "t";
+       ++i) {
+    std::this_thread::sleep_for(100ms);
+  }
+  promoted->stop();
+  auto restored = job.restore("new", {});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
+  EXPECT_EQ(restored->sql("SELECT count(*) FROM t"), "2");
+}
+
 TEST_P(MainJobTest, SurvivesADatabaseCreatedAndOneDroppedDuringTheBackup) {
   MainJob job(GetParam());
   auto& server = job.server();

@@ -301,6 +301,35 @@ TEST_F(TreeRoundTrip, StoresASmallFileOfARunOnce) {
   expect_exact_packs(run.root_key);
 }
 
+TEST_F(TreeRoundTrip, KeepsMoreTinyFilesThanOneGroupCanCount) {
+  // The count of a group has 16 bits; all of these would fit one by size.
+  constexpr std::uint32_t files = 70'000;
+  const auto run = back_up([](TreeWriter& tree) {
+    for (std::uint32_t i = 0; i < files; ++i) {
+      ByteWriter content;
+      content.varint(i + 1);
+      write_tree_file(tree, "f" + std::to_string(i), content.bytes());
+    }
+  });
+  auto tree = reader(run.root_key);
+  Compressor compressor;
+  std::uint32_t checked = 0;
+  std::uint32_t seen = 0;
+  tree.for_each_entry([&](FileEntry& entry) {
+    // Every hundredth and the last ones, which a wrapped count would lose.
+    const auto number = static_cast<std::uint32_t>(std::stoul(entry.path.substr(1)));
+    ++seen;
+    if (number % 700 != 0 && number < files - 10) return;
+    ByteWriter content;
+    content.varint(number + 1);
+    EXPECT_EQ(read_chunk(made_.storage, tree.root().packs, *entry.chunk, compressor),
+              content.bytes());
+    ++checked;
+  });
+  EXPECT_EQ(seen, files);
+  EXPECT_GE(checked, 100u);
+}
+
 TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
   constexpr std::uint64_t size = (1u << 30) + 5 * chunk_bytes + 1000;
   const auto first_data = random_bytes(chunk_bytes, 1);
