@@ -5,4 +5,4 @@ cd "$(dirname "$0")/.."
 cmake --preset tidy -DWALVAULT_TESTS=OFF -DWALVAULT_BENCH=OFF >/dev/null
 git ls-files -z -- 'src/*.cpp' 'archive_command/*.cpp' 'basebackup/*.cpp' 'restore/*.cpp' \
   'maintenance/*.cpp' |
-  xargs -0 -n 4 -P "$(nproc)" clang-tidy -p build/tidy --quiet 2>/dev/null
+  xargs -0 -n 4 -P "$(nproc)" clang-tidy -p build/tidy --quiet

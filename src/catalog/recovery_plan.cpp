@@ -23,7 +23,7 @@ TimelineHistory choose_history(const WalArchive& archive, const std::vector<Back
   if (request.timeline == "latest") {
     // The newest timeline that the chosen backup, or any, can reach.
     for (auto it = archived.rbegin(); it != archived.rend(); ++it) {
-      const auto history = archive.history(*it);
+      auto history = archive.history(*it);
       const bool reachable = std::ranges::any_of(backups, [&](const BackupInfo& backup) {
         return (!request.backup_id || backup.id == *request.backup_id) && lies_on(backup, history);
       });

@@ -9,8 +9,6 @@
 namespace walvault {
 namespace {
 
-// kind, compression, chunk count, plain length, body length, crc
-constexpr std::size_t frame_header_bytes = 1 + 1 + 2 + 4 + 4 + 4;
 // ordinal, directory length, frame count, crc, magic
 constexpr std::size_t pack_trailer_bytes = 20;
 constexpr std::uint32_t pack_trailer_magic = 0x4B504C57;  // "WLPK"

@@ -62,8 +62,9 @@ const Bytes& ParentFiles::table_chunk(std::uint32_t index) {
 }
 
 std::optional<ParentFiles::File> ParentFiles::find(std::string_view path) {
-  const auto [begin, end] = std::ranges::equal_range(places_, hash_of(path), {}, &Place::path_hash);
-  for (auto it = begin; it != end; ++it) {
+  const auto hash = hash_of(path);
+  for (auto it = std::ranges::lower_bound(places_, hash, {}, &Place::path_hash);
+       it != places_.end() && it->path_hash == hash; ++it) {
     const auto& chunk = table_chunk(it->table_chunk);
     ByteReader in(ByteView(chunk).subspan(it->offset), "a file table");
     auto entry = read_file_entry(in);

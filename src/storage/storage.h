@@ -37,9 +37,10 @@ class ObjectContent {
  public:
   ObjectContent(std::initializer_list<ByteView> parts) : parts_(parts) {}
   explicit ObjectContent(std::vector<ByteView> parts) : parts_(std::move(parts)) {}
-  ObjectContent(ByteView bytes) : parts_{bytes} {}  // NOLINT(google-explicit-constructor)
-  ObjectContent(const Bytes& bytes)
-      : parts_{ByteView(bytes)} {}  // NOLINT(google-explicit-constructor)
+  // NOLINTBEGIN(google-explicit-constructor): one part is the usual content
+  ObjectContent(ByteView bytes) : parts_{bytes} {}
+  ObjectContent(const Bytes& bytes) : parts_{ByteView(bytes)} {}
+  // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] const std::vector<ByteView>& parts() const { return parts_; }
   [[nodiscard]] std::uint64_t size() const {
