@@ -44,15 +44,25 @@ std::pair<std::string_view, std::string> target_setting(const RecoveryTarget& ta
   return {"", ""};
 }
 
+// Takes away what stands between the two marks. Where the end mark is missing,
+// nobody knows what is the user's, and all but the mark stays: what follows is
+// overridden by the settings that are put behind it.
 std::string without_own_settings(const std::string& content) {
   std::string kept;
-  bool own = false;
+  std::string block;
+  bool in_block = false;
   for (const auto line : split_lines(content)) {
-    if (line == begin_mark) own = true;
-    if (!own) kept += std::string(line) + "\n";
-    if (line == end_mark) own = false;
+    if (line == begin_mark) {
+      kept += std::exchange(block, {});
+      in_block = true;
+    } else if (line == end_mark) {
+      block.clear();
+      in_block = false;
+    } else {
+      (in_block ? block : kept) += std::string(line) + "\n";
+    }
   }
-  return kept;
+  return kept + block;
 }
 
 }  // namespace

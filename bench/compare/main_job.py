@@ -21,6 +21,7 @@ import json
 import os
 import pathlib
 import pwd
+import resource  # os.wait4 imports it late, when the new user may not be able to
 import shutil
 import statistics
 import subprocess

@@ -48,7 +48,8 @@ std::string format_size(std::uint64_t bytes) {
   static constexpr std::array<const char*, 6> units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
   double value = static_cast<double>(bytes);
   std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < units.size()) {
+  // What would be printed as 1024.0 is one of the next unit.
+  while (value >= (unit == 0 ? 1024 : 1023.95) && unit + 1 < units.size()) {
     value /= 1024;
     ++unit;
   }

@@ -20,6 +20,7 @@ TEST(FormatSize, HasOneDecimalFromKibibytesOn) {
   EXPECT_EQ(format_size(512), "512 B");
   EXPECT_EQ(format_size(1023), "1023 B");
   EXPECT_EQ(format_size(1024), "1.0 KiB");
+  EXPECT_EQ(format_size(MiB - 1), "1.0 MiB");
   EXPECT_EQ(format_size(1468006), "1.4 MiB");
   EXPECT_EQ(format_size(16 * MiB), "16.0 MiB");
   EXPECT_EQ(format_size(std::uint64_t{3} << 40), "3.0 TiB");

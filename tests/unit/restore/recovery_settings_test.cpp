@@ -165,6 +165,16 @@ TEST(RecoverySettings, KeepWhatTheUserSetAfterAnEarlierRestore) {
       "a = '1'\nb = '2'\nc = '3'\n" + block);
 }
 
+TEST(RecoverySettings, KeepEverythingBehindABlockThatDoesNotEnd) {
+  const auto settings = settings_for(to_lsn(0x100));
+  const auto block = with_recovery_settings("", settings);
+  const auto begin = std::string(begin_mark) + "\n";
+  EXPECT_EQ(with_recovery_settings("a = '1'\n" + begin + "b = '2'\n", settings),
+            "a = '1'\nb = '2'\n" + block);
+  EXPECT_EQ(with_recovery_settings(begin + "b = '2'\n" + block + "c = '3'\n", settings),
+            "b = '2'\nc = '3'\n" + block);
+}
+
 TEST(RecoverySettings, StartOnALineOfTheirOwn) {
   const auto content = with_recovery_settings("work_mem = '64MB'", settings_for(to_lsn(0x100)));
   EXPECT_THAT(content, StartsWith(std::string("work_mem = '64MB'\n") + begin_mark + "\n"));
