@@ -51,10 +51,18 @@ const CLI::App& chosen(const CLI::App& app) {
   return commands.empty() ? app : chosen(*commands.front());
 }
 
+// "Try: walvault cluster add --help"
+std::string try_help(const CLI::App& command) {
+  std::string words;
+  for (const auto* app = &command; app != nullptr; app = app->get_parent()) {
+    words.insert(0, " ").insert(0, app->get_name());
+  }
+  return "Try: " + words + "--help";
+}
+
 Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const auto& command = chosen(app);
-  std::string hint = "Try: " + command.get_display_name() + " --help";
-  if (&command != &app) hint = "Try: " + app.get_name() + " " + command.get_name() + " --help";
+  auto hint = try_help(command);
   const std::string message = error.what();
   // What was not understood stands in the parser's list of remainders.
   for (auto word : app.remaining(true)) {
@@ -122,7 +130,7 @@ std::optional<std::function<void()>> CommandLine::parse(int argc, char** argv) {
   try {
     node_->app->parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    std::fputs(chosen(*node_->app).help().c_str(), stdout);
+    std::fputs(node_->app->help().c_str(), stdout);  // of the command that is chosen
     return std::nullopt;
   } catch (const CLI::CallForVersion&) {
     std::printf("%s\n", node_->app->version().c_str());
@@ -145,7 +153,7 @@ std::optional<std::function<void()>> CommandLine::parse(int argc, char** argv) {
       names += (names.empty() ? "" : ", ") + name;
     }
     throw Error(ErrorKind::usage, "a command is missing", "There are: " + names + ".",
-                "Try: walvault --help");
+                try_help(*current->node_->app));
   }
   return current->node_->action ? current->node_->action : std::function<void()>([] {});
 }

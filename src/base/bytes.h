@@ -41,6 +41,7 @@ class ByteWriter {
   void raw(ByteView bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
   void string(std::string_view text);
 
+  void reserve(std::size_t size) { out_.reserve(size); }
   [[nodiscard]] std::size_t size() const { return out_.size(); }
   [[nodiscard]] const Bytes& bytes() const { return out_; }
   [[nodiscard]] Bytes take() { return std::move(out_); }

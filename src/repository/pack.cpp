@@ -11,6 +11,7 @@ namespace {
 
 // ordinal, directory length, frame count, crc, magic
 constexpr std::size_t pack_trailer_bytes = 20;
+constexpr std::size_t directory_bytes_each = 4;           // a varint below the limit on packs
 constexpr std::uint32_t pack_trailer_magic = 0x4B504C57;  // "WLPK"
 
 Error damaged(std::string detail) {
@@ -90,6 +91,9 @@ PackBuilder::PackBuilder(Limits limits) : limits_(limits) { start(); }
 
 void PackBuilder::start() {
   out_ = {};
+  // Address space only, until it is written to. Growing by doubling would hold
+  // the pack twice just before it is full.
+  out_.reserve(limits_.bytes_max + limits_.frames_max * directory_bytes_each + pack_trailer_bytes);
   lengths_.clear();
   hashed_ = 0;
   digest_ = std::make_unique<Sha256>();

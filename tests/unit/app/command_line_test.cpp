@@ -129,13 +129,17 @@ TEST_F(AProgram, PointsToTheHelpWhenNothingIsNear) {
   EXPECT_EQ(expect_refused({"--absolutely-unknown"}).hint(), "Try: walvault --help");
   EXPECT_EQ(expect_refused({"backup", "--absolutely-unknown"}).hint(),
             "Try: walvault backup --help");
+  EXPECT_EQ(expect_refused({"repo", "init", "--absolutely-unknown"}).hint(),
+            "Try: walvault repo init --help");
 }
 
 TEST_F(AProgram, SaysWhichCommandsThereAreWhenOneIsMissing) {
   const auto none = expect_refused({});
   EXPECT_THAT(none.message(), HasSubstr("command is missing"));
   EXPECT_THAT(none.detail(), HasSubstr("backup, restore, repo"));
-  EXPECT_THAT(expect_refused({"repo"}).detail(), HasSubstr("init, verify"));
+  const auto inner = expect_refused({"repo"});
+  EXPECT_THAT(inner.detail(), HasSubstr("init, verify"));
+  EXPECT_EQ(inner.hint(), "Try: walvault repo --help");
 }
 
 TEST_F(AProgram, PrintsItsHelpAndRunsNothing) {
@@ -152,6 +156,7 @@ TEST_F(AProgram, PrintsTheHelpOfACommandThoughItsOptionsAreMissing) {
   EXPECT_FALSE(parse({"restore", "--help"}));
   const auto help = testing::internal::GetCapturedStdout();
   EXPECT_THAT(help, HasSubstr("Where to"));
+  EXPECT_THAT(help, HasSubstr("Usage: walvault restore "));
   EXPECT_THAT(help, Not(HasSubstr("Takes a backup")));
 }
 
