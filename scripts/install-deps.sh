@@ -11,7 +11,9 @@ packages=(
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev
   postgresql-15 postgresql-client-15
 )
-test_packages=(clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs)
+test_packages=(
+  clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs curl
+)
 bench_packages=(pgbackrest)
 
 for option in "$@"; do

@@ -17,7 +17,7 @@ for option in "$@"; do
 done
 
 bash scripts/install-deps.sh --test
-if [ ${#selection[@]} -eq 0 ]; then bash scripts/install-servers.sh 18; fi
+if [ ${#selection[@]} -eq 0 ]; then bash scripts/install-servers.sh 13 14 16 17 18; fi
 cmake --preset dev >/dev/null
 cmake --build --preset dev
-ctest --test-dir build/dev --output-on-failure "${selection[@]}"
+ctest --test-dir build/dev --output-on-failure --parallel 3 "${selection[@]}"

@@ -34,6 +34,9 @@ std::string hint_for(std::string_view sqlstate, const std::string& message) {
     return "Raise max_wal_senders (and set wal_level to replica), or end another replication "
            "connection.";
   }
+  if (mentions("max_replication_slots")) {
+    return "Raise max_replication_slots, or drop a slot that nobody uses (pg_replication_slots).";
+  }
   if (mentions("no password supplied")) {
     return "Put the password into ~/.pgpass or the connection's passfile.";
   }
@@ -101,6 +104,25 @@ std::string quoted(std::string_view text) {
     out.push_back(c);
   }
   return out + "'";
+}
+
+std::string base_backup_command(const BaseBackupOptions& options) {
+  auto command = "BASE_BACKUP (LABEL " + quoted(options.label) + ", PROGRESS true, CHECKPOINT " +
+                 (options.fast_checkpoint ? "'fast'" : "'spread'") +
+                 ", WAIT false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C', TABLESPACE_MAP true";
+  if (options.max_rate_kilobytes) {
+    command += ", MAX_RATE " + std::to_string(*options.max_rate_kilobytes);
+  }
+  return command + ")";
+}
+
+std::string base_backup_command_before_15(const BaseBackupOptions& options) {
+  auto command = "BASE_BACKUP LABEL " + quoted(options.label) + " PROGRESS" +
+                 (options.fast_checkpoint ? " FAST" : "") + " NOWAIT";
+  if (options.max_rate_kilobytes) {
+    command += " MAX_RATE " + std::to_string(*options.max_rate_kilobytes);
+  }
+  return command + " TABLESPACE_MAP MANIFEST 'yes' MANIFEST_CHECKSUMS 'CRC32C'";
 }
 
 }  // namespace
@@ -250,15 +272,8 @@ Bytes PqConnection::timeline_history(TimelineId timeline) {
 
 WalPosition PqConnection::base_backup(const BaseBackupOptions& options,
                                       const BaseBackupEvents& events) {
-  std::string command = "BASE_BACKUP (LABEL " + quoted(options.label) +
-                        ", PROGRESS true, CHECKPOINT " +
-                        (options.fast_checkpoint ? "'fast'" : "'spread'") +
-                        ", WAIT false, MANIFEST 'yes', MANIFEST_CHECKSUMS 'CRC32C'"
-                        ", TABLESPACE_MAP true";
-  if (options.max_rate_kilobytes) {
-    command += ", MAX_RATE " + std::to_string(*options.max_rate_kilobytes);
-  }
-  send(command + ")");
+  const bool from_15 = server_version() >= 150000;
+  send(from_15 ? base_backup_command(options) : base_backup_command_before_15(options));
 
   // The first answer comes after a checkpoint, and a spread one takes as long
   // as the server's settings say: TCP keepalives find a dead connection, no
@@ -277,22 +292,17 @@ WalPosition PqConnection::base_backup(const BaseBackupOptions& options,
   }
   events.start(start, estimated_bytes);
 
-  auto copy = next_result();
-  if (PQresultStatus(copy.get()) != PGRES_COPY_OUT) {
-    throw failure("receive the base backup", copy.get());
-  }
-  const auto end = receive_archives(tablespaces, events);
+  const auto end =
+      from_15 ? receive_messages(tablespaces, events) : receive_copies(tablespaces, events);
   expect_end();
   return end;
 }
 
-// The stream from 15 on (basebackup_copy.c): messages that start with a letter:
-// 'n' a new archive (name, tablespace path), 'm' the manifest begins, 'd' data,
-// 'p' progress.
-WalPosition PqConnection::receive_archives(const std::vector<Tablespace>& tablespaces,
-                                           const BaseBackupEvents& events) {
-  bool in_archive = false;
-  bool in_manifest = false;
+void PqConnection::receive_copy(const std::function<void(ByteView)>& data) {
+  const auto copy = next_result();
+  if (PQresultStatus(copy.get()) != PGRES_COPY_OUT) {
+    throw failure("receive the base backup", copy.get());
+  }
   while (true) {
     char* raw = nullptr;
     const int length = PQgetCopyData(connection_.get(), &raw, 1);
@@ -305,10 +315,34 @@ WalPosition PqConnection::receive_archives(const std::vector<Tablespace>& tables
       continue;
     }
     if (length < -1) throw failure("receive the base backup", nullptr);
-    if (length == -1) break;
-
+    if (length == -1) return;
     options_.check_cancelled();
-    ByteView message{reinterpret_cast<const std::uint8_t*>(raw), static_cast<std::size_t>(length)};
+    data({reinterpret_cast<const std::uint8_t*>(raw), static_cast<std::size_t>(length)});
+  }
+}
+
+// The stream up to 14: a copy for each tablespace in the order announced, one
+// for the data directory, one for the manifest.
+WalPosition PqConnection::receive_copies(const std::vector<Tablespace>& tablespaces,
+                                         const BaseBackupEvents& events) {
+  for (std::size_t i = 0; i <= tablespaces.size(); ++i) {
+    events.archive(i < tablespaces.size() ? std::optional(tablespaces[i]) : std::nullopt);
+    receive_copy(events.archive_data);
+    events.archive_end();
+  }
+  receive_copy(events.manifest_data);
+  return position_of(expect_rows("BASE_BACKUP", 2).get());
+}
+
+// The stream from 15 on (basebackup_copy.c): messages that start with a letter:
+// 'n' a new archive (name, tablespace path), 'm' the manifest begins, 'd' data,
+// 'p' progress.
+WalPosition PqConnection::receive_messages(const std::vector<Tablespace>& tablespaces,
+                                           const BaseBackupEvents& events) {
+  bool in_archive = false;
+  bool in_manifest = false;
+  receive_copy([&](ByteView message) {
+    if (message.empty()) throw Error(ErrorKind::corrupt, "the server sent an empty message");
     const auto type = message[0];
     message = message.subspan(1);
     switch (type) {
@@ -344,7 +378,7 @@ WalPosition PqConnection::receive_archives(const std::vector<Tablespace>& tables
         throw Error(ErrorKind::corrupt, "the server sent a base backup message of unknown type",
                     "Its type is " + std::to_string(type) + ".");
     }
-  }
+  });
   // A failure (a page checksum, a shutdown) comes in place of the end: looked
   // at before the tar stream is, which then breaks off.
   const auto end = position_of(expect_rows("BASE_BACKUP", 2).get());

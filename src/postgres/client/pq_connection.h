@@ -16,6 +16,9 @@ class PqConnection final : public ReplicationConnection {
   [[nodiscard]] Bytes timeline_history(TimelineId timeline) override;
   [[nodiscard]] WalPosition base_backup(const BaseBackupOptions& options,
                                         const BaseBackupEvents& events) override;
+  void create_temporary_slot(const std::string& name) override;
+  void stream_wal(WalPosition start, const std::string& slot,
+                  const WalStreamEvents& events) override;
   [[nodiscard]] int server_version() override;
   [[nodiscard]] bool is_local() override;
 
@@ -29,8 +32,13 @@ class PqConnection final : public ReplicationConnection {
   [[nodiscard]] Result check_rows(Result result, const char* what, int columns_min);
   [[nodiscard]] Result expect_rows(const char* what, int columns_min);
   void expect_end();
-  [[nodiscard]] WalPosition receive_archives(const std::vector<Tablespace>& tablespaces,
+  // One COPY OUT, to its end.
+  void receive_copy(const std::function<void(ByteView)>& data);
+  [[nodiscard]] WalPosition receive_copies(const std::vector<Tablespace>& tablespaces,
+                                           const BaseBackupEvents& events);
+  [[nodiscard]] WalPosition receive_messages(const std::vector<Tablespace>& tablespaces,
                                              const BaseBackupEvents& events);
+  void send_status(Lsn received, Lsn durable);
   void wait_for_socket(short poll_events, std::chrono::steady_clock::time_point deadline);
   [[nodiscard]] std::chrono::steady_clock::time_point stall_deadline() const;
   [[nodiscard]] Error failure(const std::string& action, const PGresult* result) const;
