@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <new>
 
@@ -97,10 +98,12 @@ struct Piece {
   std::size_t size = 0;
 };
 
-// Reads the file once, front to back: every byte into the digest, all but the
-// zeros at its end into frames.
-void compress_file(const FileDescriptor& file, const std::string& path, const PushOptions& options,
-                   CompressedFile& result) {
+// Fills the span with the content from an offset on, or throws.
+using ReadContent = std::function<void(std::span<std::uint8_t>, std::uint64_t offset)>;
+
+// Reads the content once, front to back: every byte into the digest, all but
+// the zeros at its end into frames.
+void compress_content(const ReadContent& read, const PushOptions& options, CompressedFile& result) {
   struct Frame {
     Piece plain;
     Bytes stored;
@@ -130,9 +133,7 @@ void compress_file(const FileDescriptor& file, const std::string& path, const Pu
   std::size_t zero_pieces = 0;  // whole pieces of zeros after `held`
   while (offset < result.header.plain_bytes) {
     Piece piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
-    if (read_at(file, piece.span(), offset, path) != piece.size) {
-      throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
-    }
+    read(piece.span(), offset);
     digest.update(piece.view());
     offset += piece.size;
     if (is_all_zero(piece.view())) {
@@ -151,6 +152,14 @@ void compress_file(const FileDescriptor& file, const std::string& path, const Pu
   if (held.size > 0) submit(std::move(held));
   workers.finish();
   result.header.digest = digest.finish();
+}
+
+// Checks a segment's first bytes and records what they say. REQUIRES: the name
+// is set, and the size is right.
+void describe_segment(const ClusterIdentity& identity, ByteView first, WalObjectHeader& header) {
+  const auto page = check_segment(identity, header.name, first).page;
+  header.page_magic = page.magic;
+  header.start = page.page_address;
 }
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
@@ -211,6 +220,33 @@ PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline,
   return result;
 }
 
+PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, ByteView content,
+                            Clock& clock, const PushOptions& options) {
+  const auto& identity = archive.identity();
+  if (content.size() != identity.segment_bytes) {
+    throw Error(ErrorKind::internal, "a part of a WAL segment is given as a whole one");
+  }
+  PushResult result;
+  result.name = segment.text(identity.segment_bytes);
+  result.plain_bytes = content.size();
+  CompressedFile compressed;
+  auto& header = compressed.header;
+  header.kind = WalFileKind::segment;
+  header.name = result.name;
+  header.system_identifier = identity.system_identifier;
+  header.plain_bytes = content.size();
+  header.modified = clock.now();
+  header.archived = header.modified;
+  describe_segment(identity, content.first(wal_segment_header_bytes), header);
+  compress_content(
+      [&](std::span<std::uint8_t> part, std::uint64_t offset) {
+        std::ranges::copy(content.subspan(offset, part.size()), part.begin());
+      },
+      options, compressed);
+  store(archive, archive.key_of(result.name), compressed, result);
+  return result;
+}
+
 PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clock& clock,
                          const PushOptions& options) {
   const auto& identity = archive.identity();
@@ -249,9 +285,7 @@ PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clo
     }
     Bytes first(wal_segment_header_bytes);
     (void)read_at(*file, first, 0, path);
-    const auto page = check_segment(identity, result.name, first).page;
-    header.page_magic = page.magic;
-    header.start = page.page_address;
+    describe_segment(identity, first, header);
   } else if (result.plain_bytes > small_file_bytes_max) {
     throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
                 "It has " + std::to_string(result.plain_bytes) + " bytes.");
@@ -259,7 +293,13 @@ PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clo
     (void)TimelineHistory::parse(timeline_of(result.name), read_file(path, small_file_bytes_max));
   }
 
-  compress_file(*file, path, options, compressed);
+  compress_content(
+      [&](std::span<std::uint8_t> part, std::uint64_t offset) {
+        if (read_at(*file, part, offset, path) != part.size()) {
+          throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
+        }
+      },
+      options, compressed);
   const auto key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
                                                 : archive.key_of(result.name);
   store(archive, key, compressed, result);

@@ -32,6 +32,11 @@ struct PushResult {
 [[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const std::string& path,
                                        Clock& clock, const PushOptions& options);
 
+// The same for a whole segment that did not come as a file.
+[[nodiscard]] PushResult push_wal_segment(const WalArchive& archive, SegmentName segment,
+                                          ByteView content, Clock& clock,
+                                          const PushOptions& options);
+
 // The same for a timeline's history file that did not come as a file.
 [[nodiscard]] PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline,
                                                ByteView content, Clock& clock,

@@ -24,6 +24,7 @@ struct Options {
   std::string label;
   std::string checkpoint = "fast";
   std::optional<std::string> max_rate;
+  std::optional<std::string> wal;
   std::string wal_timeout = "10min";
 };
 
@@ -55,21 +56,39 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
   request.fast_checkpoint = options.checkpoint == "fast";
   request.wal_timeout = parse_duration(options.wal_timeout, "--wal-timeout");
   request.compression = config.data_compression;
+  request.wal_compression = config.wal_compression;
   request.jobs = config.worker_threads();
   request.host = host_name();
   return request;
 }
 
+bool streams_wal(const Options& options, ReplicationConnection& server) {
+  if (!options.wal) {
+    const bool archives = archives_wal(server);
+    if (!archives) log_info("the server does not archive: its WAL is streamed");
+    return !archives;
+  }
+  if (*options.wal != "archive" && *options.wal != "stream") {
+    throw Error(ErrorKind::usage, "\"" + *options.wal + "\" is no way for WAL to come",
+                "archive and stream are known.");
+  }
+  return *options.wal == "stream";
+}
+
 void run_backup(Program& program, const Options& options) {
   program.catch_signals();
   const auto& config = program.config();
-  const auto request = request_of(options, config);
+  auto request = request_of(options, config);
   const auto cluster = config.cluster();
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository,
                            get_cluster(opened.repository, cluster, ErrorKind::conflict));
-  const auto server = connect_replication({.conninfo = conninfo_for(config, cluster, options.pg),
-                                           .check_cancelled = Program::check_cancelled});
+  const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
+                               .check_cancelled = Program::check_cancelled};
+  const auto server = connect_replication(connect);
+  if (streams_wal(options, *server)) {
+    request.connect_for_wal = [&] { return connect_replication(connect); };
+  }
 
   Progress progress("backup", 0, program.shows_progress());
   const auto info =
@@ -101,6 +120,9 @@ void add_backup_command(Program& program, CommandLine& commands) {
   command.option("--label", options->label, "A note to find the backup by");
   command.option("--checkpoint", options->checkpoint, "fast (now) or spread (gentle, slower)");
   command.option("--max-rate", options->max_rate, "Limit of the server's rate, a second: 100MB");
+  command.option("--wal", options->wal,
+                 "archive (the server archives it) or stream (over a second connection); "
+                 "else what the server's settings suggest");
   command.option("--wal-timeout", options->wal_timeout,
                  "How long to wait for the backup's WAL to be archived");
 }

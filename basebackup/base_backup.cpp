@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "basebackup/backup_receiver.h"
+#include "basebackup/wal_streamer.h"
 #include "postgres/wal_page.h"
 #include "repository/tree_writer.h"
 #include "repository/writer_session.h"
@@ -18,24 +19,21 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds wal_poll_first{50};
 constexpr milliseconds wal_poll_max{1000};
-constexpr int stream_format_major_min = 15;
 
 // The server's clock is seen once, cut to whole seconds, and with a delay.
 constexpr std::chrono::seconds clock_skew_unseen{2};
 
-void check_server(const ClusterIdentity& registered, ReplicationConnection& server) {
+bool archiving_is_off(ReplicationConnection& server) {
+  return server.show("archive_mode").value_or("on") == "off";
+}
+
+void check_server(const ClusterIdentity& registered, ReplicationConnection& server,
+                  bool streams_wal) {
   const auto major = server.server_version() / 10000;
   if (major < postgres_major_min || major > postgres_major_max) {
     throw Error(ErrorKind::usage, "PostgreSQL " + std::to_string(major) + " is not supported",
                 "This version of walvault knows the majors " + std::to_string(postgres_major_min) +
                     " to " + std::to_string(postgres_major_max) + ".");
-  }
-  if (major < stream_format_major_min) {
-    throw Error(ErrorKind::usage,
-                "base backups of PostgreSQL " + std::to_string(major) + " are not supported yet",
-                "Majors from " + std::to_string(stream_format_major_min) +
-                    " on send the form of base backup that this version reads.",
-                "Its WAL can be archived; use another tool for its base backups.");
   }
   const auto identity = server.identify_system();
   if (identity.system_identifier != registered.system_identifier ||
@@ -49,17 +47,19 @@ void check_server(const ClusterIdentity& registered, ReplicationConnection& serv
   }
   // Asked before anything is copied: without archiving the WAL that makes the
   // copy consistent would never come.
-  if (server.show("archive_mode").value_or("on") == "off") {
+  if (!streams_wal && archiving_is_off(server)) {
     throw Error(ErrorKind::usage, "the server does not archive its WAL",
                 "archive_mode is off, and a backup without its WAL cannot be restored.",
-                "Put archive_mode = on and archive_command = 'walvault-archive --cluster " +
+                "Use --wal stream; or put archive_mode = on and archive_command = "
+                "'walvault-archive --cluster " +
                     registered.name + " %p' into postgresql.conf and restart the server.");
   }
 }
 
 // Waits until every segment from start to stop is in the repository.
 void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
-                  milliseconds timeout, const BaseBackupListener& listener) {
+                  milliseconds timeout, const WalStreamer* streamer,
+                  const BaseBackupListener& listener) {
   const auto segment_bytes = archive.identity().segment_bytes;
   auto segment = SegmentName::containing(info.timeline, info.start, segment_bytes);
   const auto last = SegmentName::before(info.timeline, info.stop, segment_bytes);
@@ -70,18 +70,23 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
     while (segment <= last && archive.has_segment(segment)) ++segment.number;
     if (segment > last) return;
     listener.check_cancelled();
+    if (streamer != nullptr) streamer->check();
     if (clock.now() >= deadline) {
       throw Error(
           ErrorKind::unavailable, "WAL that the backup needs did not arrive in the repository",
           "Waited " + format_duration(timeout) + " for segment " + segment.text(segment_bytes) +
               " (up to " + last.text(segment_bytes) + "). No backup was recorded.",
-          "Look at pg_stat_archiver and the server's log: archive_command has to be "
-          "walvault-archive into this repository, under --cluster " +
-              archive.identity().name + ".");
+          streamer != nullptr
+              ? "A standby ends no segment by itself: run SELECT pg_switch_wal() on the primary "
+                "towards the end of the backup."
+              : "Look at pg_stat_archiver and the server's log: archive_command has to be "
+                "walvault-archive into this repository, under --cluster " +
+                    archive.identity().name + ".");
     }
     if (!noted && pause > wal_poll_first) {
       noted = true;
-      listener.note("waiting for WAL up to " + info.stop.text() + " to be archived");
+      listener.note("waiting for WAL up to " + info.stop.text() +
+                    (streamer != nullptr ? " to be streamed" : " to be archived"));
     }
     clock.sleep_for(pause);
     pause = std::min(pause * 2, wal_poll_max);
@@ -125,10 +130,19 @@ std::chrono::microseconds clock_offset(const BackupReceiver& receiver, Timestamp
 
 }  // namespace
 
+bool archives_wal(ReplicationConnection& server) {
+  // A setting that may not be seen is taken for set: what matters is whether
+  // the WAL arrives.
+  if (archiving_is_off(server)) return false;
+  return !server.show("archive_command").value_or("?").empty() ||
+         !server.show("archive_library").value_or("").empty();
+}
+
 BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& server,
                             RandomId writer, Clock& clock, const BaseBackupRequest& request,
                             const BaseBackupListener& listener) {
-  check_server(archive.identity(), server);
+  const bool streams_wal = static_cast<bool>(request.connect_for_wal);
+  check_server(archive.identity(), server, streams_wal);
   archive_timeline_history(archive, server, clock, request);
   const auto began = clock.now();
   const auto& repository = archive.repository();
@@ -151,6 +165,16 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                               parent ? backup_root_key(info.cluster, parent->id) : "");
   if (session.source() != nullptr) info.parent_id = parent->id;
 
+  // Its slot is made before the backup's checkpoint, so that the server keeps
+  // every byte of WAL from there on.
+  std::unique_ptr<ReplicationConnection> wal_server;
+  std::optional<WalStreamer> streamer;
+  if (streams_wal) {
+    wal_server = request.connect_for_wal();
+    streamer.emplace(archive, *wal_server, "walvault_" + to_hex(writer), clock,
+                     PushOptions{.compression = request.wal_compression, .threads = 1});
+  }
+
   TreeWriter tree(session, {.compression = request.compression, .jobs = request.jobs});
   BackupReceiver receiver(tree);
   Timestamp label_received = began;
@@ -162,6 +186,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                               [&](WalPosition position, std::uint64_t estimated_bytes) {
                                 info.start = position.lsn;
                                 info.timeline = position.timeline;
+                                if (streamer) streamer->start(position);
                                 listener.started(estimated_bytes);
                               },
                           .archive =
@@ -172,6 +197,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                               },
                           .archive_data =
                               [&](ByteView bytes) {
+                                if (streamer) streamer->check();
                                 receiver.archive_data(bytes);
                                 listener.received(bytes.size());
                               },
@@ -203,7 +229,8 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   info.new_bytes = totals.new_bytes;
   info.stored_bytes = totals.stored_bytes;
 
-  wait_for_wal(archive, info, clock, request.wal_timeout, listener);
+  wait_for_wal(archive, info, clock, request.wal_timeout, streamer ? &*streamer : nullptr,
+               listener);
   listener.check_cancelled();
   info.duration = std::chrono::duration_cast<milliseconds>(clock.now() - began);
   root.head = encode_backup_info(info);

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -19,10 +20,17 @@ struct BaseBackupRequest {
   bool fast_checkpoint = true;
   std::optional<std::uint32_t> max_rate_kilobytes;
   std::chrono::milliseconds wal_timeout{std::chrono::minutes(10)};
-  CompressionSetting compression;
+  CompressionSetting compression;      // of the data
+  CompressionSetting wal_compression;  // of what is streamed
   unsigned jobs = 2;
   std::string host;  // this machine's name, recorded when the server runs here
+  // Gives a second connection when the WAL is to be streamed over it; without
+  // one the server is expected to archive.
+  std::function<std::unique_ptr<ReplicationConnection>()> connect_for_wal;
 };
+
+// Whether a server archives its WAL, as far as its settings tell.
+[[nodiscard]] bool archives_wal(ReplicationConnection& server);
 
 struct BaseBackupListener {
   std::function<void(std::uint64_t estimated_bytes)> started;

@@ -101,6 +101,7 @@ std::string with_recovery_settings(const std::string& auto_conf, const RecoveryS
   }
   content += setting("recovery_target_timeline", std::to_string(settings.timeline.value));
   if (!settings.archiving) content += setting("archive_mode", "off");
+  if (!settings.reads_ahead) content += setting("recovery_prefetch", "off");
   content += std::string(end_mark) + "\n";
   return content;
 }

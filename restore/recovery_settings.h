@@ -14,6 +14,8 @@ struct RecoverySettings {
   TimelineId timeline;
   std::string action = "promote";  // promote, pause, shutdown
   bool archiving = false;
+  // PostgreSQL may read WAL ahead of what it replays (from 15 on it does).
+  bool reads_ahead = true;
 };
 
 // The file's content with these settings at its end. What an earlier restore

@@ -20,6 +20,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
+constexpr int prefetch_version_min = 150000;              // the first with recovery_prefetch
 constexpr std::size_t restore_point_name_bytes_max = 63;  // MAXFNAMELEN - 1
 
 struct Options {
@@ -263,6 +264,10 @@ void run_restore(Program& program, const Options& options) {
   request.settings.target = plan.target;
   request.settings.timeline = plan.timeline;
   request.settings.archiving = archiving_of(options, plan.backup, request.data_directory);
+  // Before a gap, reading ahead would ask for the segment that is missing, and
+  // end a recovery that stops short of it.
+  request.settings.reads_ahead =
+      !plan.wal.gap_follows || plan.backup.server_version < prefetch_version_min;
   (void)check_destination(archive, plan, request);
 
   const auto segment_bytes = archive.identity().segment_bytes;

@@ -1,6 +1,8 @@
 // A clock and randomness that a test decides.
 #pragma once
 
+#include <atomic>
+
 #include "base/clock.h"
 
 namespace walvault {
@@ -11,11 +13,11 @@ class FakeClock final : public Clock {
   explicit FakeClock(Timestamp start = Timestamp(std::chrono::seconds(1'790'000'000)))
       : now_(start) {}
   Timestamp now() override { return now_; }
-  void sleep_for(std::chrono::milliseconds duration) override { now_ += duration; }
-  void advance(std::chrono::microseconds duration) { now_ += duration; }
+  void sleep_for(std::chrono::milliseconds duration) override { advance(duration); }
+  void advance(std::chrono::microseconds duration) { now_ = now_.load() + duration; }
 
  private:
-  Timestamp now_;
+  std::atomic<Timestamp> now_;
 };
 
 // 1, 2, 3, ... in the first byte.

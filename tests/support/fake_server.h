@@ -121,6 +121,9 @@ class FakeServer final : public ReplicationConnection {
   std::function<void(Bytes&)> tamper_tar = [](Bytes&) {};  // of the data directory
   std::function<void(std::string&)> tamper_manifest = [](std::string&) {};
   std::function<void()> before_manifest = [] {};
+  std::string slot;
+  std::function<void(WalPosition, const std::string&, const WalStreamEvents&)> stream =
+      [](WalPosition, const std::string&, const WalStreamEvents&) {};
   int backups = 0;
   std::string last_label;
 
@@ -194,6 +197,11 @@ class FakeServer final : public ReplicationConnection {
     return it->second;
   }
   Bytes timeline_history(TimelineId) override { return history; }
+  void create_temporary_slot(const std::string& name) override { slot = name; }
+  void stream_wal(WalPosition start, const std::string& slot_name,
+                  const WalStreamEvents& events) override {
+    stream(start, slot_name, events);
+  }
   int server_version() override { return version; }
   bool is_local() override { return local; }
 

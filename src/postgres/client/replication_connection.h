@@ -47,6 +47,16 @@ struct BaseBackupEvents {
   std::function<void(ByteView)> manifest_data;
 };
 
+// What streams WAL in, called on the streaming thread.
+struct WalStreamEvents {
+  // Bytes of the WAL at a position, one after another without a gap.
+  std::function<void(Lsn, ByteView)> data;
+  // Up to where everything is durable: the server may forget what is before.
+  std::function<Lsn()> durable;
+  // Asked several times a second; false ends the stream.
+  std::function<bool()> wanted;
+};
+
 // Every operation throws Error{unavailable} when the server cannot be reached,
 // goes away or stalls for longer than the connection's timeout, with the
 // server's own words as detail. Not thread-safe.
@@ -66,6 +76,16 @@ class ReplicationConnection {
   // Error{corrupt} when the server found a damaged page.
   [[nodiscard]] virtual WalPosition base_backup(const BaseBackupOptions& options,
                                                 const BaseBackupEvents& events) = 0;
+
+  // Makes the server keep its WAL from its last checkpoint on, for as long as
+  // this connection lasts.
+  virtual void create_temporary_slot(const std::string& name) = 0;
+
+  // Streams WAL from `start` on until it is no longer wanted; the connection
+  // is of no use afterwards. Error{unavailable} also when the server ends the
+  // timeline.
+  virtual void stream_wal(WalPosition start, const std::string& slot,
+                          const WalStreamEvents& events) = 0;
 
   // 150018 for 15.18.
   [[nodiscard]] virtual int server_version() = 0;

@@ -128,6 +128,13 @@ TEST(RecoverySettings, SwitchArchivingOffUnlessItIsWanted) {
   EXPECT_THAT(with_recovery_settings("", settings), HasSubstr("\narchive_mode = 'off'\n"));
 }
 
+TEST(RecoverySettings, KeepPostgresFromReadingAheadOnlyWhereItMust) {
+  auto settings = settings_for(to_lsn(0x100));
+  EXPECT_THAT(with_recovery_settings("", settings), Not(HasSubstr("recovery_prefetch")));
+  settings.reads_ahead = false;
+  EXPECT_THAT(with_recovery_settings("", settings), HasSubstr("recovery_prefetch = 'off'\n"));
+}
+
 TEST(RecoverySettings, DoubleQuotesAndBackslashes) {
   auto settings = settings_for(to_name(R"(it's a \n)"));
   settings.restore_command = R"('/opt/wal vault/fetch' "%p" C:\x)";

@@ -1,0 +1,98 @@
+// Streaming of WAL over a replication connection.
+#include <poll.h>
+
+#include <cerrno>
+
+#include "postgres/client/pq_connection.h"
+#include "postgres/wal_message.h"
+
+namespace walvault {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int wanted_check_ms = 50;
+// A status this often, in which an answer is asked for: so a server that is
+// silent for long is gone, however its own timeouts are set.
+constexpr std::chrono::seconds status_interval{10};
+constexpr std::chrono::seconds silence_max{60};
+
+}  // namespace
+
+void PqConnection::create_temporary_slot(const std::string& name) {
+  send("CREATE_REPLICATION_SLOT \"" + name + "\" TEMPORARY PHYSICAL RESERVE_WAL");
+  (void)expect_rows("CREATE_REPLICATION_SLOT", 1);
+  expect_end();
+}
+
+void PqConnection::send_status(Lsn received, Lsn durable) {
+  const auto message = standby_status_message(received, durable);
+  if (PQputCopyData(connection_.get(), reinterpret_cast<const char*>(message.data()),
+                    static_cast<int>(message.size())) != 1 ||
+      PQflush(connection_.get()) < 0) {
+    throw failure("answer the server", nullptr);
+  }
+}
+
+void PqConnection::stream_wal(WalPosition start, const std::string& slot,
+                              const WalStreamEvents& events) {
+  send("START_REPLICATION SLOT \"" + slot + "\" PHYSICAL " + start.lsn.text() + " TIMELINE " +
+       std::to_string(start.timeline.value));
+  const auto begun = next_result();
+  if (PQresultStatus(begun.get()) != PGRES_COPY_BOTH) {
+    throw failure("stream WAL from the server", begun.get());
+  }
+
+  auto received = start.lsn;
+  auto heard = steady_clock::now();
+  auto told = heard - status_interval;
+  while (events.wanted()) {
+    options_.check_cancelled();
+    const auto now = steady_clock::now();
+    if (now - heard > silence_max) {
+      throw Error(ErrorKind::unavailable, "the server does not answer",
+                  "Its WAL stream is silent for too long.",
+                  "Check the server and the network to it.")
+          .transient();
+    }
+    if (now - told >= status_interval) {
+      send_status(received, events.durable());
+      told = now;
+    }
+
+    char* raw = nullptr;
+    const int length = PQgetCopyData(connection_.get(), &raw, 1);
+    const std::unique_ptr<char, decltype(&PQfreemem)> owner(raw, &PQfreemem);
+    if (length == 0) {
+      pollfd entry{.fd = PQsocket(connection_.get()), .events = POLLIN, .revents = 0};
+      if (::poll(&entry, 1, wanted_check_ms) > 0 && PQconsumeInput(connection_.get()) != 1) {
+        throw failure("stream WAL from the server", nullptr);
+      }
+      continue;
+    }
+    if (length == -1) {
+      throw Error(ErrorKind::unavailable, "the server ended the timeline that its WAL came from",
+                  "It is timeline " + std::to_string(start.timeline.value) + ", up to " +
+                      received.text() + ".",
+                  "Run the backup again.");
+    }
+    if (length < 0) throw failure("stream WAL from the server", nullptr);
+
+    heard = steady_clock::now();
+    const auto message = parse_wal_message(
+        {reinterpret_cast<const std::uint8_t*>(raw), static_cast<std::size_t>(length)});
+    if (message.reply_wanted) {
+      send_status(received, events.durable());
+      told = heard;
+    }
+    if (message.data.empty()) continue;
+    if (message.start != received) {
+      throw Error(ErrorKind::corrupt, "the server's WAL stream has a gap",
+                  "Expected " + received.text() + ", came " + message.start.text() + ".");
+    }
+    events.data(message.start, message.data);
+    received.value += message.data.size();
+  }
+}
+
+}  // namespace walvault
