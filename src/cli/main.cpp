@@ -1,6 +1,7 @@
 #include "app/program.h"
 #include "basebackup/backup_command.h"
 #include "maintenance/maintenance_commands.h"
+#include "restore/extract_command.h"
 #include "restore/restore_command.h"
 
 int main(int argc, char** argv) {
@@ -11,6 +12,7 @@ int main(int argc, char** argv) {
   walvault::add_cluster_command(program, commands);
   walvault::add_backup_command(program, commands);
   walvault::add_restore_command(program, commands);
+  walvault::add_extract_command(program, commands);
   walvault::add_info_command(program, commands);
   return program.run(argc, argv);
 }

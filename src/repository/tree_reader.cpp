@@ -76,15 +76,30 @@ std::vector<ChunkRef> TreeReader::chunks_of_map(const FileEntry& entry, std::siz
   return refs;
 }
 
-void TreeReader::read_stream(std::string_view name, const std::function<void(ByteView)>& sink) {
-  const auto& stream = root_.stream(name);
-  std::uint64_t offset = 0;
-  for (const auto& ref : stream.chunks) {
-    const auto chunk = ref.zero ? Bytes(std::min<std::uint64_t>(chunk_bytes, stream.size - offset))
+void TreeReader::read_chunks(std::span<const ChunkRef> refs, std::uint64_t& left,
+                             const std::function<void(ByteView)>& sink) {
+  for (const auto& ref : refs) {
+    const auto expected = std::min<std::uint64_t>(chunk_bytes, left);
+    const auto chunk = ref.zero ? Bytes(expected)
                                 : read_chunk(repository_.storage(), root_.packs, ref, compressor_);
-    offset += chunk.size();
+    if (chunk.size() != expected) throw damaged_chunk(root_.packs, ref, "It has another length.");
+    left -= expected;
     sink(chunk);
   }
+}
+
+void TreeReader::read_file(const FileEntry& entry, const std::function<void(ByteView)>& sink) {
+  auto left = entry.size;
+  if (entry.chunk) read_chunks({&*entry.chunk, 1}, left, sink);
+  for (std::size_t map = 0; map < entry.maps.size(); ++map) {
+    read_chunks(chunks_of_map(entry, map), left, sink);
+  }
+}
+
+void TreeReader::read_stream(std::string_view name, const std::function<void(ByteView)>& sink) {
+  const auto& stream = root_.stream(name);
+  auto left = stream.size;
+  read_chunks(stream.chunks, left, sink);
 }
 
 }  // namespace walvault

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -41,9 +42,14 @@ class TreeReader {
   // cover exactly what the entry's size says.
   [[nodiscard]] std::vector<ChunkRef> chunks_of_map(const FileEntry& entry, std::size_t index);
 
+  // A file's content, a chunk at a time.
+  void read_file(const FileEntry& entry, const std::function<void(ByteView)>& sink);
   void read_stream(std::string_view name, const std::function<void(ByteView)>& sink);
 
  private:
+  void read_chunks(std::span<const ChunkRef> refs, std::uint64_t& left,
+                   const std::function<void(ByteView)>& sink);
+
   const Repository& repository_;
   Root root_;
   const Stream* table_;

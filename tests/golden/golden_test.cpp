@@ -707,7 +707,7 @@ TEST_F(GoldenRepository, GivesItsTreesBack) {
   for (const auto& [id, files] :
        {std::pair(first_backup, first_files()), std::pair(second_backup, second_files())}) {
     TreeReader tree(repository_, backup_root_key("main", id));
-    EXPECT_TRUE(read_tree(storage_, tree) == files) << id;
+    EXPECT_TRUE(read_tree(tree) == files) << id;
     for (const auto& [path, entry] : entries_of(tree)) {
       if (entry.kind != EntryKind::file) continue;
       EXPECT_EQ(entry.crc, crc32c(files.at(path))) << path;

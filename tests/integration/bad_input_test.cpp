@@ -136,7 +136,7 @@ TEST_F(BadInputTest, ClustersThatAreUnknownOrForeignAreRefused) {
                 .exit_code,
             0);
   expect_error(program("walvault", {"backup", "--pg", other.conninfo(), "--repo",
-                                    job().repository(), "--cluster", "other"}),
+                                    job().repository(), "--cluster", "other", "--wal", "archive"}),
                2, "archive_mode");
 }
 
@@ -328,6 +328,21 @@ TEST(BrokenMainJob, ADamagedChunkIsNamedWithItsFileAndTheHalfRestoredDirectoryCa
   EXPECT_FALSE(fs::exists(job.directory().path("new/global/pg_control")));
   PostgresServer half(job.directory(), usual_major, "new", job.directory().path("new"));
   EXPECT_FALSE(half.start());
+}
+
+TEST(BrokenMainJob, AServerThatCannotStreamWalIsRefusedBeforeAnythingIsCopied) {
+  MainJob job(usual_major, "archive_mode = off\nmax_replication_slots = 0\n");
+  auto& server = job.server();
+  const auto no_slot = job.walvault({"backup", "--pg", server.conninfo()});
+  EXPECT_EQ(no_slot.exit_code, 6) << no_slot.text();
+  EXPECT_THAT(no_slot.err, HasSubstr("Raise max_replication_slots"));
+  server.stop();
+  server.configure("max_replication_slots = 1\nmax_wal_senders = 1\n");
+  ASSERT_TRUE(server.start()) << server.log();
+  const auto no_sender = job.walvault({"backup", "--pg", server.conninfo()});
+  EXPECT_EQ(no_sender.exit_code, 6) << no_sender.text();
+  EXPECT_THAT(no_sender.err, HasSubstr("Raise max_wal_senders"));
+  EXPECT_TRUE(job.walvault_json({"info"})["clusters"][0]["backups"].empty());
 }
 
 TEST(BrokenMainJob, WalThatNeverArrivesLeavesNoBackup) {

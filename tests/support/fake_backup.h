@@ -33,7 +33,7 @@ inline void archive_needed_wal(const WalArchive& archive) { archive_segments(arc
 inline void expect_whole_backup(const Repository& repository, const BackupInfo& backup,
                                 const FakeServer& server) {
   TreeReader tree(repository, backup_root_key(backup.cluster, backup.id));
-  EXPECT_TRUE(read_tree(repository.storage(), tree) == server.all_files());
+  EXPECT_TRUE(read_tree(tree) == server.all_files());
   EXPECT_EQ(tree.root().notes.at("backup_label"), bytes_of(server.label_text()));
   std::string manifest;
   tree.read_stream(manifest_stream, [&](ByteView bytes) { manifest += as_text(bytes); });

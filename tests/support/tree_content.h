@@ -39,18 +39,10 @@ inline void write_tree_file(TreeWriter& tree, const std::string& path, ByteView 
   return refs;
 }
 
-[[nodiscard]] inline Bytes read_tree_file(Storage& storage, TreeReader& tree,
-                                          const FileEntry& entry) {
-  Compressor compressor;
+[[nodiscard]] inline Bytes read_tree_file(TreeReader& tree, const FileEntry& entry) {
   Bytes content;
-  for (const auto& ref : chunks_of(tree, entry)) {
-    if (ref.zero) {
-      content.resize(std::min<std::uint64_t>(entry.size, content.size() + chunk_bytes));
-    } else {
-      const auto chunk = read_chunk(storage, tree.root().packs, ref, compressor);
-      content.insert(content.end(), chunk.begin(), chunk.end());
-    }
-  }
+  tree.read_file(
+      entry, [&](ByteView chunk) { content.insert(content.end(), chunk.begin(), chunk.end()); });
   return content;
 }
 
@@ -60,10 +52,10 @@ inline void write_tree_file(TreeWriter& tree, const std::string& path, ByteView 
   return entries;
 }
 
-[[nodiscard]] inline Files read_tree(Storage& storage, TreeReader& tree) {
+[[nodiscard]] inline Files read_tree(TreeReader& tree) {
   Files files;
   for (const auto& [path, entry] : entries_of(tree)) {
-    if (entry.kind == EntryKind::file) files[path] = read_tree_file(storage, tree, entry);
+    if (entry.kind == EntryKind::file) files[path] = read_tree_file(tree, entry);
   }
   return files;
 }

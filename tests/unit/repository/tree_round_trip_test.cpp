@@ -46,7 +46,7 @@ class TreeRoundTrip : public testing::Test {
   }
   [[nodiscard]] Files read_back(const std::string& root_key) {
     auto tree = reader(root_key);
-    return read_tree(made_.storage, tree);
+    return read_tree(tree);
   }
 
   // The root names every pack that is needed, each once, and no other; its
