@@ -4,13 +4,9 @@
 
 namespace walvault {
 
-WalStreamer::WalStreamer(const WalArchive& archive, ReplicationConnection& server,
-                         std::string slot, Clock& clock, PushOptions options)
-    : archive_(archive),
-      server_(server),
-      slot_(std::move(slot)),
-      clock_(clock),
-      options_(options) {
+WalStreamer::WalStreamer(const WalArchive& archive, ReplicationConnection& server, std::string slot,
+                         Clock& clock, PushOptions options)
+    : archive_(archive), server_(server), slot_(std::move(slot)), clock_(clock), options_(options) {
   server_.create_temporary_slot(slot_);
 }
 
@@ -42,7 +38,8 @@ void WalStreamer::run(WalPosition first) {
 void WalStreamer::take(Lsn position, ByteView bytes) {
   const auto segment_bytes = archive_.identity().segment_bytes;
   while (!bytes.empty()) {
-    const auto part = bytes.first(std::min<std::size_t>(bytes.size(), segment_bytes - segment_.size()));
+    const auto part =
+        bytes.first(std::min<std::size_t>(bytes.size(), segment_bytes - segment_.size()));
     segment_.insert(segment_.end(), part.begin(), part.end());
     position.value += part.size();
     bytes = bytes.subspan(part.size());

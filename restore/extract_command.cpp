@@ -86,9 +86,9 @@ FileEntry find_file_entry(TreeReader& tree, const Options& options) {
   });
   if (found) return *found;
   if (is_elsewhere) {
-    throw Error(ErrorKind::usage, "\"" + options.path + "\" is a directory or a link in backup " +
-                                      options.backup,
-                {}, "Name a file.");
+    throw Error(ErrorKind::usage,
+                "\"" + options.path + "\" is a directory or a link in backup " + options.backup, {},
+                "Name a file.");
   }
   throw Error(ErrorKind::not_found,
               "there is no file \"" + options.path + "\" in backup " + options.backup, {},

@@ -16,11 +16,19 @@ using std::chrono::steady_clock;
 
 constexpr int cancel_check_ms = 250;
 
-// libpq's messages end in a line break and may have several lines.
+// libpq's messages may have several lines, indented, and some end in a full
+// stop.
 std::string one_line(const char* message) {
-  std::string text = message == nullptr ? "" : message;
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  std::ranges::replace(text, '\n', ' ');
+  std::string text;
+  for (const char c : std::string_view(message == nullptr ? "" : message)) {
+    const bool is_space = c == ' ' || c == '\n' || c == '\t';
+    if (!is_space) {
+      text.push_back(c);
+    } else if (!text.empty() && text.back() != ' ') {
+      text.push_back(' ');
+    }
+  }
+  while (text.ends_with(' ') || text.ends_with('.')) text.pop_back();
   return text;
 }
 
