@@ -36,7 +36,10 @@ WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::strin
   const auto foreign = [&](std::string detail) {
     return Error(ErrorKind::conflict,
                  "WAL segment " + name + " does not belong to cluster " + identity.name,
-                 std::move(detail), "Check the --cluster of this server's archive_command.");
+                 std::move(detail),
+                 "Check the --cluster of this server's archive_command. After pg_upgrade: walvault "
+                 "cluster upgrade " +
+                     identity.name + " --pg CONNINFO");
   };
   if (header.system_identifier != identity.system_identifier) {
     throw foreign("Its system identifier is " + std::to_string(header.system_identifier) +
@@ -186,10 +189,73 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
                 "Archived sha256 " + there->digest.hex().substr(0, 16) + "... on " +
                     to_rfc3339(there->archived) + "; offered sha256 " +
                     file.header.digest.hex().substr(0, 16) + "....",
-                "Two clusters may share this repository. Check that each has its own --cluster "
-                "name.");
+                "Two clusters may share this repository: check that each has its own --cluster "
+                "name. Or two servers were promoted onto timeline " +
+                    std::to_string(timeline_of(result.name).value) +
+                    ": if this one is to go on, walvault timeline set-aside " +
+                    std::to_string(timeline_of(result.name).value));
   }
   result.already_there = true;
+}
+
+// Archives the file at `path` under a name.
+PushResult push_file(const WalArchive& archive, const std::string& path, const std::string& name,
+                     Clock& clock, const PushOptions& options) {
+  const auto& identity = archive.identity();
+  PushResult result;
+  result.name = name;
+  const auto kind = classify_wal_file(result.name);
+  if (!kind) {
+    throw Error(ErrorKind::usage, "\"" + result.name + "\" is not the name of a WAL file",
+                "Segments (24 hexadecimal digits) and .history, .backup and .partial files are "
+                "archived.",
+                "Use archive_command = 'walvault-archive --cluster " + identity.name + " %p'.");
+  }
+  const auto file = find_file(path, O_RDONLY);
+  if (!file) {
+    throw Error(ErrorKind::not_found, "there is no file \"" + path + "\"", {},
+                "PostgreSQL passes the path as %p, relative to the data directory.");
+  }
+  struct stat status {};
+  if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
+  result.plain_bytes = static_cast<std::uint64_t>(status.st_size);
+
+  CompressedFile compressed;
+  auto& header = compressed.header;
+  header.kind = *kind;
+  header.name = result.name;
+  header.system_identifier = identity.system_identifier;
+  header.plain_bytes = result.plain_bytes;
+  header.modified = modified_time(status);
+  header.archived = clock.now();
+  if (kind == WalFileKind::segment || kind == WalFileKind::partial) {
+    if (result.plain_bytes != identity.segment_bytes) {
+      throw Error(ErrorKind::corrupt, "WAL file " + result.name + " has the wrong size",
+                  "It has " + std::to_string(result.plain_bytes) + " bytes, a segment of cluster " +
+                      identity.name + " has " + std::to_string(identity.segment_bytes) + ".",
+                  "Check the file system of pg_wal.");
+    }
+    Bytes first(wal_segment_header_bytes);
+    (void)read_at(*file, first, 0, path);
+    describe_segment(identity, first, header);
+  } else if (result.plain_bytes > small_file_bytes_max) {
+    throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
+                "It has " + std::to_string(result.plain_bytes) + " bytes.");
+  } else if (kind == WalFileKind::timeline) {
+    (void)TimelineHistory::parse(timeline_of(result.name), read_file(path, small_file_bytes_max));
+  }
+
+  compress_content(
+      [&](std::span<std::uint8_t> part, std::uint64_t offset) {
+        if (read_at(*file, part, offset, path) != part.size()) {
+          throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
+        }
+      },
+      options, compressed);
+  const auto key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
+                                                : archive.key_of(result.name);
+  store(archive, key, compressed, result);
+  return result;
 }
 
 }  // namespace
@@ -249,61 +315,12 @@ PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, Byte
 
 PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clock& clock,
                          const PushOptions& options) {
-  const auto& identity = archive.identity();
-  PushResult result;
-  result.name = base_name(path);
-  const auto kind = classify_wal_file(result.name);
-  if (!kind) {
-    throw Error(ErrorKind::usage, "\"" + result.name + "\" is not the name of a WAL file",
-                "Segments (24 hexadecimal digits) and .history, .backup and .partial files are "
-                "archived.",
-                "Use archive_command = 'walvault-archive --cluster " + identity.name + " %p'.");
-  }
-  const auto file = find_file(path, O_RDONLY);
-  if (!file) {
-    throw Error(ErrorKind::not_found, "there is no file \"" + path + "\"", {},
-                "PostgreSQL passes the path as %p, relative to the data directory.");
-  }
-  struct stat status {};
-  if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
-  result.plain_bytes = static_cast<std::uint64_t>(status.st_size);
+  return push_file(archive, path, base_name(path), clock, options);
+}
 
-  CompressedFile compressed;
-  auto& header = compressed.header;
-  header.kind = *kind;
-  header.name = result.name;
-  header.system_identifier = identity.system_identifier;
-  header.plain_bytes = result.plain_bytes;
-  header.modified = modified_time(status);
-  header.archived = clock.now();
-  if (kind == WalFileKind::segment || kind == WalFileKind::partial) {
-    if (result.plain_bytes != identity.segment_bytes) {
-      throw Error(ErrorKind::corrupt, "WAL file " + result.name + " has the wrong size",
-                  "It has " + std::to_string(result.plain_bytes) + " bytes, a segment of cluster " +
-                      identity.name + " has " + std::to_string(identity.segment_bytes) + ".",
-                  "Check the file system of pg_wal.");
-    }
-    Bytes first(wal_segment_header_bytes);
-    (void)read_at(*file, first, 0, path);
-    describe_segment(identity, first, header);
-  } else if (result.plain_bytes > small_file_bytes_max) {
-    throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
-                "It has " + std::to_string(result.plain_bytes) + " bytes.");
-  } else if (kind == WalFileKind::timeline) {
-    (void)TimelineHistory::parse(timeline_of(result.name), read_file(path, small_file_bytes_max));
-  }
-
-  compress_content(
-      [&](std::span<std::uint8_t> part, std::uint64_t offset) {
-        if (read_at(*file, part, offset, path) != part.size()) {
-          throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
-        }
-      },
-      options, compressed);
-  const auto key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
-                                                : archive.key_of(result.name);
-  store(archive, key, compressed, result);
-  return result;
+PushResult push_partial_segment(const WalArchive& archive, const std::string& path, Clock& clock,
+                                const PushOptions& options) {
+  return push_file(archive, path, base_name(path) + ".partial", clock, options);
 }
 
 }  // namespace walvault

@@ -32,6 +32,11 @@ struct PushResult {
 [[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const std::string& path,
                                        Clock& clock, const PushOptions& options);
 
+// The same for the file of a segment that was not filled, which is kept as a
+// .partial of its name.
+[[nodiscard]] PushResult push_partial_segment(const WalArchive& archive, const std::string& path,
+                                              Clock& clock, const PushOptions& options);
+
 // The same for a whole segment that did not come as a file.
 [[nodiscard]] PushResult push_wal_segment(const WalArchive& archive, SegmentName segment,
                                           ByteView content, Clock& clock,

@@ -99,6 +99,15 @@ void run_backup(Program& program, const Options& options) {
                         .warning = log_warning,
                         .check_cancelled = Program::check_cancelled});
 
+  std::string damage;
+  if (!info.damaged_pages.empty()) {
+    program.set_exit_code(exit_code(ErrorKind::corrupt));
+    damage =
+        "DAMAGED PAGES: the server found pages whose checksum fails, and they are in the "
+        "backup as they are:\n";
+    for (const auto& text : info.damaged_pages) damage += "  " + text + "\n";
+    damage += "Find the relations with pg_amcheck, and keep the backups from before.\n";
+  }
   program.print({{"backup", backup_json(info)}},
                 "Backup " + info.id + " of " + info.cluster + " is complete.\n" +
                     "  WAL:   " + info.start.text() + " to " + info.stop.text() + ", timeline " +
@@ -107,7 +116,7 @@ void run_backup(Program& program, const Options& options) {
                     std::to_string(info.files) + " files, " + format_size(info.new_bytes) +
                     " new, stored in " + format_size(info.stored_bytes) +
                     "\n  Time:  " + format_duration(info.duration) + "\nRestorable from " +
-                    to_local_text(info.stop_time) + " on.\n");
+                    to_local_text(info.stop_time) + " on.\n" + damage);
 }
 
 }  // namespace

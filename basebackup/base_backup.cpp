@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "basebackup/backup_receiver.h"
 #include "basebackup/wal_streamer.h"
+#include "postgres/checkpoint_record.h"
 #include "postgres/wal_page.h"
 #include "repository/tree_writer.h"
 #include "repository/writer_session.h"
@@ -43,7 +44,8 @@ void check_server(const ClusterIdentity& registered, ReplicationConnection& serv
                     ", PostgreSQL " + std::to_string(registered.postgres_major) +
                     "; the server: " + std::to_string(identity.system_identifier) +
                     ", PostgreSQL " + std::to_string(major) + ".",
-                "Check --cluster and --pg.");
+                "Check --cluster and --pg. After pg_upgrade: walvault cluster upgrade " +
+                    registered.name + " --pg CONNINFO");
   }
   // Asked before anything is copied: without archiving the WAL that makes the
   // copy consistent would never come.
@@ -93,25 +95,114 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
   }
 }
 
+// The WAL is there by name; that this server wrote it, its own checkpoint in it
+// tells. A demoted primary that goes on archiving, or another promotion onto
+// the same timeline, fills the archive with segments of the same names.
+void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info) {
+  const auto& control = info.control;
+  if (control.checkpoint < info.start || control.checkpoint >= info.stop) return;
+  const auto segment_bytes = archive.identity().segment_bytes;
+  auto segment = SegmentName::containing(info.timeline, control.checkpoint, segment_bytes);
+  const auto name = segment.text(segment_bytes);
+  auto wal = archive.find_file(name);
+  // A record may cross into the next segment, which is there if this one does.
+  constexpr std::uint64_t record_bytes_max = 4096;
+  if (wal && segment.end(segment_bytes).value - control.checkpoint.value < record_bytes_max) {
+    ++segment.number;
+    const auto next = archive.find_file(segment.text(segment_bytes));
+    if (next) wal->insert(wal->end(), next->begin(), next->end());
+  }
+  if (wal && holds_checkpoint(*wal, control)) return;
+  const auto timeline = std::to_string(info.timeline.value);
+  throw Error(ErrorKind::conflict, "the archived WAL is not what this server wrote",
+              "Segment " + name + " does not hold the server's checkpoint at " +
+                  control.checkpoint.text() + ". No backup was recorded.",
+              "Another server archives as cluster " + archive.identity().name +
+                  ": end that. If both were promoted onto timeline " + timeline +
+                  " and this one is to go on: walvault timeline set-aside " + timeline);
+}
+
 // Recovery onto a timeline needs its history file, which a server that was
-// promoted before it archived here never offers.
+// promoted before it archived here never offers. If another history is archived
+// under that id, two servers were promoted onto it, and this one's WAL would be
+// taken for the other's: Error{conflict}.
 void archive_timeline_history(const WalArchive& archive, ReplicationConnection& server,
                               Clock& clock, const BaseBackupRequest& request) {
   const auto timeline = server.identify_system().timeline;
-  if (archive.find_history(timeline)) return;
+  if (timeline.value == 1) return;
   (void)push_timeline_history(archive, timeline, server.timeline_history(timeline), clock,
                               {.compression = request.compression, .threads = 1});
 }
 
-// The newest backup of the same identity: most of its content is in the new
-// one too.
+// The newest backup: most of its content is in the new one too, even when it is
+// from before pg_upgrade, which leaves most relations' files as they were.
 std::optional<BackupInfo> find_parent(const WalArchive& archive) {
-  const auto list = list_backups(archive.repository(), archive.identity().name);
-  for (auto it = list.backups.rbegin(); it != list.backups.rend(); ++it) {
-    if (it->identity_number == archive.identity().number) return *it;
-  }
-  return std::nullopt;
+  auto list = list_backups(archive.repository(), archive.identity().name);
+  if (list.backups.empty()) return std::nullopt;
+  return std::move(list.backups.back());
 }
+
+// The backup of this cluster that was begun last and is not complete: from its
+// writer's pin.
+std::string running_backup(const WalArchive& archive) {
+  const auto& repository = archive.repository();
+  const auto prefix = "backups/" + archive.identity().name + "/";
+  std::optional<Pin> newest;
+  for (auto& pin : list_pins(repository)) {
+    if (pin.root_key.starts_with(prefix) && (!newest || pin.created > newest->created) &&
+        !repository.storage().find_size(pin.root_key)) {
+      newest = std::move(pin);
+    }
+  }
+  if (!newest) return "It has only just begun.";
+  const auto id = newest->root_key.substr(prefix.size());
+  return "It is " + id.substr(0, id.find('/')) + ", begun at " + to_rfc3339(newest->created) + ".";
+}
+
+// Claims the server for this backup, by a slot: it goes with its connection,
+// however the backup ends, so that no stale claim is ever left behind. The
+// repository's id is in its name because backups into several repositories do
+// not disturb each other. A backup that streams WAL needs a slot anyway; one
+// that does not runs without when there is none to spare.
+std::string claim_server(const WalArchive& archive, ReplicationConnection& server,
+                         ReplicationConnection* wal_server, const BaseBackupListener& listener) {
+  auto slot = "walvault_backup_" + archive.repository().id().substr(0, 8);
+  if (wal_server != nullptr) {
+    if (wal_server->create_temporary_slot(slot, SlotWal::kept)) return slot;
+  } else {
+    try {
+      if (server.create_temporary_slot(slot, SlotWal::not_kept)) return slot;
+    } catch (const Error& error) {
+      listener.note("another backup of this cluster would not be noticed: " + error.detail());
+      return slot;
+    }
+  }
+  throw Error(ErrorKind::unavailable,
+              "another backup of cluster " + archive.identity().name + " is running",
+              running_backup(archive), "Wait until it has ended, then try again.");
+}
+
+// The server's warnings, within what a backup's record has room for.
+class Warnings {
+ public:
+  void add(const std::string& text) {
+    if (texts_.size() < damage_texts_max) {
+      texts_.push_back(text.substr(0, damage_text_bytes_max));
+    } else {
+      ++left_out_;
+    }
+  }
+
+  [[nodiscard]] std::vector<std::string> take() {
+    if (texts_.empty()) texts_.emplace_back("the server does not say which");
+    if (left_out_ > 0) texts_.back() = "and " + std::to_string(left_out_ + 1) + " more";
+    return std::move(texts_);
+  }
+
+ private:
+  std::vector<std::string> texts_;
+  std::uint64_t left_out_ = 0;
+};
 
 // How far the server's clock is ahead of this machine's, as far as that can be
 // told: zero, or at least the difference. PostgreSQL compares a target time
@@ -143,6 +234,10 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                             const BaseBackupListener& listener) {
   const bool streams_wal = static_cast<bool>(request.connect_for_wal);
   check_server(archive.identity(), server, streams_wal);
+  // The slot is made before the backup's checkpoint, so that the server keeps
+  // every byte of WAL from there on.
+  const auto wal_server = streams_wal ? request.connect_for_wal() : nullptr;
+  const auto slot = claim_server(archive, server, wal_server.get(), listener);
   archive_timeline_history(archive, server, clock, request);
   const auto began = clock.now();
   const auto& repository = archive.repository();
@@ -165,19 +260,16 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                               parent ? backup_root_key(info.cluster, parent->id) : "");
   if (session.source() != nullptr) info.parent_id = parent->id;
 
-  // Its slot is made before the backup's checkpoint, so that the server keeps
-  // every byte of WAL from there on.
-  std::unique_ptr<ReplicationConnection> wal_server;
   std::optional<WalStreamer> streamer;
   if (streams_wal) {
-    wal_server = request.connect_for_wal();
-    streamer.emplace(archive, *wal_server, "walvault_" + to_hex(writer), clock,
+    streamer.emplace(archive, *wal_server, slot, clock,
                      PushOptions{.compression = request.wal_compression, .threads = 1});
   }
 
   TreeWriter tree(session, {.compression = request.compression, .jobs = request.jobs});
   BackupReceiver receiver(tree);
   Timestamp label_received = began;
+  Warnings warnings;
   const auto end =
       server.base_backup({.label = request.label.empty() ? "walvault " + info.id : request.label,
                           .fast_checkpoint = request.fast_checkpoint,
@@ -186,6 +278,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                               [&](WalPosition position, std::uint64_t estimated_bytes) {
                                 info.start = position.lsn;
                                 info.timeline = position.timeline;
+                                info.branch = archive.branch_of(position.timeline);
                                 if (streamer) streamer->start(position);
                                 listener.started(estimated_bytes);
                               },
@@ -202,16 +295,22 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                                 listener.received(bytes.size());
                               },
                           .archive_end = [&] { receiver.end_archive(); },
-                          .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); }});
+                          .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); },
+                          .warning =
+                              [&](const std::string& text) {
+                                listener.warning("the server warns: " + text);
+                                warnings.add(text);
+                              }});
   receiver.finish();
-  info.stop = end.lsn;
+  info.stop = end.position.lsn;
+  if (end.has_damaged_pages) info.damaged_pages = warnings.take();
   info.stop_time = clock.now() + clock_offset(receiver, label_received, listener);
   info.control = receiver.control();
   info.from_standby = receiver.label().from_standby;
-  if (end.timeline != info.timeline || receiver.label().start != info.start) {
+  if (end.position.timeline != info.timeline || receiver.label().start != info.start) {
     throw Error(ErrorKind::unavailable, "the server changed its timeline during the backup",
                 "It began on " + std::to_string(info.timeline.value) + " at " + info.start.text() +
-                    " and ended on " + std::to_string(end.timeline.value) + ".",
+                    " and ended on " + std::to_string(end.position.timeline.value) + ".",
                 "Run the backup again.");
   }
 
@@ -231,6 +330,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
 
   wait_for_wal(archive, info, clock, request.wal_timeout, streamer ? &*streamer : nullptr,
                listener);
+  check_wal_is_the_servers(archive, info);
   listener.check_cancelled();
   info.duration = std::chrono::duration_cast<milliseconds>(clock.now() - began);
   root.head = encode_backup_info(info);

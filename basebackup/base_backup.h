@@ -43,10 +43,14 @@ struct BaseBackupListener {
 // Takes the backup, waits until the WAL from its start to its stop is in the
 // repository, and commits it. When it throws, no backup is left behind.
 //
+// Pages that the server found damaged do not stop the backup, which would leave
+// a cluster in trouble without any: they are recorded in it.
+//
 // Error{conflict}: another cluster than the registered one. {usage}: a server
 // whose settings cannot give a restorable backup. {corrupt}: what arrived is
-// not what the server's manifest lists, or the server found a damaged page.
-// {unavailable}: server or storage failed, or the WAL did not come in time.
+// not what the server's manifest lists. {unavailable}: server or storage
+// failed, the WAL did not come in time, or another backup of this cluster into
+// this repository is running.
 [[nodiscard]] BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& server,
                                           RandomId writer, Clock& clock,
                                           const BaseBackupRequest& request,

@@ -6,9 +6,11 @@ namespace walvault {
 
 WalStreamer::WalStreamer(const WalArchive& archive, ReplicationConnection& server, std::string slot,
                          Clock& clock, PushOptions options)
-    : archive_(archive), server_(server), slot_(std::move(slot)), clock_(clock), options_(options) {
-  server_.create_temporary_slot(slot_);
-}
+    : archive_(archive),
+      server_(server),
+      slot_(std::move(slot)),
+      clock_(clock),
+      options_(options) {}
 
 WalStreamer::~WalStreamer() {
   wanted_ = false;

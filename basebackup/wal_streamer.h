@@ -15,8 +15,8 @@ namespace walvault {
 
 class WalStreamer {
  public:
-  // From here on the server keeps its WAL. `server` is used by the streaming
-  // thread from start() to the end.
+  // `slot` is one of that server's, from which on it keeps its WAL; `server` is
+  // used by the streaming thread from start() to the end.
   WalStreamer(const WalArchive& archive, ReplicationConnection& server, std::string slot,
               Clock& clock, PushOptions options);
   // Ends the stream; a segment that is not whole by then is forgotten.

@@ -3,6 +3,7 @@
 
 #include "app/connection_options.h"
 #include "base/format.h"
+#include "catalog/backup_info.h"
 #include "catalog/cluster.h"
 #include "maintenance/maintenance_commands.h"
 #include "postgres/client/replication_connection.h"
@@ -44,20 +45,66 @@ ClusterIdentity identify(const std::string& name, ReplicationConnection& server)
   return identity;
 }
 
-void add(Program& program, const std::string& name, const std::optional<std::string>& pg) {
-  check_cluster_name(name);
+struct Options {
+  std::string name;
+  std::optional<std::string> pg;
+  bool yes = false;
+};
+
+ClusterIdentity identify(Program& program, const Options& options) {
+  const auto server =
+      connect_replication({.conninfo = conninfo_for(program.config(), options.name, options.pg),
+                           .check_cancelled = Program::check_cancelled});
+  return identify(options.name, *server);
+}
+
+std::string identity_text(const ClusterIdentity& identity) {
+  return identity.name + ": PostgreSQL " + std::to_string(identity.postgres_major) +
+         ", system identifier " + std::to_string(identity.system_identifier) + ".\n";
+}
+
+void add(Program& program, const Options& options) {
+  check_cluster_name(options.name);
   const auto opened = program.open_repository();
-  const auto server = connect_replication({.conninfo = conninfo_for(program.config(), name, pg),
-                                           .check_cancelled = Program::check_cancelled});
-  const auto identity = identify(name, *server);
-  const bool added = add_cluster(opened.repository, identity);
-  program.print({{"cluster", cluster_json(identity)}, {"added", added}},
-                (added ? "Registered cluster " : "This server is registered already as ") + name +
-                    ": PostgreSQL " + std::to_string(identity.postgres_major) +
-                    ", system identifier " + std::to_string(identity.system_identifier) +
-                    ".\nIn its postgresql.conf:\n  archive_mode = on\n  archive_command = "
+  const auto [identity, anew] = add_cluster(opened.repository, identify(program, options));
+  program.print({{"cluster", cluster_json(identity)}, {"added", anew}},
+                (anew ? "Registered cluster " : "This server is registered already as ") +
+                    identity_text(identity) +
+                    "In its postgresql.conf:\n  archive_mode = on\n  archive_command = "
                     "'walvault-archive --repo " +
-                    opened.storage->url() + " --cluster " + name + " %p'\n");
+                    opened.storage->url() + " --cluster " + options.name + " %p'\n");
+}
+
+void upgrade(Program& program, const Options& options) {
+  const auto opened = program.open_repository();
+  // Before the server is asked: the name may be mistyped.
+  (void)get_cluster(opened.repository, options.name);
+  const auto [identity, anew] = upgrade_cluster(opened.repository, identify(program, options));
+  program.print({{"cluster", cluster_json(identity)}, {"upgraded", anew}},
+                (anew ? "Upgraded cluster " : "This server is the registered one: cluster ") +
+                    identity_text(identity) +
+                    (anew ? "What was backed up before stays restorable, by a time or a backup's "
+                            "id.\nThe new server has no backup yet. Take one with: walvault backup "
+                            "--cluster " +
+                                options.name + "\n"
+                          : ""));
+}
+
+void remove(Program& program, const Options& options) {
+  const auto opened = program.open_repository();
+  const auto identity = get_cluster(opened.repository, options.name);
+  const auto backups = list_backups(opened.repository, options.name).backups.size();
+  if (!options.yes) {
+    throw Error(ErrorKind::usage, "removing a cluster has to be confirmed",
+                "Cluster " + options.name + " has " + std::to_string(backups) +
+                    " backups; they and its WAL could not be restored any more.",
+                "If that is meant, add --yes.");
+  }
+  remove_cluster(opened.repository, options.name, system_clock().now());
+  program.print({{"removed", cluster_json(identity)}},
+                "Removed cluster " + identity_text(identity) +
+                    "Its archive_command fails from now on. What is stored of it stays until "
+                    "space is returned; the name can be registered anew.\n");
 }
 
 void list(Program& program) {
@@ -77,17 +124,21 @@ void list(Program& program) {
 
 void add_cluster_command(Program& program, CommandLine& commands) {
   auto& cluster = commands.command("cluster", "Registers and lists database clusters");
-  struct Options {
-    std::string name;
-    std::optional<std::string> pg;
-  };
   const auto options = std::make_shared<Options>();
-  auto& add_command =
-      cluster.command("add", "Registers a database cluster under a name",
-                      [&program, options] { add(program, options->name, options->pg); });
-  add_command.argument("NAME", options->name, "Lower-case letters, digits, '-' and '_'");
-  add_command.option("--pg", options->pg,
-                     "How to connect to the server (a libpq connection string)");
+  const auto command = [&](const std::string& name, const std::string& description,
+                           void (*action)(Program&, const Options&)) -> CommandLine& {
+    auto& added = cluster.command(name, description,
+                                  [&program, options, action] { action(program, *options); });
+    added.argument("NAME", options->name, "Lower-case letters, digits, '-' and '_'");
+    return added;
+  };
+  const auto add_pg = [&](CommandLine& to) {
+    to.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
+  };
+  add_pg(command("add", "Registers a database cluster under a name", add));
+  add_pg(command("upgrade", "Accepts the new system identifier after pg_upgrade", upgrade));
+  command("remove", "Ends a registration and gives up its backups", remove)
+      .flag("--yes", options->yes, "Confirms that the backups are given up");
   cluster.command("list", "Lists the registered clusters", [&program] { list(program); });
 }
 

@@ -19,12 +19,53 @@ std::string label_text(const BackupInfo& backup) {
   return backup.label.empty() ? "" : "  \"" + backup.label + "\"";
 }
 
+// The windows and gaps of one identity; returns the stored bytes of its WAL.
+std::uint64_t show_wal(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                       bool is_newest, Shown& shown) {
+  auto& [document, text] = shown;
+  const auto& identity = archive.identity();
+  const auto windows = recovery_windows(archive, backups);
+  if (!is_newest) {
+    text += "  Before the upgrade, PostgreSQL " + std::to_string(identity.postgres_major) +
+            ", system identifier " + std::to_string(identity.system_identifier) + ":\n";
+  }
+  if (!windows.empty()) text += "  Recoverable:\n";
+  for (const auto& window : windows) {
+    document["windows"].push_back(
+        {{"timeline", window.timeline.timeline.value},
+         {"branch", window.timeline.branch},
+         {"earliest_time", to_rfc3339(window.earliest_time)},
+         {"latest_time", to_rfc3339(window.latest_time)},
+         {"earliest_lsn", window.earliest.text()},
+         {"latest_lsn", window.latest.text()},
+         {"time_proved", false},
+         {"system_identifier", std::to_string(identity.system_identifier)}});
+    text += "    " + to_local_text(window.earliest_time) + "  to  " +
+            to_local_text(window.latest_time) + "  on timeline " +
+            (window.timeline.branch == archive.branch_of(window.timeline.timeline)
+                 ? std::to_string(window.timeline.timeline.value)
+                 : window.timeline.text() + ", set aside,") +
+            "  (" + window.earliest.text() + " to " + window.latest.text() + ")\n";
+  }
+  if (!windows.empty()) {
+    text +=
+        "    The last time is when the newest archived segment was last written; the last\n"
+        "    commit in it may be earlier.\n";
+  }
+  for (const auto& gap : wal_gaps(archive)) {
+    document["gaps"].push_back({{"timeline", gap.timeline.value},
+                                {"from_lsn", gap.from.text()},
+                                {"to_lsn", gap.to.text()},
+                                {"system_identifier", std::to_string(identity.system_identifier)}});
+    text += "  GAP in the WAL of timeline " + std::to_string(gap.timeline.value) + ": " +
+            gap.from.text() + " to " + gap.to.text() + " is not archived\n";
+  }
+  return archive.stored_bytes();
+}
+
 Shown show_cluster(const Repository& repository, const ClusterIdentity& identity) {
-  const WalArchive archive(repository, identity);
   const auto list = list_backups(repository, identity.name);
-  const auto windows = recovery_windows(archive, list.backups);
-  const auto gaps = wal_gaps(archive);
-  const auto wal_stored = archive.stored_bytes();
+  const auto identities = cluster_identities(repository, identity.name);
 
   Shown shown;
   auto& document = shown.document;
@@ -36,7 +77,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
               {"damaged_backups", list.damaged},
               {"windows", ordered_json::array()},
               {"gaps", ordered_json::array()},
-              {"wal_stored_bytes", wal_stored}};
+              {"wal_stored_bytes", 0}};
   auto& text = shown.text;
   text = "\nCluster " + identity.name + "  (PostgreSQL " + std::to_string(identity.postgres_major) +
          ", system identifier " + std::to_string(identity.system_identifier) + ")\n";
@@ -48,35 +89,16 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
     document["backups"].push_back(backup_json(backup));
     text += "    " + backup.id + "  " + to_local_text(backup.start_time) + "  " +
             format_size(backup.size_bytes) + ", " + format_size(backup.stored_bytes) + " stored" +
-            label_text(backup) + "\n";
+            label_text(backup) + (backup.damaged_pages.empty() ? "" : "  DAMAGED PAGES") + "\n";
   }
   for (const auto& key : list.damaged) text += "    DAMAGED: " + key + "\n";
 
-  if (!windows.empty()) text += "  Recoverable:\n";
-  for (const auto& window : windows) {
-    document["windows"].push_back({{"timeline", window.timeline.value},
-                                   {"earliest_time", to_rfc3339(window.earliest_time)},
-                                   {"latest_time", to_rfc3339(window.latest_time)},
-                                   {"earliest_lsn", window.earliest.text()},
-                                   {"latest_lsn", window.latest.text()},
-                                   {"time_proved", false}});
-    text += "    " + to_local_text(window.earliest_time) + "  to  " +
-            to_local_text(window.latest_time) + "  on timeline " +
-            std::to_string(window.timeline.value) + "  (" + window.earliest.text() + " to " +
-            window.latest.text() + ")\n";
+  std::uint64_t wal_stored = 0;
+  for (const auto& each : identities) {
+    wal_stored +=
+        show_wal(WalArchive(repository, each), list.backups, each.number == identity.number, shown);
   }
-  if (!windows.empty()) {
-    text +=
-        "    The last time is when the newest archived segment was last written; the last\n"
-        "    commit in it may be earlier.\n";
-  }
-  for (const auto& gap : gaps) {
-    document["gaps"].push_back({{"timeline", gap.timeline.value},
-                                {"from_lsn", gap.from.text()},
-                                {"to_lsn", gap.to.text()}});
-    text += "  GAP in the WAL of timeline " + std::to_string(gap.timeline.value) + ": " +
-            gap.from.text() + " to " + gap.to.text() + " is not archived\n";
-  }
+  document["wal_stored_bytes"] = wal_stored;
   text += "  WAL: " + format_size(wal_stored) + " stored\n";
   return shown;
 }

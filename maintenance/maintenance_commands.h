@@ -1,4 +1,4 @@
-// walvault init, cluster, info
+// walvault init, cluster, info, check, wal, timeline
 #pragma once
 
 #include "app/program.h"
@@ -8,5 +8,8 @@ namespace walvault {
 void add_init_command(Program& program, CommandLine& commands);
 void add_cluster_command(Program& program, CommandLine& commands);
 void add_info_command(Program& program, CommandLine& commands);
+void add_check_command(Program& program, CommandLine& commands);
+void add_wal_command(Program& program, CommandLine& commands);
+void add_timeline_command(Program& program, CommandLine& commands);
 
 }  // namespace walvault

@@ -71,7 +71,8 @@ void deliver(const std::string& destination, ByteView content) {
 }  // namespace
 
 FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
-                            const std::string& destination, unsigned threads) {
+                            const std::string& destination, unsigned threads,
+                            const std::string& partial) {
   const auto kind = classify_wal_file(name);
   if (!kind) {
     throw Error(
@@ -94,6 +95,10 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
   if (!object) {
     const auto evidence = kind == WalFileKind::segment ? evidence_of_gap(archive, *segment) : "";
     object = look_again(archive, key);
+    if (!object && evidence.empty() && name == partial) {
+      const auto newest = archive.find_partial_key(name + ".partial");
+      if (newest) object = archive.repository().storage().find(key = *newest);
+    }
     if (!object && evidence.empty()) return FetchOutcome::absent;
     if (!object) {
       throw Error(ErrorKind::corrupt,

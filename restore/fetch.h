@@ -12,7 +12,9 @@ enum class FetchOutcome {
   absent,     // it is authoritatively not archived: recovery may end here
 };
 
-// Writes the file `name` to `destination`, complete or not at all.
+// Writes the file `name` to `destination`, complete or not at all. `partial` is
+// the one segment that may be delivered as far as it was written, where it is
+// not archived whole; empty for none.
 //
 // `absent` is answered only when the repository was reached and identified,
 // and, for a segment, when nothing later of its timeline's history is archived
@@ -20,6 +22,7 @@ enum class FetchOutcome {
 // lies behind: Error{corrupt}. Error{usage} for a name that is none of a WAL
 // file.
 [[nodiscard]] FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
-                                          const std::string& destination, unsigned threads);
+                                          const std::string& destination, unsigned threads,
+                                          const std::string& partial = {});
 
 }  // namespace walvault

@@ -1,6 +1,7 @@
 #include "restore/fetch_command.h"
 
 #include <algorithm>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "app/log.h"
@@ -19,6 +20,9 @@ using std::chrono::milliseconds;
 constexpr int exit_absent = 1;
 constexpr int exit_failed = 200;
 
+// A standby turns to streaming, so it is not kept waiting for long.
+constexpr std::chrono::seconds standby_patience{10};
+
 constexpr unsigned threads_max = 4;
 constexpr milliseconds pause_max{5000};
 
@@ -34,25 +38,67 @@ OpenRepository open_mounted(Program& program) {
   }
 }
 
-FetchOutcome fetch_once(Program& program, const std::string& name, const std::string& destination) {
-  const auto& config = program.config();
-  const auto opened = open_mounted(program);
-  const WalArchive archive(opened.repository, get_cluster(opened.repository, config.cluster()));
-  return fetch_wal_file(archive, name, destination, std::min(config.worker_threads(), threads_max));
+struct Request {
+  std::string name;
+  std::string destination;
+  std::optional<std::string> identity;
+  std::vector<std::string> branches;
+  std::string partial;
+  bool standby = false;
+};
+
+// A cluster that was upgraded since has another identity by now, whose WAL is
+// not what a recovery of the old one needs.
+ClusterIdentity identity_of(const Repository& repository, const std::string& cluster,
+                            const Request& request) {
+  if (!request.identity) return get_cluster(repository, cluster);
+  std::uint32_t number = 0;
+  const auto* const end = request.identity->data() + request.identity->size();
+  const auto [stop, failure] = std::from_chars(request.identity->data(), end, number);
+  if (failure != std::errc{} || stop != end) {
+    throw Error(ErrorKind::usage, "\"" + *request.identity + "\" is not a value for --identity",
+                "A number is expected, as walvault restore writes it.");
+  }
+  return get_cluster_identity(repository, cluster, number);
 }
 
-FetchOutcome fetch_with_patience(Program& program, const std::string& name,
-                                 const std::string& destination) {
-  const auto patience = parse_duration(program.config().fetch_retry_for, "[fetch] retry_for");
+std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts) {
+  std::vector<TimelineBranch> branches;
+  for (const auto& text : texts) {
+    const auto branch = TimelineBranch::parse(text);
+    if (!branch) {
+      throw Error(ErrorKind::usage, "\"" + text + "\" is not a value for --branch",
+                  "A timeline and a branch are expected, such as 2-0.");
+    }
+    branches.push_back(*branch);
+  }
+  return branches;
+}
+
+FetchOutcome fetch_once(Program& program, const Request& request) {
+  const auto& config = program.config();
+  const auto opened = open_mounted(program);
+  const auto identity = identity_of(opened.repository, config.cluster(), request);
+  const auto archive =
+      WalArchive(opened.repository, identity).with(parse_branches(request.branches));
+  return fetch_wal_file(archive, request.name, request.destination,
+                        std::min(config.worker_threads(), threads_max), request.partial);
+}
+
+FetchOutcome fetch_with_patience(Program& program, const Request& request) {
+  const auto patience = request.standby
+                            ? standby_patience
+                            : parse_duration(program.config().fetch_retry_for, "[fetch] retry_for");
   auto& clock = system_clock();
   const auto deadline = clock.now() + patience;
   milliseconds pause{100};
   while (true) {
     try {
-      return fetch_once(program, name, destination);
+      return fetch_once(program, request);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::unavailable || clock.now() + pause >= deadline) throw;
-      log_warning(error.message() + "; trying again: " + error.detail());
+      log_warning(error.message() + (error.detail().empty() ? "" : ": " + error.detail()) +
+                  "; trying again");
     }
     clock.sleep_for(pause);
     pause = std::min(pause * 2, pause_max);
@@ -65,18 +111,31 @@ int fetch_main(int argc, char** argv) {
   Program program("walvault-fetch",
                   "Delivers one archived WAL file; for restore_command = 'walvault-fetch --cluster "
                   "NAME %f %p'");
-  std::string name;
-  std::string destination;
-  program.command_line().argument("NAME", name,
-                                  "The file asked for, as PostgreSQL passes it in %f");
-  program.command_line().argument("DESTINATION", destination, "Where it goes, %p");
-  program.command_line().action([&] {
-    const auto outcome = fetch_with_patience(program, name, destination);
+  Request request;
+  auto& command_line = program.command_line();
+  command_line.argument("NAME", request.name, "The file asked for, as PostgreSQL passes it in %f");
+  command_line.argument("DESTINATION", request.destination, "Where it goes, %p");
+  command_line.option("--identity", request.identity,
+                      "Which of the cluster's identities is recovered; else the newest");
+  command_line.option("--branch", request.branches,
+                      "TIMELINE-BRANCH: what was set aside of a timeline (repeatable)");
+  command_line.option("--partial", request.partial,
+                      "The segment that may be delivered as far as it was written");
+  command_line.flag("--standby", request.standby,
+                    "The server is a standby: what cannot be had is left to streaming");
+  command_line.action([&] {
+    const auto outcome = fetch_with_patience(program, request);
     const bool delivered = outcome == FetchOutcome::delivered;
     if (!delivered) program.set_exit_code(exit_absent);
-    program.print({{"fetched", {{"name", name}, {"delivered", delivered}}}}, "");
+    program.print({{"fetched", {{"name", request.name}, {"delivered", delivered}}}}, "");
   });
-  return program.run(argc, argv, [](ErrorKind) { return exit_failed; });
+  return program.run(argc, argv, [&](ErrorKind kind) {
+    // A standby does not end its recovery at what is absent, but it shuts down
+    // on anything worse: where it can stream instead, or ask again, it is told
+    // so.
+    const bool may_stream = kind == ErrorKind::unavailable || kind == ErrorKind::corrupt;
+    return request.standby && may_stream ? exit_absent : exit_failed;
+  });
 }
 
 }  // namespace walvault

@@ -99,7 +99,15 @@ std::string with_recovery_settings(const std::string& auto_conf, const RecoveryS
     content += setting("recovery_target_inclusive", settings.target.inclusive ? "on" : "off");
     content += setting("recovery_target_action", settings.action);
   }
-  content += setting("recovery_target_timeline", std::to_string(settings.timeline.value));
+  if (settings.standby) {
+    // Through every promotion of the primary.
+    content += setting("recovery_target_timeline", "latest");
+    if (!settings.primary_conninfo.empty()) {
+      content += setting("primary_conninfo", settings.primary_conninfo);
+    }
+  } else {
+    content += setting("recovery_target_timeline", std::to_string(settings.timeline.value));
+  }
   if (!settings.archiving) content += setting("archive_mode", "off");
   if (!settings.reads_ahead) content += setting("recovery_prefetch", "off");
   content += std::string(end_mark) + "\n";

@@ -14,6 +14,9 @@ struct RecoverySettings {
   TimelineId timeline;
   std::string action = "promote";  // promote, pause, shutdown
   bool archiving = false;
+  // Follow a primary for ever, instead of recovering to the target.
+  bool standby = false;
+  std::string primary_conninfo = {};  // of a standby; empty: it has the archive only
   // PostgreSQL may read WAL ahead of what it replays (from 15 on it does).
   bool reads_ahead = true;
 };

@@ -19,7 +19,6 @@ namespace {
 constexpr mode_t private_file = 0600;
 constexpr std::uint64_t auto_conf_bytes_max = 16u << 20;
 constexpr std::string_view auto_conf_path = "postgresql.auto.conf";
-constexpr std::string_view signal_path = "recovery.signal";
 // Room for what the file system itself needs beside the files.
 constexpr std::uint64_t headroom_bytes = 1u << 20;
 
@@ -110,7 +109,20 @@ void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySetti
   const auto content = exists ? read_file(path, auto_conf_bytes_max) : Bytes{};
   const auto changed = with_recovery_settings(std::string(as_text(content)), settings);
   replace_file_durably(path, as_bytes(changed), private_file);
-  directory.write_file(std::string(signal_path), {}, private_file);
+  directory.write_file(settings.standby ? "standby.signal" : "recovery.signal", {}, private_file);
+}
+
+// The directories whose content goes before the restore.
+std::vector<std::string> replaced_directories(const RestoreRequest& request) {
+  if (!request.replace || !find_status(request.data_directory)) return {};
+  if (is_server_running(request.data_directory)) {
+    throw Error(ErrorKind::conflict, "a server is running in \"" + request.data_directory + "\"",
+                "Its postmaster.pid names a living process.",
+                "Stop that server first, or restore into another directory.");
+  }
+  auto replaced = tablespaces_in(request.data_directory);
+  replaced.push_back(request.data_directory);
+  return replaced;
 }
 
 }  // namespace
@@ -132,14 +144,19 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
     it->location = mapping.to;
   }
   expect_apart(request.data_directory, tablespaces);
-  expect_vacant(request.data_directory, "the destination");
+  const auto replaced = replaced_directories(request);
+  const auto check_vacant = [&](const std::string& path, const std::string& what) {
+    if (std::ranges::find(replaced, path) == replaced.end()) expect_vacant(path, what);
+  };
+  check_vacant(request.data_directory, "the destination");
   for (const auto& tablespace : tablespaces) {
-    expect_vacant(tablespace.location, "the tablespace's directory");
+    check_vacant(tablespace.location, "the tablespace's directory");
   }
   // Where the tablespaces lie on other file systems this asks for too much
   // only of the first; each is told by its own when it fills up.
   const auto needed = plan.backup.size_bytes - plan.backup.zero_bytes + headroom_bytes;
-  const auto available = free_bytes_at(request.data_directory);
+  const auto available = free_bytes_at(request.data_directory) +
+                         (request.replace ? bytes_below(request.data_directory) : 0);
   if (tablespaces.empty() && available < needed) {
     throw Error(ErrorKind::unavailable,
                 "there is too little room for the restore at \"" + request.data_directory + "\"",
@@ -155,6 +172,7 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   const auto jobs = request.jobs;
+  if (request.replace) clear_data_directory(request.data_directory);
   DataDirectoryWriter directory(request.data_directory);
   std::vector<std::string> directories{request.data_directory};
 

@@ -22,6 +22,9 @@ struct RestoreRequest {
   std::vector<TablespaceMapping> mappings;
   RecoverySettings settings;
   unsigned jobs = 2;
+  // What stands in the data directory, and in those of its tablespaces that it
+  // links to, is removed.
+  bool replace = false;
 };
 
 struct RestoreListener {
@@ -36,8 +39,8 @@ struct RestoreResult {
 
 // Where each tablespace of a backup will lie. Error{usage} for a mapping of a
 // tablespace that the backup does not have, {conflict} for a directory that
-// is not empty, for the data directory too; {unavailable} when there is too
-// little room. Writes nothing.
+// is not empty and is not to be replaced, for the data directory too;
+// {unavailable} when there is too little room. Writes nothing.
 [[nodiscard]] std::vector<Tablespace> check_destination(const WalArchive& archive,
                                                         const RecoveryPlan& plan,
                                                         const RestoreRequest& request);

@@ -5,137 +5,25 @@
 #include <unistd.h>
 
 #include <array>
-#include <charconv>
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/connection_options.h"
 #include "app/log.h"
 #include "app/progress.h"
+#include "archive_command/rescue.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "datadir/data_directory.h"
 #include "restore/restore.h"
+#include "restore/restore_options.h"
 
 namespace walvault {
 namespace {
 
 using nlohmann::ordered_json;
 
-constexpr int prefetch_version_min = 150000;              // the first with recovery_prefetch
-constexpr std::size_t restore_point_name_bytes_max = 63;  // MAXFNAMELEN - 1
-
-struct Options {
-  std::string pgdata;
-  std::optional<std::string> to;
-  std::optional<std::string> to_lsn;
-  std::optional<std::string> to_xid;
-  std::optional<std::string> to_name;
-  bool to_immediate = false;
-  bool exclusive = false;
-  std::optional<std::string> backup;
-  std::string timeline = "latest";
-  std::vector<std::string> tablespaces;
-  std::optional<std::string> action;
-  std::optional<std::string> archiving;
-  std::optional<std::string> jobs;
-  bool dry_run = false;
-};
-
-RecoveryTarget target_of(const Options& options) {
-  RecoveryTarget target;
-  target.inclusive = !options.exclusive;
-  int targets = 0;
-  if (options.to) {
-    ++targets;
-    target.kind = TargetKind::time;
-    target.asked = *options.to;
-    target.time = parse_timestamp(*options.to);
-  }
-  if (options.to_lsn) {
-    ++targets;
-    target.kind = TargetKind::lsn;
-    target.asked = *options.to_lsn;
-    const auto lsn = Lsn::parse(*options.to_lsn);
-    if (!lsn) {
-      throw Error(ErrorKind::usage, "\"" + *options.to_lsn + "\" is not a WAL position", {},
-                  "Write it as PostgreSQL does, for example 0/3000148.");
-    }
-    target.lsn = *lsn;
-  }
-  if (options.to_xid) {
-    ++targets;
-    target.kind = TargetKind::xid;
-    target.asked = *options.to_xid;
-    const auto* const end = options.to_xid->data() + options.to_xid->size();
-    const auto [stop, failure] = std::from_chars(options.to_xid->data(), end, target.xid);
-    if (failure != std::errc{} || stop != end || static_cast<std::uint32_t>(target.xid) < 3) {
-      throw Error(ErrorKind::usage, "\"" + *options.to_xid + "\" is not a transaction id", {},
-                  "Write the number that txid_current() or pg_current_xact_id() gives.");
-    }
-  }
-  if (options.to_name) {
-    ++targets;
-    target.kind = TargetKind::name;
-    target.asked = *options.to_name;
-    target.name = *options.to_name;
-    if (target.name.empty() || target.name.size() > restore_point_name_bytes_max ||
-        target.name.find_first_of("\r\n") != std::string::npos) {
-      throw Error(ErrorKind::usage, "\"" + target.name + "\" cannot name a restore point",
-                  "PostgreSQL allows 1 to 63 bytes on one line.");
-    }
-  }
-  if (options.to_immediate) {
-    ++targets;
-    target.kind = TargetKind::immediate;
-  }
-  if (targets > 1) {
-    throw Error(ErrorKind::usage, "there can be only one target",
-                "--to, --to-lsn, --to-xid, --to-name and --to-immediate exclude each other.");
-  }
-  if (options.exclusive && target.kind != TargetKind::time && target.kind != TargetKind::lsn &&
-      target.kind != TargetKind::xid) {
-    throw Error(ErrorKind::usage, "--exclusive goes with --to, --to-lsn or --to-xid only");
-  }
-  return target;
-}
-
-std::string action_of(const Options& options, const RecoveryTarget& target) {
-  if (!options.action) return "promote";
-  if (*options.action != "promote" && *options.action != "pause" && *options.action != "shutdown") {
-    throw Error(ErrorKind::usage, "\"" + *options.action + "\" is no action after recovery",
-                "promote, pause and shutdown are known.");
-  }
-  if (target.kind == TargetKind::latest && *options.action != "promote") {
-    throw Error(ErrorKind::usage, "--action " + *options.action + " needs a target",
-                "Without one, recovery ends with the WAL, and PostgreSQL promotes.",
-                "Give a target such as --to or --to-lsn.");
-  }
-  return *options.action;
-}
-
-std::vector<TablespaceMapping> mappings_of(const Options& options) {
-  std::vector<TablespaceMapping> mappings;
-  for (const auto& text : options.tablespaces) {
-    const auto equals = text.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-      throw Error(ErrorKind::usage, "\"" + text + "\" is not a tablespace mapping", {},
-                  "Write --tablespace /old/location=/new/location.");
-    }
-    mappings.push_back({.from = text.substr(0, equals), .to = text.substr(equals + 1)});
-  }
-  return mappings;
-}
-
-unsigned jobs_of(const Options& options, const Config& config) {
-  if (!options.jobs) return config.worker_threads();
-  unsigned jobs = 0;
-  const auto* const end = options.jobs->data() + options.jobs->size();
-  const auto [stop, failure] = std::from_chars(options.jobs->data(), end, jobs);
-  if (failure != std::errc{} || stop != end || jobs < 1 || jobs > 256) {
-    throw Error(ErrorKind::usage, "\"" + *options.jobs + "\" is not a value for --jobs",
-                "A number from 1 to 256 is expected.");
-  }
-  return jobs;
-}
+constexpr int prefetch_version_min = 150000;  // the first with recovery_prefetch
 
 std::string absolute(const std::string& path) {
   if (path.empty() || path.front() == '/') return path;
@@ -160,10 +48,19 @@ std::string fetch_program() {
 
 // What PostgreSQL runs. A percent sign of a path would be taken for one of
 // PostgreSQL's own.
-std::string restore_command(const Config& config, const std::string& cluster) {
+std::string restore_command(const Config& config, const ClusterIdentity& identity,
+                            const RecoveryPlan& plan, bool standby) {
   std::string command = shell_quoted(fetch_program());
   if (!config.path.empty()) command += " --config " + shell_quoted(absolute(config.path));
-  command += " --repo " + shell_quoted(config.repository()) + " --cluster " + cluster;
+  command += " --repo " + shell_quoted(config.repository()) + " --cluster " + identity.name +
+             " --identity " + std::to_string(identity.number);
+  for (const auto& branch : plan.branches) command += " --branch " + branch.text();
+  // A standby gets what follows from its primary.
+  if (standby) {
+    command += " --standby";
+  } else if (plan.wal.partial) {
+    command += " --partial " + plan.wal.partial->text(identity.segment_bytes);
+  }
   std::string escaped;
   for (const char c : command) {
     escaped.push_back(c);
@@ -180,12 +77,70 @@ bool takes_the_originals_place(const BackupInfo& backup, const std::string& pgda
          backup.host == host.data() && backup.data_directory == pgdata;
 }
 
-bool archiving_of(const Options& options, const BackupInfo& backup, const std::string& pgdata) {
-  if (!options.archiving) return takes_the_originals_place(backup, pgdata);
+bool archiving_of(const RestoreOptions& options, const BackupInfo& backup,
+                  const std::string& pgdata) {
+  if (!options.archiving) {
+    // A standby archives once it is promoted, when it goes on with the history.
+    return options.standby || takes_the_originals_place(backup, pgdata);
+  }
   if (*options.archiving == "keep") return true;
   if (*options.archiving == "off") return false;
   throw Error(ErrorKind::usage, "\"" + *options.archiving + "\" is not a value for --archiving",
               "keep and off are known.");
+}
+
+std::string primary_conninfo_of(const RestoreOptions& options, const Config& config,
+                                const std::string& cluster) {
+  if (!options.standby) return {};
+  try {
+    return conninfo_for(config, cluster, options.pg);
+  } catch (const Error&) {
+    log_warning(
+        "it is not known how to connect to the primary: the standby follows the archive "
+        "only (--pg says how)");
+    return {};
+  }
+}
+
+// What --force demands of the directory that it replaces, and what of it is
+// saved first.
+void prepare_replacement(const RestoreOptions& options, const Repository& repository,
+                         const std::vector<ClusterIdentity>& identities, const Config& config,
+                         const std::string& directory) {
+  if (names_in(directory).empty()) return;
+  if (is_server_running(directory)) {
+    throw Error(ErrorKind::conflict, "a server is running in \"" + directory + "\"",
+                "Its postmaster.pid names a living process.",
+                "Stop that server first, or restore into another directory.");
+  }
+  const bool is_cluster = find_status(directory + "/global/pg_control").has_value();
+  const auto identity = find_identity_of(identities, directory);
+  if ((!is_cluster || !identity) && !options.yes) {
+    throw Error(ErrorKind::conflict,
+                is_cluster ? "\"" + directory + "\" holds another database cluster"
+                           : "\"" + directory + "\" is not empty and no database cluster",
+                is_cluster
+                    ? "Its system identifier is not one of cluster " + identities.back().name + "."
+                    : "It has no global/pg_control; an interrupted restore leaves it so.",
+                "If all of it may go, add --yes.");
+  }
+  if (!identity || options.discard_wal || !find_status(directory + "/pg_wal")) return;
+  if (options.dry_run) {
+    log_info("the WAL that only " + directory + " holds would be archived first");
+    return;
+  }
+  // Before the plan is made: what it saves may be what the target needs.
+  const auto rescued =
+      rescue_wal(WalArchive(repository, *identity), directory, system_clock(),
+                 {.compression = config.wal_compression, .threads = config.worker_threads()});
+  for (const auto& file : rescued.archived) {
+    if (!file.already_there) log_info("archived " + file.name + " of the old directory");
+  }
+  if (rescued.failed.empty()) return;
+  throw Error(ErrorKind::conflict,
+              "WAL that only \"" + directory + "\" holds could not be archived",
+              rescued.failed.front().name + ": " + rescued.failed.front().why,
+              "Keep a copy of its pg_wal if it may be needed, and add --discard-wal.");
 }
 
 ordered_json plan_json(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
@@ -197,20 +152,23 @@ ordered_json plan_json(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
   const auto optional = [](bool is_there, auto&& value) {
     return is_there ? ordered_json(value) : ordered_json(nullptr);
   };
-  return {{"backup", plan.backup.id},
-          {"timeline", plan.timeline.value},
-          {"target",
-           {{"asked", target.asked},
-            {"lsn", optional(target.kind == TargetKind::lsn, target.lsn.text())},
-            {"xid", optional(target.kind == TargetKind::xid, target.xid)},
-            {"time", optional(target.kind == TargetKind::time, to_rfc3339(target.time))},
-            {"inclusive", target.inclusive},
-            {"time_proved", false}}},
-          {"segments", plan.wal.segments},
-          {"wal_bytes", plan.wal.segments * segment_bytes},
-          {"first_segment", name(plan.wal.first)},
-          {"last_segment", name(plan.wal.last)},
-          {"data_bytes", plan.backup.size_bytes}};
+  return {
+      {"backup", plan.backup.id},
+      {"timeline", plan.timeline.value},
+      {"target",
+       {{"asked", target.asked},
+        {"lsn", optional(target.kind == TargetKind::lsn, target.lsn.text())},
+        {"xid", optional(target.kind == TargetKind::xid, target.xid)},
+        {"time", optional(target.kind == TargetKind::time, to_rfc3339(target.time))},
+        {"inclusive", target.inclusive},
+        {"time_proved", false}}},
+      {"segments", plan.wal.segments},
+      {"wal_bytes", plan.wal.segments * segment_bytes},
+      {"first_segment", name(plan.wal.first)},
+      {"last_segment", name(plan.wal.last)},
+      {"partial_segment", optional(plan.wal.partial.has_value(),
+                                   plan.wal.partial.value_or(SegmentName{}).text(segment_bytes))},
+      {"data_bytes", plan.backup.size_bytes}};
 }
 
 std::string target_text(const RecoveryTarget& target) {
@@ -236,12 +194,17 @@ std::string plan_text(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
     text += "  WAL:      " + std::to_string(plan.wal.segments) + " segments without a gap, " +
             plan.wal.first.text(segment_bytes) + " to " + plan.wal.last.text(segment_bytes) + "\n";
   }
+  if (plan.wal.partial) {
+    text += "            and of " + plan.wal.partial->text(segment_bytes) +
+            " what its server wrote, up to " + plan.wal.end.text() + "\n";
+  }
   return text;
 }
 
-void run_restore(Program& program, const Options& options) {
+void run_restore(Program& program, const RestoreOptions& options) {
   program.catch_signals();
   const auto& config = program.config();
+  check_agreement(options);
   PlanRequest wanted;
   wanted.target = target_of(options);
   wanted.backup_id = options.backup;
@@ -250,20 +213,33 @@ void run_restore(Program& program, const Options& options) {
   request.data_directory = without_last_slashes(absolute(options.pgdata));
   request.mappings = mappings_of(options);
   request.jobs = jobs_of(options, config);
+  request.replace = options.force;
   request.settings.action = action_of(options, wanted.target);
 
   const auto cluster = config.cluster();
   const auto opened = program.open_repository();
-  const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
+  const auto identities = cluster_identities(opened.repository, cluster);
+  if (options.force) {
+    prepare_replacement(options, opened.repository, identities, config, request.data_directory);
+  }
   const auto list = list_backups(opened.repository, cluster);
   for (const auto& key : list.damaged)
     log_warning("the backup " + key + " is damaged; it is left out");
+  const WalArchive archive(opened.repository, choose_identity(identities, list.backups, wanted));
   const auto plan = plan_recovery(archive, list.backups, wanted);
+  if (!plan.backup.damaged_pages.empty()) {
+    log_warning("the backup " + plan.backup.id +
+                " has damaged pages that the server found when it was taken: " +
+                plan.backup.damaged_pages.front());
+  }
 
-  request.settings.restore_command = restore_command(config, cluster);
+  request.settings.restore_command =
+      restore_command(config, archive.identity(), plan, options.standby);
   request.settings.target = plan.target;
   request.settings.timeline = plan.timeline;
   request.settings.archiving = archiving_of(options, plan.backup, request.data_directory);
+  request.settings.standby = options.standby;
+  request.settings.primary_conninfo = primary_conninfo_of(options, config, cluster);
   // Before a gap, reading ahead would ask for the segment that is missing, and
   // end a recovery that stops short of it.
   request.settings.reads_ahead =
@@ -295,11 +271,13 @@ void run_restore(Program& program, const Options& options) {
        {"restored", true},
        {"data_directory", request.data_directory},
        {"archiving", request.settings.archiving},
+       {"standby", request.settings.standby},
        {"files", result.files},
        {"duration_s", static_cast<double>(duration.count()) / 1000}},
       plan_text(plan, segment_bytes) + "Restored " + std::to_string(result.files) + " files, " +
           format_size(result.bytes) + ", into " + request.data_directory + " in " +
-          format_duration(duration) + ".\nStart the server to let it recover: pg_ctl -D " +
+          format_duration(duration) + ".\nStart the server to let it " +
+          (options.standby ? "follow its primary" : "recover") + ": pg_ctl -D " +
           request.data_directory + " start\n" +
           (request.settings.archiving
                ? ""
@@ -310,7 +288,7 @@ void run_restore(Program& program, const Options& options) {
 }  // namespace
 
 void add_restore_command(Program& program, CommandLine& commands) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<RestoreOptions>();
   auto& command = commands.command("restore", "Writes a data directory that recovers to a moment",
                                    [&program, options] { run_restore(program, *options); });
   command.required_option("--pgdata", options->pgdata, "The directory to restore into");
@@ -321,12 +299,19 @@ void add_restore_command(Program& program, CommandLine& commands) {
   command.flag("--to-immediate", options->to_immediate, "As soon as the backup is consistent");
   command.flag("--exclusive", options->exclusive, "Stop just before the target, not just after");
   command.option("--backup", options->backup, "The backup to start from; else the best one");
-  command.option("--timeline", options->timeline, "latest, current or a number");
+  command.option("--timeline", options->timeline,
+                 "latest, current, a number, or a branch that was set aside: 2-0");
   command.option("--tablespace", options->tablespaces,
                  "OLD=NEW: where a tablespace goes (repeatable)");
   command.option("--action", options->action, "At the target: promote, pause or shutdown");
   command.option("--archiving", options->archiving, "keep or off: whether the new server archives");
   command.option("--jobs", options->jobs, "How many threads work");
+  command.flag("--standby", options->standby, "Make a standby, which follows its primary");
+  command.option("--pg", options->pg, "What a standby connects to (a libpq connection string)");
+  command.flag("--force", options->force,
+               "Replace what is in the directory; its WAL is saved first");
+  command.flag("--discard-wal", options->discard_wal, "With --force: do not save its WAL");
+  command.flag("--yes", options->yes, "With --force: replace what is no directory of this cluster");
   command.flag("--dry-run", options->dry_run, "Print the plan and write nothing");
 }
 

@@ -18,7 +18,8 @@ nlohmann::ordered_json backup_json(const BackupInfo& info) {
           {"size_bytes", info.size_bytes},
           {"new_bytes", info.new_bytes},
           {"stored_bytes", info.stored_bytes},
-          {"duration_s", static_cast<double>(info.duration.count()) / 1000}};
+          {"duration_s", static_cast<double>(info.duration.count()) / 1000},
+          {"damaged_pages", info.damaged_pages}};
 }
 
 }  // namespace walvault

@@ -10,7 +10,10 @@ namespace {
 
 // The one generation that exists so far; a compaction may add higher ones.
 constexpr std::string_view first_generation = "/1";
-constexpr std::uint16_t head_version = 1;
+// Version 2 adds what follows the fields of version 1. Only a head that has any
+// of it is written as that, so that older programs read all others.
+constexpr std::uint16_t head_version_plain = 1;
+constexpr std::uint16_t head_version_extended = 2;
 
 std::string backups_prefix(const std::string& cluster) { return "backups/" + cluster + "/"; }
 
@@ -34,7 +37,8 @@ std::string make_backup_id(Timestamp time, const RandomId& random) {
 
 Bytes encode_backup_info(const BackupInfo& info) {
   ByteWriter out;
-  out.u16(head_version);
+  const bool is_plain = info.branch == 0 && info.damaged_pages.empty();
+  out.u16(is_plain ? head_version_plain : head_version_extended);
   out.string(info.id);
   out.string(info.cluster);
   out.u32(info.identity_number);
@@ -75,12 +79,17 @@ Bytes encode_backup_info(const BackupInfo& info) {
   out.varint(info.new_bytes);
   out.varint(info.stored_bytes);
   out.varint(static_cast<std::uint64_t>(info.duration.count()));
+  if (is_plain) return out.take();
+  out.u32(info.branch);
+  out.varint(info.damaged_pages.size());
+  for (const auto& text : info.damaged_pages) out.string(text);
   return out.take();
 }
 
 BackupInfo decode_backup_info(ByteView head) {
   ByteReader in(head, "the head of a backup");
-  if (const auto version = in.u16(); version != head_version) {
+  const auto version = in.u16();
+  if (version < head_version_plain || version > head_version_extended) {
     throw Error(ErrorKind::conflict, "a backup was made by a newer version of walvault",
                 "The version of its head is " + std::to_string(version) + ".",
                 "Use that version of walvault, or a later one.");
@@ -126,12 +135,24 @@ BackupInfo decode_backup_info(ByteView head) {
   info.new_bytes = in.varint();
   info.stored_bytes = in.varint();
   info.duration = std::chrono::milliseconds(static_cast<std::int64_t>(in.varint()));
+  if (version == head_version_extended) {
+    info.branch = in.u32();
+    const auto texts = in.varint();
+    if (texts > damage_texts_max) {
+      throw Error(ErrorKind::corrupt, "the head of backup " + info.id + " is damaged",
+                  "It lists too many damaged pages.");
+    }
+    for (std::uint64_t i = 0; i < texts; ++i) info.damaged_pages.push_back(in.string());
+  }
   in.expect_end();
   return info;
 }
 
 BackupList list_backups(const Repository& repository, const std::string& cluster) {
   auto& storage = repository.storage();
+  const auto oldest_identity = find_cluster(repository, cluster)
+                                   ? cluster_identities(repository, cluster).front().number
+                                   : 1;
   BackupList list;
   for (const auto& id : storage.list_names(backups_prefix(cluster))) {
     const auto key = backup_root_key(cluster, id);
@@ -139,7 +160,8 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
     // Deleted since it was listed, or the tombstone of a writer that gc gave up.
     if (!prefix || is_of_kind(*prefix, ObjectKind::tombstone)) continue;
     try {
-      list.backups.push_back(decode_backup_info(decode_root_head(*prefix, key)));
+      auto info = decode_backup_info(decode_root_head(*prefix, key));
+      if (info.identity_number >= oldest_identity) list.backups.push_back(std::move(info));
     } catch (const Error& error) {
       // Damaged, or made by a newer version: it hides no other.
       if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;

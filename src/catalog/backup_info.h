@@ -19,8 +19,9 @@ struct BackupInfo {
   std::uint32_t identity_number = 1;
   std::string label;
   TimelineId timeline;
-  Lsn start;  // where replay begins
-  Lsn stop;   // where the data is consistent
+  std::uint32_t branch = 0;  // of the timeline: catalog/wal_archive.h
+  Lsn start;                 // where replay begins
+  Lsn stop;                  // where the data is consistent
   Timestamp start_time;
   Timestamp stop_time;
   int server_version = 0;  // 150018
@@ -41,8 +42,16 @@ struct BackupInfo {
   std::uint64_t stored_bytes = 0;
   std::chrono::milliseconds duration{0};
 
+  // What the server said of pages that failed their checksum while they were
+  // read; empty when it found none, or had no checksums to look at.
+  std::vector<std::string> damaged_pages;
+
   [[nodiscard]] std::string postgres_version() const;
 };
+
+// So much of it a record has room for.
+inline constexpr std::size_t damage_texts_max = 32;
+inline constexpr std::size_t damage_text_bytes_max = 200;
 
 // The key of a backup's root.
 [[nodiscard]] std::string backup_root_key(const std::string& cluster, const std::string& id);
@@ -53,8 +62,8 @@ struct BackupInfo {
 [[nodiscard]] Bytes encode_backup_info(const BackupInfo& info);
 [[nodiscard]] BackupInfo decode_backup_info(ByteView head);
 
-// The committed backups of a cluster, all identities, oldest first. A root
-// whose head is damaged hides no other: it is listed by its key.
+// The committed backups of a cluster, oldest first, of all the identities that
+// count. A root whose head is damaged hides no other: it is listed by its key.
 struct BackupList {
   std::vector<BackupInfo> backups;
   std::vector<std::string> damaged;

@@ -12,18 +12,24 @@ enum class State : std::uint8_t { active = 1, removed = 2 };
 
 std::string prefix_of(const std::string& name) { return "clusters/" + name + "/"; }
 
-Bytes encode(const ClusterIdentity& identity) {
+// One entry of a name's series.
+struct Entry {
+  State state = State::active;
+  ClusterIdentity identity;
+};
+
+Bytes encode(const Entry& entry) {
   ByteWriter out;
-  out.u8(static_cast<std::uint8_t>(State::active));
-  out.string(identity.name);
-  out.u64(identity.system_identifier);
-  out.u32(static_cast<std::uint32_t>(identity.postgres_major));
-  out.u32(identity.segment_bytes);
-  out.i64(identity.registered.time_since_epoch().count());
+  out.u8(static_cast<std::uint8_t>(entry.state));
+  out.string(entry.identity.name);
+  out.u64(entry.identity.system_identifier);
+  out.u32(static_cast<std::uint32_t>(entry.identity.postgres_major));
+  out.u32(entry.identity.segment_bytes);
+  out.i64(entry.identity.registered.time_since_epoch().count());
   return out.take();
 }
 
-std::optional<ClusterIdentity> decode(std::uint32_t number, ByteView payload) {
+Entry decode(std::uint32_t number, ByteView payload) {
   ByteReader in(payload, "a cluster's identity");
   const auto state = in.u8();
   ClusterIdentity identity;
@@ -34,12 +40,44 @@ std::optional<ClusterIdentity> decode(std::uint32_t number, ByteView payload) {
   identity.segment_bytes = in.u32();
   identity.registered = Timestamp(std::chrono::microseconds(in.i64()));
   in.expect_end();
-  if (state == static_cast<std::uint8_t>(State::removed)) return std::nullopt;
-  if (state != static_cast<std::uint8_t>(State::active) ||
-      !is_segment_size(identity.segment_bytes)) {
+  const bool is_known = state == static_cast<std::uint8_t>(State::active) ||
+                        state == static_cast<std::uint8_t>(State::removed);
+  if (!is_known || !is_segment_size(identity.segment_bytes)) {
     throw Error(ErrorKind::corrupt, "the identity of cluster " + identity.name + " is damaged");
   }
-  return identity;
+  return {.state = static_cast<State>(state), .identity = std::move(identity)};
+}
+
+std::optional<Entry> latest_entry(const Repository& repository, const std::string& name) {
+  check_cluster_name(name);
+  const auto latest = repository.latest_in_series(ObjectKind::cluster, prefix_of(name));
+  if (!latest) return std::nullopt;
+  return decode(latest->first, latest->second);
+}
+
+// False: another writer took the number.
+bool put_entry(const Repository& repository, const Entry& entry) {
+  return repository.put_sealed(
+      ObjectKind::cluster, prefix_of(entry.identity.name) + std::to_string(entry.identity.number),
+      encode(entry));
+}
+
+bool is_same_cluster(const ClusterIdentity& a, const ClusterIdentity& b) {
+  return a.system_identifier == b.system_identifier && a.postgres_major == b.postgres_major &&
+         a.segment_bytes == b.segment_bytes;
+}
+
+std::string described(const ClusterIdentity& identity) {
+  return "system identifier " + std::to_string(identity.system_identifier) + ", PostgreSQL " +
+         std::to_string(identity.postgres_major);
+}
+
+Error lost_race(const std::string& name) {
+  return Error(ErrorKind::unavailable, "the registration of cluster " + name + " is being changed",
+               "Another command changed it at the same time.",
+               "Look at it with walvault cluster "
+               "list, then try again.")
+      .transient();
 }
 
 }  // namespace
@@ -58,10 +96,9 @@ void check_cluster_name(const std::string& name) {
 }
 
 std::optional<ClusterIdentity> find_cluster(const Repository& repository, const std::string& name) {
-  check_cluster_name(name);
-  const auto latest = repository.latest_in_series(ObjectKind::cluster, prefix_of(name));
-  if (!latest) return std::nullopt;
-  return decode(latest->first, latest->second);
+  auto entry = latest_entry(repository, name);
+  if (!entry || entry->state == State::removed) return std::nullopt;
+  return std::move(entry->identity);
 }
 
 ClusterIdentity get_cluster(const Repository& repository, const std::string& name,
@@ -85,28 +122,94 @@ std::vector<ClusterIdentity> list_clusters(const Repository& repository) {
   return clusters;
 }
 
-bool add_cluster(const Repository& repository, const ClusterIdentity& identity) {
-  check_cluster_name(identity.name);
-  if (!find_cluster(repository, identity.name) &&
-      repository.put_sealed(ObjectKind::cluster,
-                            prefix_of(identity.name) + std::to_string(identity.number),
-                            encode(identity))) {
-    return true;
+std::vector<ClusterIdentity> cluster_identities(const Repository& repository,
+                                                const std::string& name) {
+  auto identity = get_cluster(repository, name);
+  std::vector<ClusterIdentity> identities;
+  for (auto number = identity.number - 1; number > 0; --number) {
+    const auto payload =
+        repository.find_sealed(ObjectKind::cluster, prefix_of(name) + std::to_string(number));
+    if (!payload) {
+      throw Error(ErrorKind::corrupt, "an earlier identity of cluster " + name + " is gone",
+                  "The object " + prefix_of(name) + std::to_string(number) + " is missing.",
+                  "Restore it from a copy of the repository.");
+    }
+    auto entry = decode(number, *payload);
+    if (entry.state == State::removed) break;
+    identities.push_back(std::move(entry.identity));
   }
+  std::ranges::reverse(identities);
+  identities.push_back(std::move(identity));
+  return identities;
+}
+
+ClusterIdentity get_cluster_identity(const Repository& repository, const std::string& name,
+                                     std::uint32_t number) {
+  auto identities = cluster_identities(repository, name);
+  const auto it = std::ranges::find(identities, number, &ClusterIdentity::number);
+  if (it != identities.end()) return std::move(*it);
+  throw Error(ErrorKind::not_found,
+              "cluster " + name + " has no identity number " + std::to_string(number),
+              "It has " + std::to_string(identities.front().number) + " to " +
+                  std::to_string(identities.back().number) + ".",
+              "walvault info shows them.");
+}
+
+Registered add_cluster(const Repository& repository, ClusterIdentity identity) {
+  const auto latest = latest_entry(repository, identity.name);
+  if (!latest || latest->state == State::removed) {
+    identity.number = latest ? latest->identity.number + 1 : 1;
+    if (put_entry(repository, {.state = State::active, .identity = identity})) {
+      return {.identity = std::move(identity), .anew = true};
+    }
+  }
+  // There before, or put at this instant: by another, or by a lost try of ours.
   const auto there = find_cluster(repository, identity.name);
-  if (there && there->system_identifier == identity.system_identifier &&
-      there->postgres_major == identity.postgres_major &&
-      there->segment_bytes == identity.segment_bytes) {
-    return false;
-  }
+  if (!there) throw lost_race(identity.name);
+  if (is_same_cluster(*there, identity)) return {.identity = *there};
   throw Error(ErrorKind::conflict,
               "the name " + identity.name + " belongs to another cluster already",
-              there ? "Registered: system identifier " + std::to_string(there->system_identifier) +
-                          ", PostgreSQL " + std::to_string(there->postgres_major) +
-                          "; offered: " + std::to_string(identity.system_identifier) +
-                          ", PostgreSQL " + std::to_string(identity.postgres_major) + "."
-                    : "It was removed.",
-              "Register this server under another name.");
+              "Registered: " + described(*there) + "; offered: " + described(identity) + ".",
+              "Register this server under another name; or, if it is the same cluster after "
+              "pg_upgrade: walvault cluster upgrade " +
+                  identity.name + " --pg CONNINFO");
+}
+
+Registered upgrade_cluster(const Repository& repository, ClusterIdentity identity) {
+  const auto known = cluster_identities(repository, identity.name);
+  const auto& newest = known.back();
+  if (is_same_cluster(newest, identity)) return {.identity = newest};
+  const auto refuse = [&](const std::string& why, const std::string& hint) {
+    return Error(ErrorKind::conflict, why,
+                 "Registered: " + described(newest) + "; offered: " + described(identity) + ".",
+                 hint);
+  };
+  for (const auto& earlier : known) {
+    if (earlier.system_identifier != identity.system_identifier) continue;
+    throw refuse("this server is no upgrade of cluster " + identity.name +
+                     ": it has a system identifier that the cluster had before",
+                 "Check --pg: is this the old server?");
+  }
+  if (identity.postgres_major < newest.postgres_major) {
+    throw refuse("this server is older than cluster " + identity.name, "Check --pg.");
+  }
+  identity.number = newest.number + 1;
+  if (put_entry(repository, {.state = State::active, .identity = identity})) {
+    return {.identity = std::move(identity), .anew = true};
+  }
+  const auto there = find_cluster(repository, identity.name);
+  if (!there || !is_same_cluster(*there, identity)) throw lost_race(identity.name);
+  return {.identity = *there};
+}
+
+void remove_cluster(const Repository& repository, const std::string& name, Timestamp now) {
+  auto last = get_cluster(repository, name);
+  ++last.number;
+  last.registered = now;
+  if (!put_entry(repository, {.state = State::removed, .identity = last}) &&
+      find_cluster(repository, name)) {
+    throw lost_race(name);
+  }
 }
 
 }  // namespace walvault

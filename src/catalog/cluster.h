@@ -13,8 +13,9 @@
 
 namespace walvault {
 
-// One identity of a cluster. A name gets a further one, with the next number,
-// when pg_upgrade has given the cluster a new system identifier.
+// One identity of a cluster. A name gets a further one, with a higher number,
+// when pg_upgrade has given the cluster a new system identifier, or when it is
+// registered again after it was removed.
 struct ClusterIdentity {
   std::string name;
   std::uint32_t number = 1;
@@ -36,10 +37,34 @@ void check_cluster_name(const std::string& name);
 [[nodiscard]] ClusterIdentity get_cluster(const Repository& repository, const std::string& name,
                                           ErrorKind when_unknown = ErrorKind::not_found);
 
+// All identities of a registered name since it was last removed, oldest first:
+// those whose backups and WAL count. The same errors as get_cluster.
+[[nodiscard]] std::vector<ClusterIdentity> cluster_identities(const Repository& repository,
+                                                              const std::string& name);
+
+// The one of that number. Error{not_found} when it does not count.
+[[nodiscard]] ClusterIdentity get_cluster_identity(const Repository& repository,
+                                                   const std::string& name, std::uint32_t number);
+
+// The newest identity of every registered name.
 [[nodiscard]] std::vector<ClusterIdentity> list_clusters(const Repository& repository);
 
-// Registers a first identity. Error{conflict} when the name is taken, unless by
-// the very same cluster: then false.
-bool add_cluster(const Repository& repository, const ClusterIdentity& identity);
+// Registers a name; the number is chosen here. Error{conflict} when the name is
+// taken, unless by the very same cluster: then nothing is written. Returns the
+// identity that is registered, and whether this call did it.
+struct Registered {
+  ClusterIdentity identity;
+  bool anew = false;
+};
+Registered add_cluster(const Repository& repository, ClusterIdentity identity);
+
+// Gives a registered name the identity that pg_upgrade made. The same answer.
+// Error{conflict} for an identity that the name had before, an older major, or
+// another major under the same system identifier, which no pg_upgrade leaves.
+Registered upgrade_cluster(const Repository& repository, ClusterIdentity identity);
+
+// Ends a registration. Nothing that is stored under the name counts any more;
+// none of it is deleted.
+void remove_cluster(const Repository& repository, const std::string& name, Timestamp now);
 
 }  // namespace walvault

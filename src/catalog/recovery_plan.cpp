@@ -13,40 +13,70 @@ using std::chrono::seconds;
 // File times come from a coarser clock than commit times.
 constexpr seconds mtime_slack{1};
 
-TimelineHistory choose_history(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                               const PlanRequest& request) {
-  if (request.timeline == "current") {
-    return archive.history(request.backup_id ? get_backup(backups, *request.backup_id).timeline
-                                             : backups.back().timeline);
-  }
-  const auto archived = archive.timelines();
-  if (request.timeline == "latest") {
-    // The newest timeline that the chosen backup, or any, can reach.
-    for (auto it = archived.rbegin(); it != archived.rend(); ++it) {
-      auto history = archive.history(*it);
-      const bool reachable = std::ranges::any_of(backups, [&](const BackupInfo& backup) {
-        return (!request.backup_id || backup.id == *request.backup_id) && lies_on(backup, history);
-      });
-      if (reachable) return history;
-    }
-    return archive.history(backups.back().timeline);
-  }
+// The history to follow, and the archive as that history has it.
+struct Course {
+  WalArchive archive;
+  TimelineHistory history;
+
+  Course(const WalArchive& whole, TimelineBranch branch)
+      : archive(whole.view_of(branch)), history(archive.history(branch.timeline)) {}
+};
+
+// The branch of a timeline that its id alone means.
+TimelineBranch newest_branch(const WalArchive& archive, TimelineId timeline) {
+  return {.timeline = timeline, .branch = archive.branch_of(timeline)};
+}
+
+TimelineBranch branch_of(const BackupInfo& backup) {
+  return {.timeline = backup.timeline, .branch = backup.branch};
+}
+
+// A number, or a number and a branch.
+TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text) {
+  if (const auto branch = TimelineBranch::parse(text)) return *branch;
   std::uint32_t number = 0;
-  const auto* const end = request.timeline.data() + request.timeline.size();
-  const auto [stop, failure] = std::from_chars(request.timeline.data(), end, number);
+  const auto* const end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, number);
   if (failure != std::errc{} || stop != end || number == 0) {
-    throw Error(ErrorKind::usage, "\"" + request.timeline + "\" is not a timeline",
+    throw Error(ErrorKind::usage, "\"" + text + "\" is not a timeline",
                 "latest, current or a number is expected.");
   }
-  if (std::ranges::find(archived, TimelineId{number}) == archived.end()) {
+  return newest_branch(archive, {number});
+}
+
+Course choose_course(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                     const PlanRequest& request) {
+  if (request.timeline == "current") {
+    return {archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
+                                                 : backups.back())};
+  }
+  if (request.timeline == "latest") {
+    // The newest timeline that the chosen backup, or any, can reach.
+    const auto archived = archive.timelines();
+    for (auto it = archived.rbegin(); it != archived.rend(); ++it) {
+      Course course(archive, newest_branch(archive, *it));
+      const bool reachable = std::ranges::any_of(backups, [&](const BackupInfo& backup) {
+        return (!request.backup_id || backup.id == *request.backup_id) &&
+               lies_on(course.archive, backup, course.history);
+      });
+      if (reachable) return course;
+    }
+    return {archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
+                                                 : backups.back())};
+  }
+  const auto branch = parse_timeline(archive, request.timeline);
+  const auto archived = archive.branches();
+  if (std::ranges::find(archived, branch) == archived.end()) {
     std::string known;
-    for (const auto timeline : archived) {
-      known += (known.empty() ? "" : ", ") + std::to_string(timeline.value);
+    for (const auto& each : archived) {
+      const bool is_newest = each == newest_branch(archive, each.timeline);
+      known += (known.empty() ? "" : ", ") +
+               (is_newest ? std::to_string(each.timeline.value) : each.text());
     }
     throw Error(ErrorKind::not_found, "nothing of timeline " + request.timeline + " is archived",
                 "Archived timelines: " + (known.empty() ? "none" : known) + ".");
   }
-  return archive.history({number});
+  return {archive, branch};
 }
 
 // What a backup has to fulfil so that replay from it can stop at the target.
@@ -71,8 +101,11 @@ bool starts_early_enough(const BackupInfo& backup, const RecoveryTarget& target)
 }
 
 BackupInfo choose_backup(std::vector<BackupInfo> candidates, const RecoveryTarget& target,
-                         const TimelineHistory& history) {
-  std::erase_if(candidates, [&](const BackupInfo& backup) { return !lies_on(backup, history); });
+                         const Course& course) {
+  const auto& history = course.history;
+  std::erase_if(candidates, [&](const BackupInfo& backup) {
+    return !lies_on(course.archive, backup, history);
+  });
   if (candidates.empty()) {
     throw Error(ErrorKind::unreachable_target,
                 "no backup leads to timeline " + std::to_string(history.timeline().value), {},
@@ -167,6 +200,29 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
 
 }  // namespace
 
+ClusterIdentity choose_identity(const std::vector<ClusterIdentity>& identities,
+                                const std::vector<BackupInfo>& backups,
+                                const PlanRequest& request) {
+  const auto has = [&](const ClusterIdentity& identity, auto&& matches) {
+    return std::ranges::any_of(backups, [&](const BackupInfo& backup) {
+      return backup.identity_number == identity.number && matches(backup);
+    });
+  };
+  const auto newest_with = [&](auto&& matches) {
+    const auto it = std::find_if(identities.rbegin(), identities.rend(),
+                                 [&](const auto& identity) { return has(identity, matches); });
+    return it == identities.rend() ? identities.back() : *it;
+  };
+  if (request.backup_id) {
+    return newest_with([&](const BackupInfo& backup) { return backup.id == *request.backup_id; });
+  }
+  if (request.target.kind == TargetKind::time) {
+    return newest_with(
+        [&](const BackupInfo& backup) { return starts_early_enough(backup, request.target); });
+  }
+  return identities.back();
+}
+
 RecoveryPlan plan_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
                            const PlanRequest& request) {
   auto candidates = backups;
@@ -174,19 +230,31 @@ RecoveryPlan plan_recovery(const WalArchive& archive, const std::vector<BackupIn
     return backup.identity_number != archive.identity().number;
   });
   if (candidates.empty()) {
+    const bool has_earlier = !backups.empty();
     throw Error(ErrorKind::not_found,
-                "there is no backup of cluster " + archive.identity().name + " to restore", {},
-                "Take one with: walvault backup --cluster " + archive.identity().name);
+                "there is no backup of cluster " + archive.identity().name + " to restore",
+                has_earlier ? "Its backups are all from before it was upgraded; the newest is " +
+                                  backups.back().id + "."
+                            : "",
+                has_earlier
+                    ? "Restore the cluster as it was before with --backup ID or --to TIME."
+                    : "Take one with: walvault backup --cluster " + archive.identity().name);
   }
-  const auto history = choose_history(archive, candidates, request);
+  const auto course = choose_course(archive, candidates, request);
   if (request.backup_id) candidates = {get_backup(candidates, *request.backup_id)};
 
   RecoveryPlan plan;
-  plan.backup = choose_backup(std::move(candidates), request.target, history);
-  plan.timeline = history.timeline();
+  plan.backup = choose_backup(std::move(candidates), request.target, course);
+  plan.timeline = course.history.timeline();
   plan.target = request.target;
-  plan.wal = wal_from(archive, history, plan.backup.start);
-  check_wal(plan, archive);
+  plan.wal = wal_from(course.archive, course.history, plan.backup.start);
+  const auto note_branch = [&](TimelineId timeline) {
+    const auto branch = newest_branch(course.archive, timeline);
+    if (branch != newest_branch(archive, timeline)) plan.branches.push_back(branch);
+  };
+  for (const auto& ancestor : course.history.ancestors()) note_branch(ancestor.timeline);
+  note_branch(plan.timeline);
+  check_wal(plan, course.archive);
   return plan;
 }
 

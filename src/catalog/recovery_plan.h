@@ -25,22 +25,32 @@ struct RecoveryTarget {
 };
 
 struct PlanRequest {
-  RecoveryTarget target;
-  std::optional<std::string> backup_id;
-  // "latest", "current" (the backup's own) or a number.
+  RecoveryTarget target = {};
+  std::optional<std::string> backup_id = std::nullopt;
+  // "latest", "current" (the backup's own), a number, or a branch such as 2-0.
   std::string timeline = "latest";
 };
 
 struct RecoveryPlan {
   BackupInfo backup;
   TimelineId timeline;  // that replay follows
+  // Of its history, those that are not the newest of their timeline: fetching
+  // has to be told.
+  std::vector<TimelineBranch> branches;
   RecoveryTarget target;
   WalStretch wal;
 };
 
+// The identity of the cluster that a request is about: that of the backup it
+// names; for a time, the newest that had a complete backup by then; else the
+// newest. REQUIRES: `identities` are not empty, oldest first.
+[[nodiscard]] ClusterIdentity choose_identity(const std::vector<ClusterIdentity>& identities,
+                                              const std::vector<BackupInfo>& backups,
+                                              const PlanRequest& request);
+
 // Error{unreachable_target} when the moment cannot be recovered, with the
 // nearest that can; Error{not_found} for a backup or timeline that does not
-// exist, or a cluster without backups; Error{usage} for a malformed timeline.
+// exist, or an identity without backups; Error{usage} for a malformed timeline.
 // Until commit times are read from the WAL, whether a time, xid or name is
 // reached within the archived WAL is known only as far as the times at which
 // segments were written tell.

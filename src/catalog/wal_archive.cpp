@@ -7,19 +7,83 @@
 #include "base/ordered_workers.h"
 
 namespace walvault {
-namespace {
+WalArchive::WalArchive(const Repository& repository, ClusterIdentity identity)
+    : repository_(repository),
+      identity_(std::move(identity)),
+      openings_(list_branch_openings(repository_, identity_)) {
+  for (const auto& opening : openings_) shown_[opening.opened.timeline] = opening.opened.branch;
+}
 
-// Timeline directories are "<8 hex digits>-<branch>". Branches other than 0
-// are those that an operator has set aside.
-constexpr std::string_view live_branch = "-0";
+std::uint32_t WalArchive::branch_of(TimelineId timeline) const {
+  const auto it = shown_.find(timeline);
+  return it == shown_.end() ? 0 : it->second;
+}
 
-}  // namespace
+WalArchive WalArchive::with(const std::vector<TimelineBranch>& branches) const {
+  auto changed = *this;
+  for (const auto& each : branches) changed.shown_[each.timeline] = each.branch;
+  return changed;
+}
+
+WalArchive WalArchive::view_of(TimelineBranch branch) const {
+  auto view = with({branch});
+  // Later openings first, so that of several that list it the earliest counts:
+  // the branch before that one was what it came from.
+  for (auto it = openings_.rbegin(); it != openings_.rend(); ++it) {
+    if (std::ranges::find(it->descendants, branch) != it->descendants.end()) {
+      view.shown_[it->opened.timeline] = it->opened.branch - 1;
+    }
+  }
+  return view;
+}
+
+std::vector<TimelineBranch> WalArchive::branches() const {
+  const auto prefix = "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/";
+  std::vector<TimelineBranch> found;
+  // Timeline directories are "<8 hex digits>-<branch>".
+  for (const auto& name : repository_.storage().list_names(prefix)) {
+    const auto id =
+        parse_hex(std::string_view(name).substr(0, std::min<std::size_t>(8, name.size())));
+    if (!id || name.size() < 9) continue;
+    const auto branch = TimelineBranch::parse(std::to_string(*id) + name.substr(8));
+    if (branch) found.push_back(*branch);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
+  const auto archived = timelines();
+  if (std::ranges::find(archived, timeline) == archived.end()) {
+    std::string known;
+    for (const auto id : archived) known += (known.empty() ? "" : ", ") + std::to_string(id.value);
+    throw Error(ErrorKind::not_found,
+                "nothing of timeline " + std::to_string(timeline.value) + " is archived",
+                "Archived timelines: " + (known.empty() ? "none" : known) + ".");
+  }
+  BranchOpening opening{.opened = {.timeline = timeline, .branch = branch_of(timeline) + 1},
+                        .when = now,
+                        .descendants = {}};
+  for (const auto other : archived) {
+    const TimelineBranch branch{.timeline = other, .branch = branch_of(other)};
+    const auto view = view_of(branch);
+    if (view.branch_of(timeline) == branch_of(timeline) && view.history(other).leaves(timeline)) {
+      opening.descendants.push_back(branch);
+    }
+  }
+  if (!put_branch_opening(repository_, identity_, opening)) {
+    throw Error(ErrorKind::unavailable,
+                "timeline " + std::to_string(timeline.value) + " was set aside at this instant", {},
+                "Look at it with: walvault info");
+  }
+  return opening.opened;
+}
 
 std::string WalArchive::timeline_prefix(TimelineId timeline) const {
   char digits[16];
   std::snprintf(digits, sizeof digits, "%08X", timeline.value);
-  return "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/" + digits +
-         std::string(live_branch) + "/";
+  return "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/" + digits + "-" +
+         std::to_string(branch_of(timeline)) + "/";
 }
 
 std::string WalArchive::key_of(std::string_view file_name) const {
@@ -68,13 +132,9 @@ std::optional<Bytes> WalArchive::find_file(std::string_view file_name) const {
 }
 
 std::vector<TimelineId> WalArchive::timelines() const {
-  const auto prefix = "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/";
   std::vector<TimelineId> timelines;
-  for (const auto& name : repository_.storage().list_names(prefix)) {
-    if (!name.ends_with(live_branch)) continue;
-    if (const auto id = parse_hex(std::string_view(name).substr(0, name.size() - 2))) {
-      timelines.push_back({static_cast<std::uint32_t>(*id)});
-    }
+  for (const auto& branch : branches()) {
+    if (branch.branch == branch_of(branch.timeline)) timelines.push_back(branch.timeline);
   }
   return timelines;
 }

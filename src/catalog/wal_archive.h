@@ -9,16 +9,34 @@
 #include <vector>
 
 #include "catalog/cluster.h"
+#include "catalog/timeline_branch.h"
 #include "catalog/wal_object.h"
 #include "postgres/timeline_history.h"
 
 namespace walvault {
 
+// Of a timeline that was used twice an archive shows one branch: the newest,
+// unless it is the view of an older history.
 class WalArchive {
  public:
   // `repository` must outlive the archive.
-  WalArchive(const Repository& repository, ClusterIdentity identity)
-      : repository_(repository), identity_(std::move(identity)) {}
+  WalArchive(const Repository& repository, ClusterIdentity identity);
+
+  [[nodiscard]] std::uint32_t branch_of(TimelineId timeline) const;
+
+  // The archive as the history of one branch has it: that branch, and of its
+  // ancestors those branches that it came from.
+  [[nodiscard]] WalArchive view_of(TimelineBranch branch) const;
+  // The archive with these branches in place of those it shows.
+  [[nodiscard]] WalArchive with(const std::vector<TimelineBranch>& branches) const;
+
+  // All branches of all timelines that have anything archived, ascending.
+  [[nodiscard]] std::vector<TimelineBranch> branches() const;
+
+  // Sets aside what is archived of a timeline; returns the branch that it goes
+  // on with, which this object does not show. Error{not_found} when nothing is
+  // archived of it.
+  TimelineBranch set_aside(TimelineId timeline, Timestamp now) const;
 
   [[nodiscard]] const ClusterIdentity& identity() const { return identity_; }
   [[nodiscard]] const Repository& repository() const { return repository_; }
@@ -39,7 +57,7 @@ class WalArchive {
   // A small file's content (a .history, a .backup), checked; nullopt: absent.
   [[nodiscard]] std::optional<Bytes> find_file(std::string_view file_name) const;
 
-  // All timelines that have anything archived, ascending.
+  // All timelines of which anything is archived in the branch shown, ascending.
   [[nodiscard]] std::vector<TimelineId> timelines() const;
 
   // The history of a timeline, from its .history file; that of timeline 1 has
@@ -66,6 +84,8 @@ class WalArchive {
 
   const Repository& repository_;
   ClusterIdentity identity_;
+  std::vector<BranchOpening> openings_;
+  std::map<TimelineId, std::uint32_t> shown_;  // branches other than 0
 };
 
 // Decodes a whole stored object held in memory into the plain file, with

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <map>
 
+#include "base/error.h"
+#include "postgres/wal_page.h"
+
 namespace walvault {
 namespace {
 
@@ -14,9 +17,30 @@ const WalArchive::StoredSegment* find_segment(const Segments& segments, std::uin
   return it != segments.end() && it->number == number ? &*it : nullptr;
 }
 
+// Extends a stretch by what is archived of the segment that follows it.
+void add_partial(const WalArchive& archive, const SegmentName& segment, WalStretch& stretch) {
+  const auto key =
+      archive.find_partial_key(segment.text(archive.identity().segment_bytes) + ".partial");
+  const auto object = key ? archive.repository().storage().find(*key) : std::nullopt;
+  if (!object) return;
+  try {
+    const auto end = wal_content_end(decode_wal_object(*object, *key, 1));
+    if (end <= stretch.end) return;
+    stretch.end = end;
+  } catch (const Error& error) {
+    // A damaged one is none: what comes before it is whole.
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return;
+  }
+  stretch.partial = segment;
+  stretch.stored_bytes += object->size();
+  stretch.until = parse_wal_object_header(*object, *key).header.modified;
+}
+
 }  // namespace
 
-bool lies_on(const BackupInfo& backup, const TimelineHistory& history) {
+bool lies_on(const WalArchive& archive, const BackupInfo& backup, const TimelineHistory& history) {
+  if (backup.branch != archive.branch_of(backup.timeline)) return false;
   if (backup.timeline == history.timeline()) return true;
   const auto leaves = history.leaves(backup.timeline);
   return leaves && backup.stop <= *leaves;
@@ -72,32 +96,45 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
       return segment.number > number && segment.number * segment_bytes < ancestor.end.value;
     });
   }
+  if (!stretch.gap_follows && stretch.switches_from == TimelineId{}) {
+    add_partial(archive, {.timeline = history.timeline(), .number = number}, stretch);
+  }
   return stretch;
 }
 
 std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
                                              const std::vector<BackupInfo>& backups) {
+  struct Course {
+    TimelineBranch branch;
+    WalArchive view;
+    TimelineHistory history;
+  };
+  std::vector<Course> courses;
+  for (const auto& branch : archive.branches()) {
+    auto view = archive.view_of(branch);
+    auto history = view.history(branch.timeline);
+    courses.push_back({.branch = branch, .view = std::move(view), .history = std::move(history)});
+  }
   std::vector<RecoveryWindow> windows;
-  std::vector<TimelineHistory> histories;
-  for (const auto timeline : archive.timelines()) histories.push_back(archive.history(timeline));
-  for (const auto& history : histories) {
+  for (const auto& course : courses) {
     Lsn covered;  // backups that start before it lie in a window already listed
     for (const auto& backup : backups) {
-      if (backup.identity_number != archive.identity().number || !lies_on(backup, history) ||
-          backup.start < covered) {
+      if (backup.identity_number != archive.identity().number ||
+          !lies_on(course.view, backup, course.history) || backup.start < covered) {
         continue;
       }
-      const auto stretch = wal_from(archive, history, backup.start);
+      const auto stretch = wal_from(course.view, course.history, backup.start);
       if (stretch.end < backup.stop) continue;
       covered = stretch.end;
       // A window that a descendant's goes beyond is part of that one.
-      const bool is_part = std::ranges::any_of(histories, [&](const TimelineHistory& other) {
-        const auto leaves = other.leaves(history.timeline());
-        return leaves && backup.stop <= *leaves &&
+      const bool is_part = std::ranges::any_of(courses, [&](const Course& other) {
+        const auto leaves = other.history.leaves(course.branch.timeline);
+        return leaves && other.view.branch_of(course.branch.timeline) == course.branch.branch &&
+               backup.stop <= *leaves &&
                stretch.last.start(archive.identity().segment_bytes) <= *leaves;
       });
       if (is_part) continue;
-      windows.push_back({.timeline = history.timeline(),
+      windows.push_back({.timeline = course.branch,
                          .earliest_time = backup.stop_time,
                          .latest_time = std::max(stretch.until, backup.stop_time),
                          .earliest = backup.stop,

@@ -16,9 +16,12 @@ struct WalStretch {
   std::uint64_t stored_bytes = 0;
   SegmentName first;  // valid when segments > 0
   SegmentName last;
-  Lsn end;  // the position behind the last segment; the start when there is none
-  // When the last segment was last written to: no commit in it is later.
+  Lsn end;  // the position behind it; the start when there is nothing
+  // When the last file was last written to: no commit in it is later.
   Timestamp until;
+  // What follows is archived only in part, and nothing behind it: the last
+  // segment that its server wrote. `end` lies in it then.
+  std::optional<SegmentName> partial;
   // A later segment of the same history is archived: what stops the stretch is
   // a hole and not the end.
   bool gap_follows = false;
@@ -34,7 +37,7 @@ struct WalStretch {
 // A stretch of time and WAL that can be recovered: from a backup's consistent
 // point to the end of the WAL that follows it without a gap.
 struct RecoveryWindow {
-  TimelineId timeline;
+  TimelineBranch timeline;
   Timestamp earliest_time;
   Timestamp latest_time;
   Lsn earliest;
@@ -47,11 +50,14 @@ struct WalGap {
   Lsn to;
 };
 
+// On all branches, those that were set aside too.
 [[nodiscard]] std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
                                                            const std::vector<BackupInfo>& backups);
 [[nodiscard]] std::vector<WalGap> wal_gaps(const WalArchive& archive);
 
-// Whether a backup lies on a history: replay from it can follow that history.
-[[nodiscard]] bool lies_on(const BackupInfo& backup, const TimelineHistory& history);
+// Whether a backup lies on a history: replay from it can follow that history,
+// of which `archive` is the view.
+[[nodiscard]] bool lies_on(const WalArchive& archive, const BackupInfo& backup,
+                           const TimelineHistory& history);
 
 }  // namespace walvault

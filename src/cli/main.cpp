@@ -14,5 +14,8 @@ int main(int argc, char** argv) {
   walvault::add_restore_command(program, commands);
   walvault::add_extract_command(program, commands);
   walvault::add_info_command(program, commands);
+  walvault::add_check_command(program, commands);
+  walvault::add_wal_command(program, commands);
+  walvault::add_timeline_command(program, commands);
   return program.run(argc, argv);
 }

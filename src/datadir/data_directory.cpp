@@ -5,6 +5,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/filesystem.hpp>
 #include <cerrno>
 #include <charconv>
@@ -17,6 +18,28 @@ namespace {
 
 namespace fs = boost::filesystem;
 
+void remove_content(const std::string& path) {
+  for (const auto& name : names_in(path)) {
+    if (name == "lost+found") continue;
+    boost::system::error_code failure;
+    fs::remove_all(path + "/" + name, failure);
+    if (failure) throw system_error("remove \"" + path + "/" + name + "\"", failure.value());
+  }
+}
+
+// What PG_VERSION says: 15. Something that no name begins with when it is not
+// there.
+std::string version_in(const std::string& data_directory) {
+  const auto path = data_directory + "/PG_VERSION";
+  if (!find_status(path)) return "/";
+  const auto content = read_file(path, 64);
+  auto text = std::string(as_text(content));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
 bool is_server_running(const std::string& path) {
   const auto pid_path = path + "/postmaster.pid";
   if (!find_status(pid_path)) return false;
@@ -27,7 +50,71 @@ bool is_server_running(const std::string& path) {
   return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
 }
 
-}  // namespace
+std::vector<std::string> names_in(const std::string& path) {
+  if (!find_status(path)) return {};
+  boost::system::error_code failure;
+  fs::directory_iterator it(path, failure);
+  if (failure) throw system_error("list \"" + path + "\"", failure.value());
+  std::vector<std::string> names;
+  for (; it != fs::directory_iterator(); it.increment(failure)) {
+    if (failure) throw system_error("list \"" + path + "\"", failure.value());
+    names.push_back(it->path().filename().string());
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::vector<std::string> tablespaces_in(const std::string& data_directory) {
+  std::vector<std::string> found;
+  for (const auto& name : names_in(data_directory + "/pg_tblspc")) {
+    boost::system::error_code failure;
+    const auto target = fs::read_symlink(data_directory + "/pg_tblspc/" + name, failure);
+    if (!failure && target.is_absolute()) found.push_back(target.string());
+  }
+  return found;
+}
+
+std::uint64_t bytes_below(const std::string& path) {
+  std::uint64_t sum = 0;
+  for (const auto& name : names_in(path)) {
+    const auto inner = path + "/" + name;
+    struct stat status {};
+    if (::lstat(inner.c_str(), &status) != 0) continue;
+    if (S_ISDIR(status.st_mode)) sum += bytes_below(inner);
+    if (S_ISREG(status.st_mode)) sum += static_cast<std::uint64_t>(status.st_blocks) * 512;
+  }
+  return sum;
+}
+
+void clear_data_directory(const std::string& path) {
+  const auto control = path + "/global/pg_control";
+  if (find_status(control)) {
+    if (::unlink(control.c_str()) != 0) throw system_error("remove \"" + control + "\"", errno);
+    sync_directory(path + "/global");
+  }
+  // Of a tablespace only this cluster's own: beside PG_15_202209061 there may
+  // be the directory that pg_upgrade made for another major.
+  const auto own_prefix = "PG_" + version_in(path) + "_";
+  for (const auto& tablespace : tablespaces_in(path)) {
+    for (const auto& name : names_in(tablespace)) {
+      if (!name.starts_with(own_prefix)) continue;
+      boost::system::error_code failure;
+      fs::remove_all(tablespace + "/" + name, failure);
+      if (failure) throw system_error("empty \"" + tablespace + "\"", failure.value());
+    }
+  }
+  for (const auto& name : names_in(path)) {
+    const auto inner = path + "/" + name;
+    boost::system::error_code failure;
+    if (name == "lost+found") continue;
+    if (name == "pg_wal" && fs::is_symlink(inner) && fs::is_directory(inner)) {
+      remove_content(inner);
+      continue;
+    }
+    fs::remove_all(inner, failure);
+    if (failure) throw system_error("remove \"" + inner + "\"", failure.value());
+  }
+}
 
 void expect_vacant(const std::string& path, const std::string& what) {
   if (!path.starts_with('/')) {
@@ -44,14 +131,10 @@ void expect_vacant(const std::string& path, const std::string& what) {
                 "Its postmaster.pid names a living process.",
                 "Restore into another directory, or stop that server first.");
   }
-  boost::system::error_code failure;
-  fs::directory_iterator it(path, failure);
-  if (failure) throw system_error("list \"" + path + "\"", failure.value());
-  // A file system of its own comes with this directory.
-  while (it != fs::directory_iterator() && it->path().filename() == "lost+found") ++it;
-  if (it != fs::directory_iterator()) {
+  for (const auto& name : names_in(path)) {
+    if (name == "lost+found") continue;  // a file system of its own comes with it
     throw Error(ErrorKind::conflict, what + " \"" + path + "\" is not empty",
-                "It holds for example \"" + it->path().filename().string() + "\".",
+                "It holds for example \"" + name + "\".",
                 "Name a directory that is missing or empty.");
   }
 }

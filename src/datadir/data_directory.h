@@ -19,6 +19,23 @@ namespace walvault {
 // relative path.
 void expect_vacant(const std::string& path, const std::string& what);
 
+// Whether the postmaster.pid in a data directory names a living process.
+[[nodiscard]] bool is_server_running(const std::string& path);
+
+// The names in a directory, ascending; empty for one that is missing.
+[[nodiscard]] std::vector<std::string> names_in(const std::string& path);
+
+// The directories that the links in pg_tblspc of a data directory lead to.
+[[nodiscard]] std::vector<std::string> tablespaces_in(const std::string& data_directory);
+
+// Bytes of the files below a directory; links are not followed.
+[[nodiscard]] std::uint64_t bytes_below(const std::string& path);
+
+// Empties a data directory and those of its tablespaces. pg_control goes first
+// and durably, so that what an interruption leaves cannot be started. A pg_wal
+// that is a link stays one, to a directory that is empty.
+void clear_data_directory(const std::string& path);
+
 // Free bytes of the file system that `path` is or will be on.
 [[nodiscard]] std::uint64_t free_bytes_at(const std::string& path);
 

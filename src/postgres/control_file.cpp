@@ -1,5 +1,6 @@
 #include "postgres/control_file.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -63,6 +64,8 @@ ControlFile parse_control_file(ByteView content) {
   control.checkpoint = {reader_at(at::checkpoint).u64()};
   control.redo = {reader_at(at::redo).u64()};
   control.timeline = {reader_at(at::timeline).u32()};
+  std::ranges::copy(content.subspan(at::redo, checkpoint_copy_bytes),
+                    control.checkpoint_copy.begin());
   control.next_full_xid = reader_at(at::next_full_xid).u64();
   auto settings = reader_at(at::max_connections);
   control.max_connections = settings.u32();

@@ -2,12 +2,16 @@
 // itself. Little-endian, 64-bit builds.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "base/bytes.h"
 #include "postgres/lsn.h"
 
 namespace walvault {
+
+// Bytes of a CheckPoint, from 13 to 18.
+inline constexpr std::size_t checkpoint_copy_bytes = 88;
 
 struct ControlFile {
   std::uint64_t system_identifier = 0;
@@ -17,6 +21,8 @@ struct ControlFile {
   Lsn redo;
   TimelineId timeline;              // of the checkpoint
   std::uint64_t next_full_xid = 0;  // at the checkpoint, epoch in the upper half
+  // The checkpoint as its WAL record has it.
+  std::array<std::uint8_t, checkpoint_copy_bytes> checkpoint_copy{};
   // What recovery demands to be no smaller (CheckRequiredParameterValues).
   std::uint32_t max_connections = 0;
   std::uint32_t max_worker_processes = 0;

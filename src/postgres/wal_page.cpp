@@ -78,4 +78,22 @@ WalSegmentHeader parse_wal_segment_header(ByteView segment) {
   return header;
 }
 
+Lsn wal_content_end(ByteView segment) {
+  constexpr std::size_t short_header_bytes = 24;  // SizeOfXLogShortPHD
+  constexpr std::size_t alignment = 8;            // MAXALIGN, of records
+  const auto first = parse_wal_segment_header(segment);
+  std::size_t valid = std::min<std::size_t>(first.page_bytes, segment.size());
+  while (valid + short_header_bytes <= segment.size()) {
+    ByteReader page(segment.subspan(valid, short_header_bytes), "a WAL page header");
+    const auto magic = page.u16();
+    (void)page.u16();  // flags
+    (void)page.u32();  // timeline: changes where a timeline begins
+    if (magic != first.page.magic || page.u64() != first.page.page_address.value + valid) break;
+    valid = std::min<std::size_t>(valid + first.page_bytes, segment.size());
+  }
+  while (valid > 0 && segment[valid - 1] == 0) --valid;
+  valid = (valid + alignment - 1) / alignment * alignment;
+  return {first.page.page_address.value + valid};
+}
+
 }  // namespace walvault

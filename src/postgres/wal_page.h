@@ -41,4 +41,10 @@ inline constexpr std::size_t wal_segment_header_bytes = 40;
 // long form, or sizes PostgreSQL does not allow.
 [[nodiscard]] WalSegmentHeader parse_wal_segment_header(ByteView segment);
 
+// Up to where a segment that was not filled holds WAL: to the last byte that is
+// not zero before the first page that is not of its position. What follows in
+// the file is zeros, or old pages when the server recycled it. The last record
+// may be cut off. Errors as above.
+[[nodiscard]] Lsn wal_content_end(ByteView segment);
+
 }  // namespace walvault

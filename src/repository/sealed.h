@@ -20,6 +20,7 @@ enum class ObjectKind : std::uint8_t {
   tombstone = 6,
   cluster = 16,
   wal = 17,
+  branch = 18,
 };
 
 inline constexpr std::size_t envelope_bytes = 32;

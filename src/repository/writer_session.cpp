@@ -8,6 +8,7 @@ namespace walvault {
 namespace {
 
 constexpr std::string_view plans_prefix = "plans/";
+constexpr std::string_view pins_prefix = "pins/";
 
 Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
 
@@ -29,6 +30,21 @@ Pin decode_pin(ByteView payload) {
   pin.may_borrow = PackTable::read(in);
   in.expect_end();
   return pin;
+}
+
+std::vector<Pin> list_pins(const Repository& repository) {
+  std::vector<Pin> pins;
+  auto& storage = repository.storage();
+  for (const auto& writer : storage.list_names(pins_prefix)) {
+    const auto prefix = std::string(pins_prefix) + writer + "/";
+    for (const auto& number : storage.list_names(prefix)) {
+      // Gone since it was listed: its writer was given up.
+      if (const auto payload = repository.find_sealed(ObjectKind::pin, prefix + number)) {
+        pins.push_back(decode_pin(*payload));
+      }
+    }
+  }
+  return pins;
 }
 
 Bytes encode_gc_plan(const GcPlan& plan) {
@@ -61,7 +77,7 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
       }
     }
   }
-  const auto pin_key = "pins/" + to_hex(writer_) + "/1";
+  const auto pin_key = std::string(pins_prefix) + to_hex(writer_) + "/1";
   const auto pin = encode_pin({.root_key = root_key_,
                                .created = clock.now(),
                                .may_borrow = source_ ? source_->packs : PackTable()});

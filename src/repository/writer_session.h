@@ -15,6 +15,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/clock.h"
 #include "repository/repository.h"
@@ -58,6 +59,9 @@ struct Pin {
 };
 [[nodiscard]] Bytes encode_pin(const Pin& pin);
 [[nodiscard]] Pin decode_pin(ByteView payload);
+
+// Of all writers, those included that are long done.
+[[nodiscard]] std::vector<Pin> list_pins(const Repository& repository);
 
 struct GcPlan {
   Timestamp created;

@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "catalog/backup_info.h"
+#include "catalog/timeline_branch.h"
 #include "catalog/wal_archive.h"
 #include "codec/crc32c.h"
 #include "storage/memory_storage.h"
@@ -148,7 +149,10 @@ TEST(GoldenV1, ClusterIdentity) {
   const std::string key = "clusters/main/2";
   MemoryStorage storage;
   ASSERT_TRUE(storage.put_if_absent("format/1", read_golden("format.bin")));
-  ASSERT_TRUE(add_cluster(Repository::open(storage), identity));
+  auto first = identity;
+  first.system_identifier = 1;
+  ASSERT_TRUE(add_cluster(Repository::open(storage), first).anew);
+  ASSERT_TRUE(upgrade_cluster(Repository::open(storage), identity).anew);
   expect_golden("cluster.bin", storage.find(key, whole_object).value());
 
   const auto golden = storage_with(key, read_golden("cluster.bin"));
@@ -161,23 +165,40 @@ TEST(GoldenV1, ClusterIdentity) {
   EXPECT_EQ(found.registered, identity.registered);
 }
 
-// No command writes one yet; its bytes are set down so that every reader knows
-// it when one does.
 TEST(GoldenV1, RemovedCluster) {
-  ByteWriter payload;
-  payload.u8(2);
-  payload.string("main");
-  payload.u64(7'432'101'234'567'890'123u);
-  payload.u32(17);
-  payload.u32(16u << 20);
-  payload.i64(at(120).time_since_epoch().count());
   const std::string key = "clusters/main/3";
-  expect_golden("cluster-removed.bin", seal(ObjectKind::cluster, key, payload.bytes()));
+  const auto registered = storage_with("clusters/main/2", read_golden("cluster.bin"));
+  remove_cluster(Repository::open(*registered), "main", at(120));
+  expect_golden("cluster-removed.bin", registered->find(key, whole_object).value());
 
   const auto golden = storage_with(key, read_golden("cluster-removed.bin"));
   const auto repository = Repository::open(*golden);
   EXPECT_FALSE(find_cluster(repository, "main"));
   EXPECT_TRUE(list_clusters(repository).empty());
+}
+
+TEST(GoldenV1, BranchOpening) {
+  const ClusterIdentity identity{.name = "main",
+                                 .number = 2,
+                                 .system_identifier = 7'432'101'234'567'890'123u,
+                                 .postgres_major = 17,
+                                 .segment_bytes = 16u << 20,
+                                 .registered = at(60)};
+  const BranchOpening opening{.opened = {.timeline = {2}, .branch = 1},
+                              .when = at(200, 7),
+                              .descendants = {{{3}, 0}, {{5}, 2}}};
+  const std::string key = "branches/main/2/00000002/1";
+  MemoryStorage storage;
+  ASSERT_TRUE(storage.put_if_absent("format/1", read_golden("format.bin")));
+  ASSERT_TRUE(put_branch_opening(Repository::open(storage), identity, opening));
+  expect_golden("branch.bin", storage.find(key, whole_object).value());
+
+  const auto golden = storage_with(key, read_golden("branch.bin"));
+  const auto openings = list_branch_openings(Repository::open(*golden), identity);
+  ASSERT_EQ(openings.size(), 1u);
+  EXPECT_EQ(openings[0].opened, opening.opened);
+  EXPECT_EQ(openings[0].when, opening.when);
+  EXPECT_EQ(openings[0].descendants, opening.descendants);
 }
 
 TEST(GoldenV1, Pin) {
@@ -649,7 +670,7 @@ void write_repository(const fs::path& directory) {
                                  .postgres_major = 17,
                                  .segment_bytes = 1u << 20,
                                  .registered = at(1)};
-  ASSERT_TRUE(add_cluster(repository, identity));
+  ASSERT_TRUE(add_cluster(repository, identity).anew);
   write_backup(repository, first_backup, 0x01, "", first_files(), at(0));
   write_backup(repository, second_backup, 0x02, first_backup, second_files(), at(3600));
   auto history = timeline_history();
@@ -671,6 +692,18 @@ class GoldenRepository : public testing::Test {
   PosixStorage storage_{path(), id_of(0xEF)};
   Repository repository_ = Repository::open(storage_);
 };
+
+TEST(GoldenV1, SecondVersionOfAHead) {
+  auto info = backup_info();
+  info.branch = 3;
+  info.damaged_pages = {"checksum verification failed in file \"./base/5/1259\", block 3", "more"};
+  expect_golden("head-2.bin", encode_backup_info(info));
+  const auto read = decode_backup_info(read_golden("head-2.bin"));
+  EXPECT_EQ(read.branch, info.branch);
+  EXPECT_EQ(read.damaged_pages, info.damaged_pages);
+  EXPECT_EQ(read.id, info.id);
+  EXPECT_EQ(read.duration, info.duration);
+}
 
 TEST_F(GoldenRepository, HasTheKeysOfTheDocument) {
   std::vector<std::string> keys;

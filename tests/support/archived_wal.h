@@ -59,7 +59,7 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
 inline void archive_segments(const WalArchive& archive, std::uint32_t timeline, std::uint64_t first,
                              std::uint64_t last) {
   for (auto number = first; number <= last; ++number) {
-    const WalSegmentSpec spec{.timeline = timeline, .number = number, .content_bytes = 100};
+    const WalSegmentSpec spec{.timeline = timeline, .number = number, .content_bytes = 300};
     archive_file(archive, spec.name(), wal_segment(spec), minute_of(number));
   }
 }

@@ -23,7 +23,7 @@ struct ControlFileSpec {
   std::uint64_t system_identifier = test_system_identifier;
   std::uint32_t control_version = 1300;
   std::uint32_t catalog_version = 202209061;
-  Lsn checkpoint{3 * test_segment_bytes + 0x60};
+  Lsn checkpoint{3 * test_segment_bytes + test_checkpoint_offset};
   Lsn redo{3 * test_segment_bytes + 0x28};
   std::uint32_t timeline = 1;
   std::uint64_t next_full_xid = 750;
@@ -43,10 +43,9 @@ struct ControlFileSpec {
   });
   put(32, [&](ByteWriter& out) {
     out.u64(spec.checkpoint.value);
-    out.u64(spec.redo.value);
-    out.u32(spec.timeline);
+    out.raw(checkpoint_copy(
+        {.redo = spec.redo, .timeline = spec.timeline, .next_full_xid = spec.next_full_xid}));
   });
-  put(64, [&](ByteWriter& out) { out.u64(spec.next_full_xid); });
   put(180, [](ByteWriter& out) {
     for (const auto setting : {100u, 8u, 10u, 0u, 64u}) out.u32(setting);
   });
@@ -121,6 +120,10 @@ class FakeServer final : public ReplicationConnection {
   std::function<void(Bytes&)> tamper_tar = [](Bytes&) {};  // of the data directory
   std::function<void(std::string&)> tamper_manifest = [](std::string&) {};
   std::function<void()> before_manifest = [] {};
+  std::vector<std::string> warnings;  // during a backup
+  bool has_damaged_pages = false;
+  // Whether the slot that claims the server for a backup can be had.
+  std::function<bool(const std::string&)> before_claim = [](const std::string&) { return true; };
   std::string slot;
   std::function<void(WalPosition, const std::string&, const WalStreamEvents&)> stream =
       [](WalPosition, const std::string&, const WalStreamEvents&) {};
@@ -197,7 +200,11 @@ class FakeServer final : public ReplicationConnection {
     return it->second;
   }
   Bytes timeline_history(TimelineId) override { return history; }
-  void create_temporary_slot(const std::string& name) override { slot = name; }
+  bool create_temporary_slot(const std::string& name, SlotWal wal) override {
+    if (wal == SlotWal::not_kept) return before_claim(name);
+    slot = name;
+    return true;
+  }
   void stream_wal(WalPosition start, const std::string& slot_name,
                   const WalStreamEvents& events) override {
     stream(start, slot_name, events);
@@ -205,8 +212,8 @@ class FakeServer final : public ReplicationConnection {
   int server_version() override { return version; }
   bool is_local() override { return local; }
 
-  WalPosition base_backup(const BaseBackupOptions& options,
-                          const BaseBackupEvents& events) override {
+  BaseBackupEnd base_backup(const BaseBackupOptions& options,
+                            const BaseBackupEvents& events) override {
     ++backups;
     last_label = options.label;
     events.start(begin, 1'000'000);
@@ -227,7 +234,8 @@ class FakeServer final : public ReplicationConnection {
       tamper_manifest(manifest);
       in_pieces(as_bytes(manifest), events.manifest_data);
     }
-    return end;
+    for (const auto& text : warnings) events.warning(text);
+    return {.position = end, .has_damaged_pages = has_damaged_pages};
   }
 
  private:

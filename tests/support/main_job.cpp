@@ -53,11 +53,14 @@ bool long_tests() {
   return value != nullptr && std::string(value) == "1";
 }
 
-PostgresServer::PostgresServer(TestDirectory& directory, int major, std::string name)
+PostgresServer::PostgresServer(TestDirectory& directory, int major, std::string name,
+                               const std::vector<std::string>& initdb_options)
     : PostgresServer(directory, major, name, directory.path(name)) {
-  const auto made = run({program("initdb"), "--no-sync", "-A", "trust", "--no-locale", "-k", "-U",
-                         "postgres", "-D", data_},
-                        {}, directory_.path());
+  std::vector<std::string> command{
+      program("initdb"), "--no-sync", "-A", "trust", "--no-locale", "-k", "-U",
+      "postgres",        "-D",        data_};
+  command.insert(command.end(), initdb_options.begin(), initdb_options.end());
+  const auto made = run(command, {}, directory_.path());
   if (made.exit_code != 0) throw std::runtime_error("initdb: " + made.text());
   configure("fsync = off\nlisten_addresses = ''\nunix_socket_directories = '" + directory_.path() +
             "'\nlog_line_prefix = '%m '\n");
@@ -106,6 +109,10 @@ std::string PostgresServer::conninfo() const {
   return "host=" + directory_.path() + " port=" + std::to_string(port_) + " user=postgres";
 }
 
+std::string PostgresServer::socket() const {
+  return directory_.path() + "/.s.PGSQL." + std::to_string(port_);
+}
+
 std::string PostgresServer::log() const { return read_text(directory_.path(name_ + ".log")); }
 
 Outcome PostgresServer::tool(std::vector<std::string> command) {
@@ -127,12 +134,14 @@ std::string PostgresServer::sql(const std::string& query, const std::string& dat
   return trimmed(result.out);
 }
 
-MainJob::MainJob(int major, const std::string& settings) : major_(major) {
+MainJob::MainJob(int major, const std::string& settings,
+                 const std::vector<std::string>& initdb_options)
+    : major_(major) {
   fs::create_directory(directory_.path("bin"));
   for (const auto* name : {"walvault", "walvault-archive", "walvault-fetch"}) {
     fs::copy_file(std::string(WALVAULT_BIN_DIR) + "/" + name, binary(name));
   }
-  server_ = std::make_unique<PostgresServer>(directory_, major, "pg");
+  server_ = std::make_unique<PostgresServer>(directory_, major, "pg", initdb_options);
   server_->configure("archive_mode = on\narchive_command = '" + binary("walvault-archive") +
                      " --repo " + repository() + " --cluster main %p'\n" + settings);
   if (!server_->start()) throw std::runtime_error("the server does not start: " + server_->log());
@@ -185,13 +194,17 @@ void MainJob::archive_everything() {
   throw std::runtime_error("WAL is not archived: " + server_->log());
 }
 
+std::unique_ptr<PostgresServer> MainJob::server_in(const std::string& name) {
+  return std::make_unique<PostgresServer>(directory_, major_, name, directory_.path(name));
+}
+
 std::unique_ptr<PostgresServer> MainJob::restore(const std::string& name,
                                                  std::vector<std::string> arguments) {
   const auto data = directory_.path(name);
   arguments.insert(arguments.begin(), {"restore", "--pgdata", data});
   const auto done = walvault(arguments);
   if (done.exit_code != 0) throw std::runtime_error("restore: " + done.text());
-  auto restored = std::make_unique<PostgresServer>(directory_, major_, name, data);
+  auto restored = server_in(name);
   if (!restored->start()) throw std::runtime_error("it does not start: " + restored->log());
   return restored;
 }

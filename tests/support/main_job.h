@@ -23,7 +23,8 @@ class PostgresServer {
  public:
   // Runs initdb; nothing is started. Servers listen on a Unix socket in their
   // own test directory only.
-  PostgresServer(TestDirectory& directory, int major, std::string name);
+  PostgresServer(TestDirectory& directory, int major, std::string name,
+                 const std::vector<std::string>& initdb_options = {});
   // A server of a data directory that is there already.
   PostgresServer(TestDirectory& directory, int major, std::string name, std::string data);
   ~PostgresServer();
@@ -31,6 +32,8 @@ class PostgresServer {
   PostgresServer& operator=(const PostgresServer&) = delete;
 
   void configure(const std::string& lines);
+  // Of its programs.
+  [[nodiscard]] const std::string& programs() const { return programs_; }
   // False when it did not come up; log() tells why.
   [[nodiscard]] bool start();
   void stop(const std::string& mode = "fast");
@@ -43,6 +46,7 @@ class PostgresServer {
 
   [[nodiscard]] const std::string& data() const { return data_; }
   [[nodiscard]] std::string conninfo() const;
+  [[nodiscard]] std::string socket() const;
   [[nodiscard]] std::string log() const;
 
  private:
@@ -61,7 +65,8 @@ class PostgresServer {
 // A registered, archiving server.
 class MainJob {
  public:
-  explicit MainJob(int major, const std::string& settings = "");
+  explicit MainJob(int major, const std::string& settings = "",
+                   const std::vector<std::string>& initdb_options = {});
 
   [[nodiscard]] TestDirectory& directory() { return directory_; }
   [[nodiscard]] PostgresServer& server() { return *server_; }
@@ -81,6 +86,9 @@ class MainJob {
 
   // Forces a switch and waits until what was written so far is archived.
   void archive_everything();
+
+  // A server, not started, of the directory of that name.
+  [[nodiscard]] std::unique_ptr<PostgresServer> server_in(const std::string& name);
 
   // Restores into directory().path(name) and starts a server there.
   [[nodiscard]] std::unique_ptr<PostgresServer> restore(const std::string& name,

@@ -3,7 +3,6 @@
 // server. The libpq implementation is the only place that knows libpq.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +13,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "postgres/backup_label.h"
+#include "postgres/client/connect_options.h"
 #include "postgres/lsn.h"
 
 namespace walvault {
@@ -45,6 +45,19 @@ struct BaseBackupEvents {
   std::function<void(ByteView)> archive_data;
   std::function<void()> archive_end;
   std::function<void(ByteView)> manifest_data;
+  // What the server warns of meanwhile, damaged pages above all.
+  std::function<void(const std::string&)> warning;
+};
+
+struct BaseBackupEnd {
+  WalPosition position;
+  // Everything was sent, and the server says that pages fail their checksums.
+  bool has_damaged_pages = false;
+};
+
+enum class SlotWal {
+  kept,      // from the last checkpoint on
+  not_kept,  // the slot is a mark that lasts as long as the connection
 };
 
 // What streams WAL in, called on the streaming thread.
@@ -73,13 +86,12 @@ class ReplicationConnection {
   [[nodiscard]] virtual Bytes timeline_history(TimelineId timeline) = 0;
 
   // Runs BASE_BACKUP without waiting for archiving; returns where it ended.
-  // Error{corrupt} when the server found a damaged page.
-  [[nodiscard]] virtual WalPosition base_backup(const BaseBackupOptions& options,
-                                                const BaseBackupEvents& events) = 0;
+  [[nodiscard]] virtual BaseBackupEnd base_backup(const BaseBackupOptions& options,
+                                                  const BaseBackupEvents& events) = 0;
 
-  // Makes the server keep its WAL from its last checkpoint on, for as long as
-  // this connection lasts.
-  virtual void create_temporary_slot(const std::string& name) = 0;
+  // Makes a physical slot that lasts as long as this connection. False: a slot
+  // of that name is there already.
+  [[nodiscard]] virtual bool create_temporary_slot(const std::string& name, SlotWal wal) = 0;
 
   // Streams WAL from `start` on until it is no longer wanted; the connection
   // is of no use afterwards. Error{unavailable} also when the server ends the
@@ -92,16 +104,6 @@ class ReplicationConnection {
 
   // True when the server runs on this very machine: a Unix socket, loopback.
   [[nodiscard]] virtual bool is_local() = 0;
-};
-
-struct ConnectOptions {
-  std::string conninfo;
-  std::chrono::seconds connect_timeout{15};
-  // A server may be silent while it checkpoints; a dead connection is found by
-  // TCP keepalives long before.
-  std::chrono::seconds stall_timeout{15 * 60};
-  // Asked between waits; throws to end the operation.
-  std::function<void()> check_cancelled = [] {};
 };
 
 [[nodiscard]] std::unique_ptr<ReplicationConnection> connect_replication(ConnectOptions options);

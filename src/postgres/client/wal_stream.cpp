@@ -1,7 +1,7 @@
 // Streaming of WAL over a replication connection.
 #include <poll.h>
 
-#include <cerrno>
+#include <string_view>
 
 #include "postgres/client/pq_connection.h"
 #include "postgres/wal_message.h"
@@ -11,6 +11,8 @@ namespace {
 
 using std::chrono::steady_clock;
 
+constexpr std::string_view duplicate_object = "42710";
+
 constexpr int wanted_check_ms = 50;
 // A status this often, in which an answer is asked for: so a server that is
 // silent for long is gone, however its own timeouts are set.
@@ -19,17 +21,25 @@ constexpr std::chrono::seconds silence_max{60};
 
 }  // namespace
 
-void PqConnection::create_temporary_slot(const std::string& name) {
-  send("CREATE_REPLICATION_SLOT \"" + name + "\" TEMPORARY PHYSICAL RESERVE_WAL");
-  (void)expect_rows("CREATE_REPLICATION_SLOT", 1);
+bool PqConnection::create_temporary_slot(const std::string& name, SlotWal wal) {
+  send("CREATE_REPLICATION_SLOT \"" + name + "\" TEMPORARY PHYSICAL" +
+       (wal == SlotWal::kept ? " RESERVE_WAL" : ""));
+  auto result = next_result();
+  if (sqlstate_of(result.get()) == duplicate_object) {
+    while (next_result()) {
+    }
+    return false;
+  }
+  (void)check_rows(std::move(result), "CREATE_REPLICATION_SLOT", 1);
   expect_end();
+  return true;
 }
 
 void PqConnection::send_status(Lsn received, Lsn durable) {
   const auto message = standby_status_message(received, durable);
-  if (PQputCopyData(connection_.get(), reinterpret_cast<const char*>(message.data()),
+  if (PQputCopyData(connection(), reinterpret_cast<const char*>(message.data()),
                     static_cast<int>(message.size())) != 1 ||
-      PQflush(connection_.get()) < 0) {
+      PQflush(connection()) < 0) {
     throw failure("answer the server", nullptr);
   }
 }
@@ -47,7 +57,7 @@ void PqConnection::stream_wal(WalPosition start, const std::string& slot,
   auto heard = steady_clock::now();
   auto told = heard - status_interval;
   while (events.wanted()) {
-    options_.check_cancelled();
+    check_cancelled();
     const auto now = steady_clock::now();
     if (now - heard > silence_max) {
       throw Error(ErrorKind::unavailable, "the server does not answer",
@@ -61,11 +71,11 @@ void PqConnection::stream_wal(WalPosition start, const std::string& slot,
     }
 
     char* raw = nullptr;
-    const int length = PQgetCopyData(connection_.get(), &raw, 1);
+    const int length = PQgetCopyData(connection(), &raw, 1);
     const std::unique_ptr<char, decltype(&PQfreemem)> owner(raw, &PQfreemem);
     if (length == 0) {
-      pollfd entry{.fd = PQsocket(connection_.get()), .events = POLLIN, .revents = 0};
-      if (::poll(&entry, 1, wanted_check_ms) > 0 && PQconsumeInput(connection_.get()) != 1) {
+      pollfd entry{.fd = PQsocket(connection()), .events = POLLIN, .revents = 0};
+      if (::poll(&entry, 1, wanted_check_ms) > 0 && PQconsumeInput(connection()) != 1) {
         throw failure("stream WAL from the server", nullptr);
       }
       continue;

@@ -119,15 +119,18 @@ TEST_F(BaseBackupTest, BorrowsWhatDidNotChangeFromTheBackupBefore) {
   expect_whole_backup(repository_, second, server_);
 }
 
-TEST_F(BaseBackupTest, DoesNotBorrowFromABackupOfAnotherIdentity) {
+TEST_F(BaseBackupTest, BorrowsFromTheBackupBeforeAnUpgradeToo) {
   archive_needed_wal(archive_);
-  (void)back_up();
+  const auto before = back_up();
   made_.clock.advance(std::chrono::hours(24));
   auto identity = test_cluster();
   identity.number = 2;
   const WalArchive upgraded(repository_, identity);
   archive_needed_wal(upgraded);
-  EXPECT_EQ(walvault::back_up(upgraded, server_, 99, made_.clock).parent_id, "");
+  const auto after = walvault::back_up(upgraded, server_, 99, made_.clock);
+  EXPECT_EQ(after.parent_id, before.id);
+  EXPECT_EQ(after.new_bytes, 0u);
+  expect_whole_backup(repository_, after, server_);
 }
 
 TEST_F(BaseBackupTest, IsNotStoppedByADamagedBackupBefore) {
@@ -427,6 +430,63 @@ TEST_F(BaseBackupTest, RefusesABackupDuringWhichTheTimelineChanged) {
   EXPECT_EQ(refusal(), "unavailable");
 }
 
+TEST_F(BaseBackupTest, RefusesWalThatAnotherServerWrote) {
+  archive_needed_wal(archive_);
+  server_.files["global/pg_control"] = control_file({.redo = {3 * test_segment_bytes + 0x30}});
+  const auto words = words_of_error([&] { (void)back_up(); });
+  EXPECT_NE(words.find("not what this server wrote"), std::string::npos) << words;
+  EXPECT_EQ(refusal(), "conflict");
+}
+
+TEST_F(BaseBackupTest, RecordsPagesThatTheServerFoundDamaged) {
+  archive_needed_wal(archive_);
+  server_.warnings = {"checksum verification failed in file \"./base/5/1259\", block 3"};
+  EXPECT_TRUE(back_up().damaged_pages.empty());  // of something else, then
+  server_.has_damaged_pages = true;
+  EXPECT_EQ(back_up().damaged_pages, server_.warnings);
+  server_.warnings.assign(100, std::string(1000, 'w'));
+  const auto many = back_up();
+  ASSERT_EQ(many.damaged_pages.size(), damage_texts_max);
+  EXPECT_EQ(many.damaged_pages.front().size(), damage_text_bytes_max);
+  EXPECT_EQ(many.damaged_pages.back(), "and 69 more");
+  server_.warnings.clear();
+  EXPECT_EQ(back_up().damaged_pages.size(), 1u);
+
+  const auto list = list_backups(repository_, "main");
+  ASSERT_EQ(list.backups.size(), 4u);
+  EXPECT_EQ(list.backups[2].damaged_pages, many.damaged_pages);
+}
+
+TEST_F(BaseBackupTest, RefusesToRunBesideAnotherAndNamesIt) {
+  archive_needed_wal(archive_);
+  std::string claimed;
+  std::string inner;
+  server_.before_manifest = [&] {
+    FakeServer same;
+    same.before_claim = [&](const std::string& slot) { return slot != claimed; };
+    inner = words_of_error([&] { (void)walvault::back_up(archive_, same, 77, made_.clock); });
+  };
+  server_.before_claim = [&](const std::string& slot) {
+    claimed = slot;
+    return true;
+  };
+  const auto outer = back_up();
+  EXPECT_NE(inner.find(outer.id), std::string::npos) << inner;
+  ASSERT_EQ(list_backups(repository_, "main").backups.size(), 1u);
+
+  // Without a slot to spare it runs, and says what that costs.
+  server_.before_manifest = [] {};
+  server_.before_claim = [](const std::string&) -> bool {
+    throw Error(ErrorKind::unavailable, "cannot run CREATE_REPLICATION_SLOT", "all are in use.");
+  };
+  std::vector<std::string> notes;
+  auto listener = quiet_listener();
+  listener.note = [&](const std::string& note) { notes.push_back(note); };
+  (void)take_base_backup(archive_, server_, id_of(99), made_.clock, {}, listener);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_NE(notes[0].find("all are in use"), std::string::npos) << notes[0];
+}
+
 TEST_F(BaseBackupTest, LeavesNoBackupWhenTheServerGoesAway) {
   archive_needed_wal(archive_);
   server_.before_manifest = [] { throw Error(ErrorKind::unavailable, "the server went away"); };
@@ -461,10 +521,12 @@ TEST_F(BaseBackupTest, ArchivesTheHistoryFileThatItsTimelineNeeds) {
   archive_segments(archive_, 2, 3, 4);
   EXPECT_EQ(back_up().timeline, TimelineId{2});
   EXPECT_EQ(archive_.find_file("00000002.history"), server_.history);
-  // Once it is there the server is not asked again.
-  server_.history = bytes_of("gibberish");
   made_.clock.advance(std::chrono::seconds(1));
   EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
+  // Another history under that id: two servers were promoted onto it.
+  server_.history = bytes_of("1\t0/280000\tno recovery target specified\n");
+  made_.clock.advance(std::chrono::seconds(1));
+  EXPECT_EQ(error_of([&] { (void)back_up(); }), "conflict");
 }
 
 TEST_F(BaseBackupTest, RefusesADamagedHistoryFile) {

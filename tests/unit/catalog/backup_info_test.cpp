@@ -109,9 +109,28 @@ TEST(BackupInfo, RefusesEveryTruncationAndWhatFollowsTheEnd) {
   EXPECT_EQ(error_of([&] { (void)decode_backup_info(head); }), "corrupt");
 }
 
+TEST(BackupInfo, KeepsWhatTheSecondVersionOfItsHeadAdded) {
+  auto written = example();
+  EXPECT_EQ(encode_backup_info(written)[0], 1);  // read by programs that know no other
+  written.branch = 7;
+  written.damaged_pages = {"block 3", "block 4"};
+  auto head = encode_backup_info(written);
+  EXPECT_EQ(head[0], 2);
+  const auto read = decode_backup_info(head);
+  EXPECT_EQ(read.branch, 7u);
+  EXPECT_EQ(read.damaged_pages, written.damaged_pages);
+  EXPECT_EQ(read.duration, written.duration);
+  for (std::size_t length = 0; length < head.size(); ++length) {
+    EXPECT_EQ(error_of([&] { (void)decode_backup_info(ByteView(head).first(length)); }), "corrupt")
+        << length;
+  }
+  written.damaged_pages.assign(damage_texts_max + 1, "x");
+  EXPECT_EQ(error_of([&] { (void)decode_backup_info(encode_backup_info(written)); }), "corrupt");
+}
+
 TEST(BackupInfo, RefusesANewerVersionsHead) {
   auto head = encode_backup_info(example());
-  head[0] = 2;
+  head[0] = 3;
   EXPECT_EQ(error_of([&] { (void)decode_backup_info(head); }), "conflict");
 }
 
@@ -120,6 +139,7 @@ TEST(BackupInfo, FitsTheHeadOfARootWithTheLongestTexts) {
   info.label = std::string(1000, 'l');
   info.host = std::string(255, 'h');
   info.data_directory = std::string(4096, 'd');
+  info.damaged_pages.assign(damage_texts_max, std::string(damage_text_bytes_max, 'p'));
   EXPECT_LE(encode_backup_info(info).size(), root_head_bytes_max);
 }
 
@@ -191,6 +211,30 @@ TEST_F(BackupListTest, LeavesOutTheTombstonesOfWritersGivenUp) {
   const auto list = list_backups(made_.repository, "main");
   EXPECT_EQ(list.backups.size(), 1u);
   EXPECT_TRUE(list.damaged.empty());
+}
+
+TEST_F(BackupListTest, LeavesOutWhatWasStoredBeforeTheClusterWasRemoved) {
+  const ClusterIdentity identity{.name = "main",
+                                 .system_identifier = 77,
+                                 .postgres_major = 15,
+                                 .segment_bytes = 16u << 20,
+                                 .registered = {}};
+  const auto commit_with = [&](const std::string& id, std::uint32_t number) {
+    auto info = example(id);
+    info.identity_number = number;
+    commit(info);
+  };
+  (void)add_cluster(made_.repository, identity);
+  commit_with("a", 1);
+  remove_cluster(made_.repository, "main", {});
+  EXPECT_EQ(add_cluster(made_.repository, identity).identity.number, 3u);
+  EXPECT_TRUE(list_backups(made_.repository, "main").backups.empty());
+  commit_with("b", 3);
+  auto upgraded = identity;
+  upgraded.system_identifier = 78;
+  (void)upgrade_cluster(made_.repository, upgraded);
+  commit_with("c", 4);
+  EXPECT_EQ(list_backups(made_.repository, "main").backups.size(), 2u);
 }
 
 TEST_F(BackupListTest, FindsABackupByItsId) {

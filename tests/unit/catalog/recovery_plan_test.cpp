@@ -258,5 +258,35 @@ TEST_F(BranchedRecoveryPlanTest, TakesTheWalOfBothTimelines) {
   EXPECT_EQ(result.wal.segments, 15u);
 }
 
+TEST(ChooseIdentity, GoesByTheBackupOrTheTime) {
+  const auto identity = [](std::uint32_t number) {
+    ClusterIdentity made;
+    made.name = "main";
+    made.number = number;
+    return made;
+  };
+  const std::vector<ClusterIdentity> identities{identity(1), identity(2), identity(4)};
+  auto before = backup_of("before", 1, 2, 3);
+  auto after = backup_of("after", 1, 6, 7);
+  after.identity_number = 2;
+  const std::vector<BackupInfo> backups{before, after};
+  const auto number = [&](const PlanRequest& request) {
+    return choose_identity(identities, backups, request).number;
+  };
+  EXPECT_EQ(number({.backup_id = "before"}), 1u);
+  EXPECT_EQ(number({.backup_id = "after"}), 2u);
+  EXPECT_EQ(number({.backup_id = "none"}), 4u);
+  EXPECT_EQ(number({.target = to_time(minute_of(3))}), 1u);
+  EXPECT_EQ(number({.target = to_time(minute_of(3), false)}), 4u);
+  EXPECT_EQ(number({.target = to_time(minute_of(6))}), 1u);
+  EXPECT_EQ(number({.target = to_time(minute_of(7))}), 2u);
+  EXPECT_EQ(number({.target = to_time(minute_of(1))}), 4u);
+  // Positions and transaction ids start again with pg_upgrade: the newest is
+  // meant unless a backup says otherwise.
+  EXPECT_EQ(number({.target = to_lsn(lsn_in(3))}), 4u);
+  EXPECT_EQ(number({.target = to_lsn(lsn_in(3)), .backup_id = "before"}), 1u);
+  EXPECT_EQ(number({}), 4u);
+}
+
 }  // namespace
 }  // namespace walvault

@@ -116,12 +116,12 @@ TEST_F(WalStretchTest, DoesNotCallTheOldTimelinesOwnWalAGap) {
 TEST_F(WalStretchTest, KnowsWhetherABackupLiesOnAHistory) {
   branch_in_segment_5();
   const auto history = archive_.history({2});
-  EXPECT_TRUE(lies_on(backup_of("a", 1, 2, 3), history));
-  EXPECT_TRUE(lies_on(backup_of("b", 1, 4, 5), history));   // ends before the switch
-  EXPECT_FALSE(lies_on(backup_of("c", 1, 4, 6), history));  // ends behind it
-  EXPECT_FALSE(lies_on(backup_of("d", 1, 6, 7), history));
-  EXPECT_TRUE(lies_on(backup_of("e", 2, 6, 7), history));
-  EXPECT_FALSE(lies_on(backup_of("f", 3, 1, 2), history));
+  EXPECT_TRUE(lies_on(archive_, backup_of("a", 1, 2, 3), history));
+  EXPECT_TRUE(lies_on(archive_, backup_of("b", 1, 4, 5), history));   // ends before the switch
+  EXPECT_FALSE(lies_on(archive_, backup_of("c", 1, 4, 6), history));  // ends behind it
+  EXPECT_FALSE(lies_on(archive_, backup_of("d", 1, 6, 7), history));
+  EXPECT_TRUE(lies_on(archive_, backup_of("e", 2, 6, 7), history));
+  EXPECT_FALSE(lies_on(archive_, backup_of("f", 3, 1, 2), history));
 }
 
 TEST_F(WalStretchTest, GivesOneWindowForBackupsOnUnbrokenWal) {
@@ -129,7 +129,7 @@ TEST_F(WalStretchTest, GivesOneWindowForBackupsOnUnbrokenWal) {
   const auto windows =
       recovery_windows(archive_, {backup_of("a", 1, 2, 3), backup_of("b", 1, 6, 7)});
   ASSERT_EQ(windows.size(), 1u);
-  EXPECT_EQ(windows[0].timeline, TimelineId{1});
+  EXPECT_EQ(windows[0].timeline, (TimelineBranch{.timeline = {1}}));
   EXPECT_EQ(windows[0].earliest, backup_of("a", 1, 2, 3).stop);
   EXPECT_EQ(windows[0].latest, lsn_in(10, 0));
   EXPECT_EQ(windows[0].earliest_time, minute_of(3));
@@ -166,7 +166,7 @@ TEST_F(WalStretchTest, JoinsAWindowToThatOfTheDescendantThatGoesOn) {
   archive_segments(archive_, 2, 5, 8);
   const auto windows = recovery_windows(archive_, {backup_of("a", 1, 2, 3)});
   ASSERT_EQ(windows.size(), 1u);
-  EXPECT_EQ(windows[0].timeline, TimelineId{2});
+  EXPECT_EQ(windows[0].timeline, (TimelineBranch{.timeline = {2}}));
   EXPECT_EQ(windows[0].earliest, backup_of("a", 1, 2, 3).stop);
   EXPECT_EQ(windows[0].latest, lsn_in(9, 0));
 }
@@ -177,9 +177,9 @@ TEST_F(WalStretchTest, KeepsAWindowOfATimelineThatWentItsOwnWay) {
   archive_segments(archive_, 2, 5, 6);
   const auto windows = recovery_windows(archive_, {backup_of("a", 1, 2, 3)});
   ASSERT_EQ(windows.size(), 2u);
-  EXPECT_EQ(windows[0].timeline, TimelineId{1});
+  EXPECT_EQ(windows[0].timeline, (TimelineBranch{.timeline = {1}}));
   EXPECT_EQ(windows[0].latest, lsn_in(10, 0));
-  EXPECT_EQ(windows[1].timeline, TimelineId{2});
+  EXPECT_EQ(windows[1].timeline, (TimelineBranch{.timeline = {2}}));
   EXPECT_EQ(windows[1].latest, lsn_in(7, 0));
 }
 
@@ -200,6 +200,160 @@ TEST_F(WalStretchTest, ListsGapsOfEachTimeline) {
   EXPECT_EQ(gaps[2].timeline, TimelineId{2});
   EXPECT_EQ(gaps[2].from, lsn_in(2, 0));
   EXPECT_EQ(gaps[2].to, lsn_in(4097, 0));
+}
+
+Bytes partial_segment(std::uint32_t timeline, std::uint64_t number) {
+  auto bytes = wal_segment(
+      {.timeline = timeline, .number = number, .content_bytes = 10'000, .has_pages = true});
+  bytes[40 + 9999] = 1;
+  return bytes;
+}
+
+TEST_F(WalStretchTest, EndsInASegmentThatWasArchivedInPart) {
+  archive_segments(archive_, 1, 2, 4);
+  const WalSegmentSpec next{.number = 5};
+  archive_file(archive_, next.name() + ".partial", partial_segment(1, 5), minute_of(9));
+  const auto stretch = from(1, lsn_in(2));
+  EXPECT_EQ(stretch.segments, 3u);
+  EXPECT_EQ(stretch.partial, (SegmentName{.timeline = {1}, .number = 5}));
+  EXPECT_EQ(stretch.end, lsn_in(5, 10'040));
+  EXPECT_EQ(stretch.until, minute_of(9));
+  EXPECT_FALSE(from(1, lsn_in(5, 20'000)).partial);  // it does not reach so far
+
+  // Once the segment is there whole, that counts.
+  archive_segments(archive_, 1, 5, 5);
+  EXPECT_FALSE(from(1, lsn_in(2)).partial);
+  EXPECT_EQ(from(1, lsn_in(2)).end, lsn_in(6, 0));
+}
+
+TEST_F(WalStretchTest, TakesAPartForNothingBeforeAGapOrOnATimelineThatItLeaves) {
+  archive_segments(archive_, 1, 2, 4);
+  archive_file(archive_, WalSegmentSpec{.number = 5}.name() + ".partial", partial_segment(1, 5));
+  branch_in_segment_5();
+  EXPECT_FALSE(from(2, lsn_in(2)).partial);
+  EXPECT_TRUE(from(1, lsn_in(2)).partial);
+  archive_segments(archive_, 1, 7, 7);
+  EXPECT_FALSE(from(1, lsn_in(2)).partial);
+}
+
+TEST_F(WalStretchTest, PassesOverADamagedPart) {
+  archive_segments(archive_, 1, 2, 4);
+  const auto key = archive_file(archive_, WalSegmentSpec{.number = 5}.name() + ".partial",
+                                partial_segment(1, 5));
+  auto object = *made_.storage.find(key, whole_object);
+  object[object.size() / 2] ^= 1;
+  made_.storage.overwrite(key, object);
+  EXPECT_FALSE(from(1, lsn_in(2)).partial);
+  EXPECT_EQ(from(1, lsn_in(2)).end, lsn_in(5, 0));
+}
+
+// A timeline id that two promotions used.
+class BranchTest : public WalStretchTest {
+ protected:
+  // Timeline 2 leaves 1 in segment 5, and 3 leaves 2 in segment 7.
+  void SetUp() override {
+    archive_segments(archive_, 1, 2, 5);
+    branch_in_segment_5();
+    archive_segments(archive_, 2, 5, 7);
+    archive_history(archive_, 3,
+                    {{.timeline = {1}, .end = lsn_in(5)}, {.timeline = {2}, .end = lsn_in(7)}});
+    archive_segments(archive_, 3, 7, 8);
+    opened_ = archive_.set_aside({2}, minute_of(10));
+  }
+  [[nodiscard]] WalArchive newest() const { return {made_.repository, test_cluster()}; }
+
+  TimelineBranch opened_;
+};
+
+TEST_F(BranchTest, IsOpenedAndHidesWhatWasSetAside) {
+  EXPECT_EQ(opened_, (TimelineBranch{.timeline = {2}, .branch = 1}));
+  const auto now = newest();
+  EXPECT_EQ(now.branch_of({2}), 1u);
+  EXPECT_EQ(now.branch_of({1}), 0u);
+  EXPECT_EQ(now.timelines(), (std::vector<TimelineId>{{1}, {3}}));
+  EXPECT_FALSE(now.find_history({2}));
+  archive_history(now, 2, {{.timeline = {1}, .end = lsn_in(4)}});
+  archive_segments(now, 2, 4, 6);
+  EXPECT_EQ(now.history({2}).leaves({1}), lsn_in(4));
+  EXPECT_EQ(now.branches(), (std::vector<TimelineBranch>{{{1}, 0}, {{2}, 0}, {{2}, 1}, {{3}, 0}}));
+  EXPECT_EQ(error_of([&] { (void)now.set_aside({9}, {}); }), "not_found");
+  EXPECT_EQ(now.set_aside({2}, {}), (TimelineBranch{.timeline = {2}, .branch = 2}));
+}
+
+TEST_F(BranchTest, ShowsEachHistoryTheBranchThatItCameFrom) {
+  const auto now = newest();
+  archive_history(now, 2, {{.timeline = {1}, .end = lsn_in(4)}});
+  archive_segments(now, 2, 4, 6);
+  archive_history(now, 4,
+                  {{.timeline = {1}, .end = lsn_in(4)}, {.timeline = {2}, .end = lsn_in(6)}});
+  archive_segments(now, 4, 6, 6);
+  EXPECT_EQ(now.view_of({{3}, 0}).branch_of({2}), 0u);
+  EXPECT_EQ(now.view_of({{4}, 0}).branch_of({2}), 1u);
+  EXPECT_EQ(now.view_of({{2}, 0}).branch_of({2}), 0u);
+
+  const auto along = [&](TimelineBranch branch) {
+    const auto view = now.view_of(branch);
+    return wal_from(view, view.history(branch.timeline), lsn_in(2)).end;
+  };
+  EXPECT_EQ(along({{2}, 0}), lsn_in(8, 0));
+  EXPECT_EQ(along({{2}, 1}), lsn_in(7, 0));
+  EXPECT_EQ(along({{3}, 0}), lsn_in(9, 0));
+  EXPECT_EQ(along({{4}, 0}), lsn_in(7, 0));
+
+  // A later set-aside changes nothing for those.
+  (void)now.set_aside({2}, {});
+  const auto later = newest();
+  EXPECT_EQ(later.view_of({{3}, 0}).branch_of({2}), 0u);
+  EXPECT_EQ(later.view_of({{4}, 0}).branch_of({2}), 1u);
+}
+
+TEST_F(BranchTest, TakesABackupForItsOwnBranchOnly) {
+  const auto now = newest();
+  archive_history(now, 2, {{.timeline = {1}, .end = lsn_in(4)}});
+  archive_segments(now, 2, 4, 6);
+  auto before = backup_of("before", 2, 5, 6);
+  auto after = backup_of("after", 2, 5, 6);
+  after.branch = 1;
+  const auto lies = [&](const BackupInfo& backup, TimelineBranch branch) {
+    const auto view = now.view_of(branch);
+    return lies_on(view, backup, view.history(branch.timeline));
+  };
+  EXPECT_TRUE(lies(before, {{2}, 0}));
+  EXPECT_FALSE(lies(before, {{2}, 1}));
+  EXPECT_TRUE(lies(before, {{3}, 0}));
+  EXPECT_FALSE(lies(after, {{2}, 0}));
+  EXPECT_TRUE(lies(after, {{2}, 1}));
+  EXPECT_FALSE(lies(after, {{3}, 0}));
+
+  const auto windows = recovery_windows(now, {before, after});
+  ASSERT_EQ(windows.size(), 2u);
+  EXPECT_EQ(windows[0].timeline, (TimelineBranch{{2}, 1}));
+  EXPECT_EQ(windows[0].latest, lsn_in(7, 0));
+  EXPECT_EQ(windows[1].timeline, (TimelineBranch{{3}, 0}));
+}
+
+TEST(TimelineBranchText, IsReadAsItIsWritten) {
+  const TimelineBranch branch{.timeline = {2}, .branch = 13};
+  EXPECT_EQ(branch.text(), "2-13");
+  EXPECT_EQ(TimelineBranch::parse("2-13"), branch);
+  for (const auto* text : {"", "2", "2-", "-1", "0-1", "2-1-1", "a-1", "2-b", "2 -1"}) {
+    EXPECT_FALSE(TimelineBranch::parse(text)) << text;
+  }
+}
+
+TEST(BranchOpening, RefusesEveryTruncation) {
+  const BranchOpening opening{
+      .opened = {{2}, 1}, .when = minute_of(1), .descendants = {{{3}, 0}, {{7}, 4}}};
+  const auto bytes = encode_branch_opening(opening);
+  const auto read = decode_branch_opening(opening.opened, bytes);
+  EXPECT_EQ(read.when, opening.when);
+  EXPECT_EQ(read.descendants, opening.descendants);
+  for (std::size_t length = 0; length < bytes.size(); ++length) {
+    EXPECT_EQ(error_of([&] {
+                (void)decode_branch_opening({{2}, 1}, ByteView(bytes).first(length));
+              }),
+              "corrupt");
+  }
 }
 
 }  // namespace

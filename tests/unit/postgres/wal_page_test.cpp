@@ -5,6 +5,7 @@
 
 #include "support/damage.h"
 #include "support/errors.h"
+#include "support/wal_files.h"
 #include "unit/postgres/server_file.h"
 
 namespace walvault {
@@ -147,6 +148,36 @@ TEST(WalSegmentHeader, TakesAFlippedMagicAtMostForThatOfAnotherMajor) {
                         EXPECT_EQ(error.kind(), ErrorKind::corrupt);
                       }
                     });
+}
+
+TEST(WalContentEnd, IsBehindTheLastByteOfTheSegmentsOwnPages) {
+  const WalSegmentSpec spec{.number = 3, .content_bytes = 20'001, .has_pages = true};
+  auto segment = wal_segment(spec);
+  segment[40 + 20'000] = 7;  // its last byte is not zero
+  const auto start = 3ull * test_segment_bytes;
+  EXPECT_EQ(wal_content_end(segment), (Lsn{start + 20'048}));
+
+  // What a recycled file holds behind it does not count.
+  const auto old = wal_segment({.number = 1, .content_bytes = 900'000, .has_pages = true});
+  auto recycled = segment;
+  std::copy(old.begin() + 24576, old.end(), recycled.begin() + 24576);
+  EXPECT_EQ(wal_content_end(recycled), (Lsn{start + 20'048}));
+
+  // A full one ends at its end.
+  auto full =
+      wal_segment({.number = 3, .content_bytes = test_segment_bytes - 40, .has_pages = true});
+  full.back() = 1;
+  EXPECT_EQ(wal_content_end(full), (Lsn{start + test_segment_bytes}));
+}
+
+TEST(WalContentEnd, RefusesWhatIsNoSegmentAndReadsOnlyWhatIsThere) {
+  EXPECT_THROW((void)wal_content_end(Bytes(1000)), Error);
+  EXPECT_THROW((void)wal_content_end({}), Error);
+  const auto segment = wal_segment({.content_bytes = 30'000, .has_pages = true});
+  for (const std::size_t length : {40u, 8192u, 8200u, 8216u, 16383u}) {
+    const auto end = wal_content_end(ByteView(segment).first(length));
+    EXPECT_LE(end.value, test_segment_bytes + (length + 7) / 8 * 8);
+  }
 }
 
 }  // namespace

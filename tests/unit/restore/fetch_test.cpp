@@ -72,7 +72,7 @@ TEST_F(FetchTest, ReplacesWhatStandsAtTheDestination) {
   write_test_file(pg_wal_.path(), "RECOVERYXLOG", random_bytes(2u << 20, 1));
   const auto name = WalSegmentSpec{}.name();
   ASSERT_EQ(fetch_wal_file(archive_, name, destination_, 1), FetchOutcome::delivered);
-  EXPECT_TRUE(delivered() == wal_segment({.content_bytes = 100}));
+  EXPECT_TRUE(delivered() == wal_segment({.content_bytes = 300}));
 }
 
 TEST_F(FetchTest, DeliversTheSmallFiles) {
@@ -261,6 +261,29 @@ TEST_F(FetchTest, SaysThatTheDestinationCannotBeWritten) {
             }),
             "unavailable");
   EXPECT_FALSE(fs::exists(destination_ + ".walvault-part"));
+}
+
+TEST_F(FetchTest, DeliversAPartOnlyWhereItWasToldTo) {
+  archive_segments(archive_, 1, 2, 3);
+  const WalSegmentSpec spec{.number = 4};
+  const auto name = spec.name();
+  archive_file(archive_, name + ".partial", wal_segment(spec));
+  const auto fetch_with_partial = [&](const std::string& asked, const std::string& partial) {
+    fs::remove(destination_);
+    return fetch_wal_file(archive_, asked, destination_, 1, partial);
+  };
+  EXPECT_EQ(fetch_with_partial(name, ""), FetchOutcome::absent);
+  EXPECT_EQ(fetch_with_partial(name, WalSegmentSpec{.number = 5}.name()), FetchOutcome::absent);
+  EXPECT_EQ(fetch_with_partial(name, name), FetchOutcome::delivered);
+  EXPECT_TRUE(delivered() == wal_segment(spec));
+
+  // Behind it a gap stays a gap, and a whole segment wins.
+  archive_segments(archive_, 1, 6, 6);
+  EXPECT_EQ(error_of([&] { (void)fetch_with_partial(name, name); }), "corrupt");
+  const WalSegmentSpec whole{.number = 4, .seed = 9};
+  archive_file(archive_, name, wal_segment(whole));
+  EXPECT_EQ(fetch_with_partial(name, name), FetchOutcome::delivered);
+  EXPECT_TRUE(delivered() == wal_segment(whole));
 }
 
 }  // namespace

@@ -194,5 +194,17 @@ TEST(ShellQuoted, KeepsAWordOneWordWhateverItHolds) {
   EXPECT_EQ(shell_quoted("it's"), "'it'\\''s'");
 }
 
+TEST(RecoverySettings, MakeAStandbyFollowItsPrimaryThroughPromotions) {
+  auto settings = settings_for(target_of(TargetKind::latest));
+  settings.standby = true;
+  settings.primary_conninfo = "host=primary password='pw' port=1";
+  const auto content = with_recovery_settings("", settings);
+  EXPECT_THAT(content, HasSubstr("recovery_target_timeline = 'latest'\n"));
+  EXPECT_THAT(content, HasSubstr("primary_conninfo = 'host=primary password=''pw'' port=1'\n"));
+  EXPECT_THAT(content, Not(HasSubstr("recovery_target_action")));
+  settings.primary_conninfo.clear();
+  EXPECT_THAT(with_recovery_settings("", settings), Not(HasSubstr("primary_conninfo")));
+}
+
 }  // namespace
 }  // namespace walvault

@@ -1,0 +1,42 @@
+// Archives what a server that does not run any more left in its pg_wal: the
+// history files, the segments that its archiver had not come to, and the one
+// that it was writing.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "archive_command/push.h"
+
+namespace walvault {
+
+struct RescueFailure {
+  std::string name;
+  std::string why;
+};
+
+struct RescueResult {
+  std::vector<PushResult> archived;  // those too that were archived before
+  std::vector<RescueFailure> failed;
+  // Files that hold no WAL of their name: made ahead, or recycled.
+  std::size_t passed_over = 0;
+};
+
+// The identity, of a cluster's, that a data directory belongs to: by its
+// pg_control; the newest where that is missing, as an interrupted restore
+// leaves it. nullopt: another cluster's.
+[[nodiscard]] std::optional<ClusterIdentity> find_identity_of(
+    const std::vector<ClusterIdentity>& identities, const std::string& data_directory);
+
+// What cannot be archived does not keep the rest from it. The last segment of
+// a timeline is archived as .partial unless the server had marked it as
+// complete.
+//
+// Error{conflict} when a server runs in the directory; {not_found} when there is
+// no pg_wal in it.
+// {unavailable} for the storage's own failures: those end it.
+[[nodiscard]] RescueResult rescue_wal(const WalArchive& archive, const std::string& data_directory,
+                                      Clock& clock, const PushOptions& options);
+
+}  // namespace walvault

@@ -1,0 +1,238 @@
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/connection_options.h"
+#include "base/format.h"
+#include "catalog/wal_stretch.h"
+#include "maintenance/maintenance_commands.h"
+#include "maintenance/server_check.h"
+#include "postgres/client/replication_connection.h"
+#include "postgres/client/sql_connection.h"
+
+namespace walvault {
+namespace {
+
+using nlohmann::ordered_json;
+using std::chrono::milliseconds;
+
+constexpr milliseconds poll_first{20};
+constexpr milliseconds poll_max{500};
+
+struct Options {
+  std::optional<std::string> pg;
+  std::string timeout = "1min";
+};
+
+Finding good(const std::string& name, const std::string& text) {
+  return {.name = name, .verdict = Verdict::good, .text = text, .advice = ""};
+}
+Finding warning(const std::string& name, const std::string& text, const std::string& advice) {
+  return {.name = name, .verdict = Verdict::warning, .text = text, .advice = advice};
+}
+Finding bad(const std::string& name, const std::string& text, const std::string& advice) {
+  return {.name = name, .verdict = Verdict::bad, .text = text, .advice = advice};
+}
+
+// A failure as a finding: the error's words.
+Finding bad(const std::string& name, const Error& error) {
+  return bad(name, error.message() + ": " + error.detail(), error.hint());
+}
+
+Finding check_identity(const ClusterIdentity& registered, ReplicationConnection& server) {
+  const auto identifier = server.identify_system().system_identifier;
+  const auto major = server.server_version() / 10000;
+  const auto text =
+      "PostgreSQL " + std::to_string(major) + ", system identifier " + std::to_string(identifier);
+  if (identifier == registered.system_identifier && major == registered.postgres_major) {
+    return good("identity", text);
+  }
+  return bad("identity",
+             text + "; registered is PostgreSQL " + std::to_string(registered.postgres_major) +
+                 ", system identifier " + std::to_string(registered.system_identifier),
+             "Check --pg. After pg_upgrade: walvault cluster upgrade " + registered.name);
+}
+
+ArchiverState archiver_state(SqlConnection& sql) {
+  const auto rows = sql.query(
+      "SELECT last_failed_wal, last_failed_time::text FROM pg_catalog.pg_stat_archiver "
+      "WHERE last_failed_time > coalesce(last_archived_time, '-infinity')");
+  if (rows.empty()) return {};
+  return {.failing_file = rows[0].at(0), .failing_since = rows[0].at(1).value_or("")};
+}
+
+// Marks the WAL, forces a switch behind the mark, and waits until the segment
+// with the mark can be read from the repository.
+Finding try_archiving(const WalArchive& archive, SqlConnection& sql, const std::string& mark,
+                      milliseconds timeout) {
+  const std::string name = "archiving";
+  std::string segment;
+  try {
+    // A restore point first: on an idle server a switch alone moves nothing.
+    segment = sql.query("SELECT pg_catalog.pg_walfile_name(pg_catalog.pg_create_restore_point('" +
+                        mark + "'))")
+                  .at(0)
+                  .at(0)
+                  .value_or("");
+    (void)sql.query("SELECT pg_catalog.pg_switch_wal()");
+  } catch (const Error& error) {
+    return bad(name, "cannot force a switch of WAL segments: " + error.detail(),
+               "GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO ...;");
+  }
+  auto& clock = system_clock();
+  const auto began = clock.now();
+  auto pause = poll_first;
+  const auto waited = [&] { return std::chrono::duration_cast<milliseconds>(clock.now() - began); };
+  while (true) {
+    Program::check_cancelled();
+    if (const auto content = archive.find_file(segment)) {
+      const auto took = waited();
+      if (as_text(*content).find(mark) == std::string_view::npos) {
+        return bad(name, segment + " is in the repository, but is not what this server wrote",
+                   "Two servers archive under the name " + archive.identity().name + ".");
+      }
+      return good(name, segment + " was in the repository after " + format_duration(took) +
+                            " and reads back right");
+    }
+    if (waited() >= timeout) {
+      return bad(name, segment + " did not arrive within " + format_duration(timeout),
+                 "Look into the server's log for what the archive_command said.");
+    }
+    clock.sleep_for(pause);
+    pause = std::min(pause * 2, poll_max);
+  }
+}
+
+void check_with_sql(Program& program, const WalArchive& archive, const ConnectOptions& connect,
+                    const std::map<std::string, std::string>& settings, milliseconds timeout,
+                    std::vector<Finding>& findings) {
+  std::unique_ptr<SqlConnection> sql;
+  try {
+    sql = connect_sql(connect);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable) throw;
+    findings.push_back(bad("connection", error));
+    return;
+  }
+  const auto mode = settings.find("archive_mode");
+  if (mode != settings.end() && mode->second == "off") {
+    findings.push_back(bad("archiving", "not tried: the server does not archive", ""));
+    return;
+  }
+  if (sql->query("SELECT pg_catalog.pg_is_in_recovery()").at(0).at(0) == "t") {
+    findings.push_back(warning("archiving", "not tried: this server is a standby",
+                               "Run the check on the primary."));
+    return;
+  }
+  findings.push_back(judge_archiver(archiver_state(*sql)));
+  findings.push_back(
+      try_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));
+}
+
+void check_repository(const WalArchive& archive, std::vector<Finding>& findings) {
+  const auto& identity = archive.identity();
+  auto list = list_backups(archive.repository(), identity.name);
+  for (const auto& key : list.damaged) {
+    findings.push_back(bad("backups", "the backup " + key + " is damaged", ""));
+  }
+  std::erase_if(list.backups, [&](const BackupInfo& backup) {
+    return backup.identity_number != identity.number;
+  });
+  if (list.backups.empty()) {
+    findings.push_back(
+        warning("backups", "there is none", "walvault backup --cluster " + identity.name));
+    return;
+  }
+  const auto& newest = list.backups.back();
+  findings.push_back(good("backups", std::to_string(list.backups.size()) + ", the newest is " +
+                                         newest.id + ", " + to_local_text(newest.stop_time)));
+  // Only what follows the newest backup can still be mended by another one.
+  const auto gaps = wal_gaps(archive);
+  const auto gap = std::ranges::find_if(gaps, [&](const WalGap& each) {
+    return each.to > newest.start && each.timeline >= newest.timeline;
+  });
+  if (gap == gaps.end()) {
+    findings.push_back(good("gaps", "none since the newest backup"));
+    return;
+  }
+  findings.push_back(bad("gaps",
+                         "WAL from " + gap->from.text() + " to " + gap->to.text() +
+                             " of timeline " + std::to_string(gap->timeline.value) +
+                             " is not archived: moments behind it cannot be restored",
+                         "Archive it from pg_wal if it is still there, and take a new backup."));
+}
+
+ordered_json finding_json(const Finding& finding) {
+  return {{"name", finding.name},
+          {"verdict", verdict_name(finding.verdict)},
+          {"text", finding.text},
+          {"advice", finding.advice}};
+}
+
+std::string finding_text(const Finding& finding) {
+  constexpr std::size_t verdict_width = 9;
+  constexpr std::size_t name_width = 23;
+  auto line = "  " + verdict_name(finding.verdict);
+  line.resize(2 + verdict_width, ' ');
+  line += finding.name;
+  line.resize(2 + verdict_width + name_width, ' ');
+  line += finding.text + "\n";
+  if (!finding.advice.empty()) {
+    line += std::string(2 + verdict_width + name_width, ' ') + "-> " + finding.advice + "\n";
+  }
+  return line;
+}
+
+void run_check(Program& program, const Options& options) {
+  program.catch_signals();
+  const auto& config = program.config();
+  const auto timeout = parse_duration(options.timeout, "--timeout");
+  const auto cluster = config.cluster();
+  const auto opened = program.open_repository();
+  const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
+  const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
+                               .check_cancelled = Program::check_cancelled};
+  const auto server = connect_replication(connect);
+
+  std::vector<Finding> findings{check_identity(archive.identity(), *server)};
+  const bool is_right_server = findings.front().verdict == Verdict::good;
+  std::map<std::string, std::string> settings;
+  for (const auto& name : judged_settings()) {
+    if (auto value = server->show(name)) settings.emplace(name, std::move(*value));
+  }
+  const auto judged = judge_settings(settings, "walvault-archive --repo " + opened.storage->url() +
+                                                   " --cluster " + cluster + " %p");
+  findings.insert(findings.end(), judged.begin(), judged.end());
+  // A foreign server is not made to switch.
+  if (is_right_server) {
+    check_with_sql(program, archive, connect, settings, timeout, findings);
+  }
+  check_repository(archive, findings);
+
+  ordered_json documents = ordered_json::array();
+  std::string text = "Cluster " + cluster + ":\n";
+  for (const auto& finding : findings) {
+    documents.push_back(finding_json(finding));
+    text += finding_text(finding);
+  }
+  const auto failed = std::ranges::count(findings, Verdict::bad, &Finding::verdict);
+  const auto warned = std::ranges::count(findings, Verdict::warning, &Finding::verdict);
+  text += failed == 0 ? "The set-up works" : std::to_string(failed) + " failed";
+  if (warned > 0) text += "; " + std::to_string(warned) + " warnings";
+  program.print({{"check", {{"cluster", cluster}, {"ok", failed == 0}, {"findings", documents}}}},
+                text + ".\n");
+  if (failed > 0) program.set_exit_code(exit_code(ErrorKind::check_failed));
+}
+
+}  // namespace
+
+void add_check_command(Program& program, CommandLine& commands) {
+  const auto options = std::make_shared<Options>();
+  auto& command =
+      commands.command("check", "Proves that a cluster's WAL arrives, and looks at its settings",
+                       [&program, options] { run_check(program, *options); });
+  command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
+  command.option("--timeout", options->timeout, "How long to wait for the switched segment");
+}
+
+}  // namespace walvault

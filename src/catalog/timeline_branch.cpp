@@ -1,0 +1,102 @@
+#include "catalog/timeline_branch.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+std::string prefix_of(const ClusterIdentity& identity) {
+  return "branches/" + identity.name + "/" + std::to_string(identity.number) + "/";
+}
+
+// 00000002
+std::string timeline_part(TimelineId timeline) {
+  char digits[16];
+  std::snprintf(digits, sizeof digits, "%08X", timeline.value);
+  return digits;
+}
+
+std::optional<std::uint32_t> parse_decimal(std::string_view text) {
+  std::uint32_t number = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, number);
+  if (failure != std::errc{} || stop != end) return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+std::string TimelineBranch::text() const {
+  return std::to_string(timeline.value) + "-" + std::to_string(branch);
+}
+
+std::optional<TimelineBranch> TimelineBranch::parse(std::string_view text) {
+  const auto dash = text.find('-');
+  if (dash == std::string_view::npos) return std::nullopt;
+  const auto timeline = parse_decimal(text.substr(0, dash));
+  const auto branch = parse_decimal(text.substr(dash + 1));
+  if (!timeline || *timeline == 0 || !branch) return std::nullopt;
+  return TimelineBranch{.timeline = {*timeline}, .branch = *branch};
+}
+
+Bytes encode_branch_opening(const BranchOpening& opening) {
+  ByteWriter out;
+  out.i64(opening.when.time_since_epoch().count());
+  out.varint(opening.descendants.size());
+  for (const auto& descendant : opening.descendants) {
+    out.u32(descendant.timeline.value);
+    out.u32(descendant.branch);
+  }
+  return out.take();
+}
+
+BranchOpening decode_branch_opening(TimelineBranch opened, ByteView payload) {
+  ByteReader in(payload, "the opening of a timeline's branch");
+  BranchOpening opening{.opened = opened, .when = {}, .descendants = {}};
+  opening.when = Timestamp(std::chrono::microseconds(in.i64()));
+  const auto count = in.varint();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const TimelineId timeline{in.u32()};
+    opening.descendants.push_back({.timeline = timeline, .branch = in.u32()});
+  }
+  in.expect_end();
+  return opening;
+}
+
+std::vector<BranchOpening> list_branch_openings(const Repository& repository,
+                                                const ClusterIdentity& identity) {
+  std::vector<BranchOpening> openings;
+  auto& storage = repository.storage();
+  const auto prefix = prefix_of(identity);
+  for (const auto& timeline : storage.list_names(prefix)) {
+    const auto id = parse_hex(timeline);
+    if (!id) continue;
+    std::vector<std::uint32_t> branches;
+    for (const auto& name : storage.list_names(prefix + timeline + "/")) {
+      if (const auto number = parse_decimal(name)) branches.push_back(*number);
+    }
+    std::ranges::sort(branches);
+    for (const auto branch : branches) {
+      const auto key = prefix + timeline + "/" + std::to_string(branch);
+      const auto payload = repository.find_sealed(ObjectKind::branch, key);
+      if (!payload) throw Error(ErrorKind::corrupt, "the object " + key + " is gone");
+      openings.push_back(decode_branch_opening(
+          {.timeline = {static_cast<std::uint32_t>(*id)}, .branch = branch}, *payload));
+    }
+  }
+  return openings;
+}
+
+bool put_branch_opening(const Repository& repository, const ClusterIdentity& identity,
+                        const BranchOpening& opening) {
+  return repository.put_sealed(ObjectKind::branch,
+                               prefix_of(identity) + timeline_part(opening.opened.timeline) + "/" +
+                                   std::to_string(opening.opened.branch),
+                               encode_branch_opening(opening));
+}
+
+}  // namespace walvault

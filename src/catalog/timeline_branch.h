@@ -1,0 +1,49 @@
+// A timeline id that two promotions used: what was archived under it first is
+// set aside as a branch of its own, and the id goes on with the next branch.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "catalog/cluster.h"
+#include "postgres/lsn.h"
+#include "repository/repository.h"
+
+namespace walvault {
+
+struct TimelineBranch {
+  TimelineId timeline;
+  std::uint32_t branch = 0;
+
+  auto operator<=>(const TimelineBranch&) const = default;
+
+  // 2-1
+  [[nodiscard]] std::string text() const;
+  // nullopt for any other form.
+  [[nodiscard]] static std::optional<TimelineBranch> parse(std::string_view text);
+};
+
+// The opening of a branch: `opened` took the place of the branch before it,
+// which is part of the histories of `descendants` for ever.
+struct BranchOpening {
+  TimelineBranch opened;
+  Timestamp when;
+  std::vector<TimelineBranch> descendants;
+};
+
+[[nodiscard]] Bytes encode_branch_opening(const BranchOpening& opening);
+[[nodiscard]] BranchOpening decode_branch_opening(TimelineBranch opened, ByteView payload);
+
+// All openings of an identity, ascending.
+[[nodiscard]] std::vector<BranchOpening> list_branch_openings(const Repository& repository,
+                                                              const ClusterIdentity& identity);
+
+// False: another one opened it at the same time.
+[[nodiscard]] bool put_branch_opening(const Repository& repository, const ClusterIdentity& identity,
+                                      const BranchOpening& opening);
+
+}  // namespace walvault

@@ -1,0 +1,210 @@
+#include "postgres/client/pq_session.h"
+
+#include <poll.h>
+
+#include <cerrno>
+#include <string_view>
+#include <vector>
+
+namespace walvault {
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr int cancel_check_ms = 250;
+
+// libpq's messages may have several lines, indented, and some end in a full
+// stop.
+std::string one_line(const char* message) {
+  std::string text;
+  for (const char c : std::string_view(message == nullptr ? "" : message)) {
+    const bool is_space = c == ' ' || c == '\n' || c == '\t';
+    if (!is_space) {
+      text.push_back(c);
+    } else if (!text.empty() && text.back() != ' ') {
+      text.push_back(' ');
+    }
+  }
+  while (text.ends_with(' ') || text.ends_with('.')) text.pop_back();
+  return text;
+}
+
+// What an administrator does about a refusal, by its SQLSTATE or, where the
+// connection never got that far, by libpq's words.
+std::string hint_for(std::string_view sqlstate, const std::string& message) {
+  const auto mentions = [&](std::string_view words) {
+    return message.find(words) != std::string::npos;
+  };
+  if (mentions("max_wal_senders")) {
+    return "Raise max_wal_senders (and set wal_level to replica), or end another replication "
+           "connection.";
+  }
+  if (mentions("max_replication_slots")) {
+    return "Raise max_replication_slots, or drop a slot that nobody uses (pg_replication_slots).";
+  }
+  if (mentions("no password supplied")) {
+    return "Put the password into ~/.pgpass or the connection's passfile.";
+  }
+  if (mentions("pg_hba.conf")) {
+    return "Allow this host and user in pg_hba.conf, with \"replication\" as the database.";
+  }
+  if (sqlstate == "28P01") return "Check the user and the password in the connection string.";
+  if (sqlstate == "42501" || mentions("REPLICATION") || mentions("replication role")) {
+    return "The user needs the REPLICATION attribute: ALTER ROLE ... REPLICATION.";
+  }
+  if (sqlstate == "XX001") {
+    return "Find the damaged relation with pg_amcheck or pg_checksums, and keep the backups "
+           "that you have.";
+  }
+  if (mentions("starting up") || mentions("shutting down")) {
+    return "Wait until the server accepts connections, then try again.";
+  }
+  return "Check that the server runs and that the connection string is right.";
+}
+
+// Whether the connection string names a database. Error{usage} for one that is
+// not understood.
+bool names_database(const std::string& conninfo) {
+  char* message = nullptr;
+  PQconninfoOption* options = PQconninfoParse(conninfo.c_str(), &message);
+  const auto why = one_line(message);
+  PQfreemem(message);
+  if (options == nullptr) {
+    throw Error(ErrorKind::usage, "the connection string is not understood", why + ".",
+                "Write it as 'host=... port=... user=...', or as a postgresql:// URL.");
+  }
+  bool found = false;
+  for (const auto* option = options; option->keyword != nullptr; ++option) {
+    found |= std::string_view(option->keyword) == "dbname" && option->val != nullptr &&
+             *option->val != '\0';
+  }
+  PQconninfoFree(options);
+  return found;
+}
+
+}  // namespace
+
+std::string sqlstate_of(const PGresult* result) {
+  const char* state = result == nullptr ? nullptr : PQresultErrorField(result, PG_DIAG_SQLSTATE);
+  return state == nullptr ? "" : state;
+}
+
+PqSession::PqSession(ConnectOptions options, Mode mode) : options_(std::move(options)) {
+  connect(mode);
+  PQsetNoticeReceiver(
+      connection(),
+      [](void* session, const PGresult* notice) {
+        const auto& receive = static_cast<PqSession*>(session)->on_warning;
+        const char* text = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
+        // Not localized, and known to every server from 9.6 on.
+        const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+        if (receive && text != nullptr && severity != nullptr &&
+            std::string_view(severity) == "WARNING") {
+          receive(one_line(text));
+        }
+      },
+      this);
+}
+
+void PqSession::connect(Mode mode) {
+  const bool needs_database = !names_database(options_.conninfo) && mode == Mode::sql;
+  // Parameters after the first dbname override what the connection string says;
+  // those before it are defaults that it may override.
+  std::vector<const char*> keywords = {"keepalives_idle",  "keepalives_interval",
+                                       "keepalives_count", "application_name",
+                                       "dbname",           "client_encoding"};
+  std::vector<const char*> values = {"30",  "10", "5", "walvault", options_.conninfo.c_str(),
+                                     "UTF8"};
+  if (mode == Mode::replication) {
+    keywords.push_back("replication");
+    values.push_back("true");
+  } else if (needs_database) {
+    keywords.push_back("dbname");
+    values.push_back("postgres");
+  }
+  keywords.push_back(nullptr);
+  values.push_back(nullptr);
+  connection_.reset(PQconnectStartParams(keywords.data(), values.data(), 1));
+  if (!connection_) throw std::bad_alloc();
+  const auto deadline = steady_clock::now() + options_.connect_timeout;
+  auto state = PGRES_POLLING_WRITING;
+  while (PQstatus(connection_.get()) != CONNECTION_BAD) {
+    if (state == PGRES_POLLING_OK) break;
+    if (state == PGRES_POLLING_FAILED) break;
+    wait_for_socket(state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline);
+    state = PQconnectPoll(connection_.get());
+  }
+  if (PQstatus(connection_.get()) != CONNECTION_OK) {
+    throw failure("connect to the server", nullptr);
+  }
+}
+
+steady_clock::time_point PqSession::stall_deadline() const {
+  return steady_clock::now() + options_.stall_timeout;
+}
+
+void PqSession::wait_for_socket(short poll_events, steady_clock::time_point deadline) const {
+  while (true) {
+    options_.check_cancelled();
+    pollfd entry{.fd = PQsocket(connection_.get()), .events = poll_events, .revents = 0};
+    const int ready = ::poll(&entry, 1, cancel_check_ms);
+    if (ready > 0) return;
+    if (ready < 0 && errno != EINTR) throw system_error("wait for the server", errno);
+    if (steady_clock::now() >= deadline) {
+      throw Error(ErrorKind::unavailable, "the server does not answer",
+                  "Nothing came for too long.", "Check the server and the network to it.")
+          .transient();
+    }
+  }
+}
+
+Error PqSession::failure(const std::string& action, const PGresult* result) const {
+  const auto sqlstate = sqlstate_of(result);
+  const auto message = one_line(result != nullptr && *PQresultErrorMessage(result) != '\0'
+                                    ? PQresultErrorMessage(result)
+                                    : PQerrorMessage(connection_.get()));
+  return {sqlstate == "XX001" ? ErrorKind::corrupt : ErrorKind::unavailable, "cannot " + action,
+          message + ".", hint_for(sqlstate, message)};
+}
+
+void PqSession::send(const std::string& command) {
+  if (PQsendQuery(connection_.get(), command.c_str()) != 1) {
+    throw failure("send " + command.substr(0, command.find(' ')), nullptr);
+  }
+}
+
+PqSession::Result PqSession::next_result(steady_clock::time_point deadline) {
+  while (PQisBusy(connection_.get()) != 0) {
+    wait_for_socket(POLLIN, deadline);
+    if (PQconsumeInput(connection_.get()) != 1) throw failure("read from the server", nullptr);
+  }
+  return {PQgetResult(connection_.get()), &PQclear};
+}
+
+PqSession::Result PqSession::next_result() { return next_result(stall_deadline()); }
+
+PqSession::Result PqSession::expect_rows(const char* what, int columns_min) {
+  return check_rows(next_result(), what, columns_min);
+}
+
+PqSession::Result PqSession::check_rows(Result result, const char* what, int columns_min) const {
+  if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) {
+    throw failure(std::string("run ") + what, result.get());
+  }
+  if (PQnfields(result.get()) < columns_min || PQntuples(result.get()) < 1) {
+    throw Error(ErrorKind::corrupt,
+                std::string("the server's answer to ") + what + " has another form than expected");
+  }
+  return result;
+}
+
+void PqSession::expect_end() {
+  while (auto result = next_result()) {
+    const auto status = PQresultStatus(result.get());
+    if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+      throw failure("finish a command", result.get());
+    }
+  }
+}
+
+}  // namespace walvault

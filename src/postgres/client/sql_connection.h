@@ -1,0 +1,27 @@
+// A connection on which SQL runs; a replication connection runs none.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "postgres/client/connect_options.h"
+
+namespace walvault {
+
+using SqlRow = std::vector<std::optional<std::string>>;  // nullopt: NULL
+
+// Errors as those of a ReplicationConnection. Not thread-safe.
+class SqlConnection {
+ public:
+  virtual ~SqlConnection() = default;
+
+  [[nodiscard]] virtual std::vector<SqlRow> query(const std::string& sql) = 0;
+};
+
+// To the database that the connection string names, else to postgres.
+[[nodiscard]] std::unique_ptr<SqlConnection> connect_sql(ConnectOptions options);
+
+}  // namespace walvault

@@ -1,0 +1,331 @@
+// Promotions, standbys, upgrades, and a server that died: which history is
+// followed, and what of it is saved.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/filesystem.hpp>
+#include <chrono>
+#include <thread>
+
+#include "support/main_job.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = boost::filesystem;
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+constexpr int usual_major = 15;
+constexpr int newest_major = 18;
+
+constexpr auto name_of_major = [](const auto& major) {
+  return "Postgres" + std::to_string(major.param);
+};
+
+// Waits until a query of a server gives this; false when it does not.
+bool comes_to(PostgresServer& server, const std::string& query, const std::string& wanted,
+              std::chrono::seconds timeout = 60s) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (server.tool({"psql", "-XAtqc", query, "postgres"}).out == wanted + "\n") return true;
+    std::this_thread::sleep_for(100ms);
+  }
+  return false;
+}
+
+const std::string rows = "SELECT string_agg(n::text, ',' ORDER BY n) FROM t";
+
+class TimelineTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Majors, TimelineTest, ::testing::Values(13, 15, 18), name_of_major);
+
+TEST_P(TimelineTest, AStandbyFollowsIsBackedUpAndTakesOver) {
+  MainJob job(GetParam());
+  auto& primary = job.server();
+  (void)primary.sql("CREATE TABLE t AS SELECT 1 AS n");
+  const auto first = job.backup();
+  auto standby = job.restore("standby", {"--standby", "--pg", primary.conninfo()});
+  (void)primary.sql("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(comes_to(*standby, rows, "1,2")) << standby->log();
+  EXPECT_EQ(standby->sql("SELECT pg_is_in_recovery()"), "t");
+
+  // A backup of it: its WAL comes by way of the primary.
+  auto running = job.start_walvault({"backup", "--pg", standby->conninfo(), "--json"});
+  for (int i = 0; i < 100 && running->is_running(); ++i) {
+    (void)primary.sql("SELECT pg_create_restore_point('x'); SELECT pg_switch_wal()");
+    std::this_thread::sleep_for(200ms);
+  }
+  const auto done = running->wait();
+  ASSERT_EQ(done.exit_code, 0) << done.text() << standby->log();
+  const auto backup = nlohmann::json::parse(done.out).at("backup");
+  EXPECT_TRUE(backup.at("from_standby"));
+
+  // The primary dies; its last WAL was streamed. The standby takes over, and
+  // archives from then on.
+  (void)primary.sql("INSERT INTO t VALUES (3)");
+  job.archive_everything();
+  ASSERT_TRUE(comes_to(*standby, rows, "1,2,3")) << standby->log();
+  primary.stop("immediate");
+  ASSERT_EQ(standby->tool({"psql", "-XAtqc", "SELECT pg_promote()", "postgres"}).out, "t\n");
+  ASSERT_TRUE(standby->wait_until_promoted());
+  (void)standby->sql("INSERT INTO t VALUES (4)");
+  const auto segment = standby->sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+  (void)standby->sql("SELECT pg_switch_wal()");
+  ASSERT_TRUE(comes_to(
+      *standby, "SELECT coalesce(last_archived_wal, '') >= '" + segment + "' FROM pg_stat_archiver",
+      "t"))
+      << standby->log();
+  standby->stop();
+
+  // The newest timeline is the default, from a backup of either server.
+  for (const auto& id : {first.at("id"), backup.at("id")}) {
+    const auto name = "from_" + id.get<std::string>();
+    auto latest = job.restore(name, {"--backup", id});
+    ASSERT_TRUE(latest->wait_until_promoted()) << latest->log();
+    EXPECT_EQ(latest->sql(rows), "1,2,3,4");
+  }
+  auto old = job.restore("old", {"--timeline", "1"});
+  ASSERT_TRUE(old->wait_until_promoted()) << old->log();
+  EXPECT_EQ(old->sql(rows), "1,2,3");
+}
+
+TEST(Standby, KeepsStreamingWhileItsRepositoryIsAway) {
+  MainJob job(newest_major);
+  auto& primary = job.server();
+  (void)primary.sql("CREATE TABLE t AS SELECT 1 AS n");
+  (void)job.backup();
+  auto standby = job.restore("standby", {"--standby", "--pg", primary.conninfo()});
+  ASSERT_TRUE(comes_to(*standby, rows, "1")) << standby->log();
+  fs::rename(job.repository(), job.repository() + ".away");
+  (void)primary.sql("INSERT INTO t VALUES (2)");
+  ASSERT_TRUE(comes_to(*standby, rows, "1,2")) << standby->log();
+  // It comes up as well: an unreachable repository is no reason to shut down.
+  standby->stop();
+  (void)primary.sql("INSERT INTO t VALUES (3)");
+  (void)standby->start();
+  ASSERT_TRUE(comes_to(*standby, rows, "1,2,3", 120s)) << standby->log();
+  EXPECT_THAT(standby->log(), HasSubstr("that its file system is mounted"));
+}
+
+TEST(Standby, PromotedDuringItsBackupEndsTheBackupCleanly) {
+  MainJob job(usual_major);
+  auto& primary = job.server();
+  (void)job.backup();
+  auto standby = job.restore("standby", {"--standby", "--pg", primary.conninfo()});
+  ASSERT_TRUE(comes_to(*standby, "SELECT pg_is_in_recovery()", "t")) << standby->log();
+  auto backup = job.start_walvault({"backup", "--pg", standby->conninfo(), "--max-rate", "8MB"});
+  std::this_thread::sleep_for(1500ms);
+  EXPECT_TRUE(backup->is_running()) << "the backup was too quick for this test";
+  (void)standby->sql("SELECT pg_promote()");
+  const auto ended = backup->wait();
+  EXPECT_EQ(ended.exit_code, 6) << ended.text();
+  EXPECT_THAT(ended.err, HasSubstr("promoted"));
+  EXPECT_EQ(job.walvault_json({"info"})["clusters"][0]["backups"].size(), 1u);
+}
+
+// Two servers are promoted onto timeline 2 without knowing of each other.
+TEST_P(TimelineTest, ATimelineIdUsedTwiceIsAConflictUntilTheFirstIsSetAside) {
+  MainJob job(GetParam());
+  (void)job.server().sql("CREATE TABLE t AS SELECT 1 AS n");
+  (void)job.backup();
+  job.archive_everything();
+  job.server().stop();
+  const auto promote = [&](const std::string& name, const std::string& settings) {
+    EXPECT_EQ(
+        job.walvault({"restore", "--pgdata", job.directory().path(name), "--archiving", "keep"})
+            .exit_code,
+        0);
+    auto server = job.server_in(name);
+    server->configure(settings);
+    EXPECT_TRUE(server->start()) << server->log();
+    EXPECT_TRUE(server->wait_until_promoted()) << server->log();
+    return server;
+  };
+  // The second one's archiving is broken at first, so that the first takes the
+  // same id.
+  auto second = promote("second", "archive_command = 'false'\n");
+  auto first = promote("first", "");
+  (void)first->sql("INSERT INTO t VALUES (2)");
+  ASSERT_EQ(job.walvault({"backup", "--pg", first->conninfo()}).exit_code, 0);
+  (void)first->sql("INSERT INTO t VALUES (3)");
+  (void)first->sql("SELECT pg_switch_wal()");
+  ASSERT_TRUE(
+      comes_to(*first, "SELECT last_archived_wal LIKE '00000002%0_' FROM pg_stat_archiver", "t"))
+      << first->log();
+  first->stop();
+
+  (void)second->sql("INSERT INTO t VALUES (20)");
+  const auto conf = second->data() + "/postgresql.conf";
+  write_text(conf, read_text(conf) + "archive_command = '" + job.binary("walvault-archive") +
+                       " --repo " + job.repository() + " --cluster main %p'\n");
+  (void)second->sql("SELECT pg_reload_conf()");
+  (void)second->sql("SELECT pg_switch_wal()");
+  ASSERT_TRUE(comes_to(*second,
+                       "SELECT count(*) > 0 FROM pg_stat_archiver WHERE last_failed_time > now() "
+                       "- interval '2s'",
+                       "t"));
+  for (int i = 0; i < 100 && second->log().find("set-aside 2") == std::string::npos; ++i) {
+    std::this_thread::sleep_for(100ms);
+  }
+  EXPECT_THAT(second->log(), HasSubstr("already archived with different content"));
+  EXPECT_THAT(second->log(), HasSubstr("walvault timeline set-aside 2"));
+  const auto refused = job.walvault({"backup", "--pg", second->conninfo()});
+  EXPECT_EQ(refused.exit_code, 4) << refused.text();
+
+  const auto unconfirmed = job.walvault({"timeline", "set-aside", "2"});
+  EXPECT_EQ(unconfirmed.exit_code, 2) << unconfirmed.text();
+  const auto done = job.walvault_json({"timeline", "set-aside", "2", "--yes"});
+  EXPECT_EQ(done["opened"]["branch"], 1);
+  // Its archiver tries again when there is something new.
+  auto backup = job.start_walvault({"backup", "--pg", second->conninfo()});
+  for (int i = 0; i < 100 && backup->is_running(); ++i) {
+    (void)second->sql("SELECT pg_create_restore_point('x'); SELECT pg_switch_wal()");
+    std::this_thread::sleep_for(200ms);
+  }
+  const auto backed_up = backup->wait();
+  ASSERT_EQ(backed_up.exit_code, 0) << backed_up.text() << second->log();
+  (void)second->sql("INSERT INTO t VALUES (30)");
+  const auto segment = second->sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+  (void)second->sql("SELECT pg_switch_wal()");
+  ASSERT_TRUE(comes_to(*second,
+                       "SELECT last_archived_wal >= '" + segment + "' FROM pg_stat_archiver", "t"));
+  second->stop();
+
+  auto newest = job.restore("newest", {});
+  ASSERT_TRUE(newest->wait_until_promoted()) << newest->log();
+  EXPECT_EQ(newest->sql(rows), "1,20,30");
+  newest->stop();
+  auto aside = job.restore("aside", {"--timeline", "2-0"});
+  ASSERT_TRUE(aside->wait_until_promoted()) << aside->log();
+  EXPECT_EQ(aside->sql(rows), "1,2,3");
+}
+
+TEST_P(TimelineTest, ADeadServersLastWalIsRescued) {
+  // Nothing of its WAL was archived by itself.
+  MainJob job(GetParam(), "archive_command = 'false'\n");
+  auto& server = job.server();
+  (void)server.sql("CREATE TABLE t AS SELECT 1 AS n");
+  ASSERT_EQ(job.walvault({"backup", "--pg", server.conninfo(), "--wal", "stream"}).exit_code, 0);
+  (void)server.sql("INSERT INTO t VALUES (2)");
+  (void)server.sql("SELECT pg_switch_wal()");
+  (void)server.sql("INSERT INTO t VALUES (3)");
+  const auto running = job.walvault({"wal", "rescue", "--pgdata", server.data()});
+  EXPECT_EQ(running.exit_code, 4) << running.text();
+  server.stop("immediate");
+  const auto last = job.directory().path("pg");
+
+  // Replacing the directory saves it without being told to, and nothing less
+  // than all of it is replaced.
+  const auto occupied = job.walvault({"restore", "--pgdata", last});
+  EXPECT_EQ(occupied.exit_code, 4) << occupied.text();
+  const auto restored = job.walvault({"restore", "--pgdata", last, "--force"});
+  ASSERT_EQ(restored.exit_code, 0) << restored.text();
+  EXPECT_THAT(restored.err, HasSubstr(".partial of the old directory"));
+  ASSERT_TRUE(server.start()) << server.log();
+  ASSERT_TRUE(server.wait_until_promoted()) << server.log();
+  EXPECT_EQ(server.sql(rows), "1,2,3");
+  server.stop();
+
+  // By hand, and elsewhere.
+  const auto rescued = job.walvault({"wal", "rescue", "--pgdata", last});
+  EXPECT_EQ(rescued.exit_code, 0) << rescued.text();
+  auto elsewhere = job.restore("elsewhere", {"--timeline", "1"});
+  ASSERT_TRUE(elsewhere->wait_until_promoted()) << elsewhere->log();
+  EXPECT_EQ(elsewhere->sql(rows), "1,2,3");
+}
+
+TEST(ForcedRestore, ReplacesOnlyThisClustersDirectory) {
+  MainJob job(usual_major);
+  (void)job.backup();
+  job.archive_everything();
+  const auto running = job.walvault({"restore", "--pgdata", job.server().data(), "--force"});
+  EXPECT_EQ(running.exit_code, 4) << running.text();
+  EXPECT_THAT(running.err, HasSubstr("a server is running"));
+
+  PostgresServer other(job.directory(), usual_major, "other");
+  const auto foreign = job.walvault({"restore", "--pgdata", other.data(), "--force"});
+  EXPECT_EQ(foreign.exit_code, 4) << foreign.text();
+  EXPECT_THAT(foreign.err, HasSubstr("another database cluster"));
+  EXPECT_TRUE(other.start()) << "it was touched";
+  other.stop();
+
+  const auto photos = job.directory().path("photos");
+  fs::create_directory(photos);
+  write_text(photos + "/holiday.jpg", "x");
+  give_to_server_user(photos);
+  const auto none = job.walvault({"restore", "--pgdata", photos, "--force"});
+  EXPECT_EQ(none.exit_code, 4) << none.text();
+  EXPECT_TRUE(fs::exists(photos + "/holiday.jpg"));
+  const auto dry = job.walvault({"restore", "--pgdata", photos, "--force", "--yes", "--dry-run"});
+  EXPECT_EQ(dry.exit_code, 0) << dry.text();
+  EXPECT_TRUE(fs::exists(photos + "/holiday.jpg"));
+  auto replaced = job.restore("photos", {"--force", "--yes"});
+  EXPECT_TRUE(replaced->wait_until_promoted()) << replaced->log();
+  EXPECT_FALSE(fs::exists(photos + "/holiday.jpg"));
+}
+
+TEST(Upgrade, KeepsTheNameAndTheOldHistory) {
+  MainJob job(usual_major);
+  auto& old_server = job.server();
+  (void)old_server.sql("CREATE TABLE t AS SELECT 1 AS n");
+  const auto before = job.backup();
+  (void)old_server.sql("INSERT INTO t VALUES (2)");
+  job.archive_everything();
+  const auto moment = old_server.sql("SELECT now()");
+  (void)old_server.sql("INSERT INTO t VALUES (3)");
+  job.archive_everything();
+  old_server.stop();
+
+  PostgresServer upgraded(job.directory(), newest_major, "upgraded");
+  const auto did = upgraded.tool({"pg_upgrade", "-b", old_server.programs(), "-B",
+                                  upgraded.programs(), "-d", old_server.data(), "-D",
+                                  upgraded.data(), "-U", "postgres", "-s", job.directory().path()});
+  ASSERT_EQ(did.exit_code, 0) << did.text();
+  upgraded.configure("archive_mode = on\narchive_command = '" + job.binary("walvault-archive") +
+                     " --repo " + job.repository() + " --cluster main %p'\n");
+  ASSERT_TRUE(upgraded.start()) << upgraded.log();
+  const auto foreign = job.walvault({"backup", "--pg", upgraded.conninfo()});
+  EXPECT_EQ(foreign.exit_code, 4) << foreign.text();
+  EXPECT_THAT(foreign.err, HasSubstr("walvault cluster upgrade main"));
+  const auto accepted = job.walvault({"cluster", "upgrade", "main", "--pg", upgraded.conninfo()});
+  ASSERT_EQ(accepted.exit_code, 0) << accepted.text();
+  EXPECT_THAT(accepted.out, HasSubstr("PostgreSQL 18"));
+
+  const auto none = job.walvault({"restore", "--pgdata", job.directory().path("none")});
+  EXPECT_EQ(none.exit_code, 3) << none.text();
+  EXPECT_THAT(none.err, HasSubstr(before.at("id").get<std::string>()));
+
+  (void)upgraded.sql("INSERT INTO t VALUES (4)");
+  auto running = job.start_walvault({"backup", "--pg", upgraded.conninfo(), "--json"});
+  const auto done = running->wait();
+  ASSERT_EQ(done.exit_code, 0) << done.text() << upgraded.log();
+  const auto after = nlohmann::json::parse(done.out).at("backup");
+  // Most relations' files are what they were.
+  EXPECT_LT(after.at("new_bytes").get<double>(), after.at("size_bytes").get<double>());
+  upgraded.stop();
+
+  EXPECT_EQ(job.walvault({"restore", "--pgdata", job.directory().path("new")}).exit_code, 0);
+  PostgresServer new_one(job.directory(), newest_major, "new", job.directory().path("new"));
+  ASSERT_TRUE(new_one.start()) << new_one.log();
+  ASSERT_TRUE(new_one.wait_until_promoted()) << new_one.log();
+  EXPECT_EQ(new_one.sql(rows), "1,2,3,4");
+  new_one.stop();
+
+  // Before the upgrade, by time and by backup.
+  auto by_time = job.restore("by_time", {"--to", moment});
+  ASSERT_TRUE(by_time->wait_until_promoted()) << by_time->log();
+  EXPECT_EQ(by_time->sql(rows), "1,2");
+  by_time->stop();
+  auto by_backup = job.restore("by_backup", {"--backup", before.at("id")});
+  ASSERT_TRUE(by_backup->wait_until_promoted()) << by_backup->log();
+  EXPECT_EQ(by_backup->sql(rows), "1,2,3");
+
+  const auto info = job.walvault_json({"info"})["clusters"][0];
+  EXPECT_EQ(info["backups"].size(), 2u);
+  EXPECT_EQ(info["windows"].size(), 2u);
+  EXPECT_NE(info["windows"][0]["system_identifier"], info["windows"][1]["system_identifier"]);
+}
+
+}  // namespace
+}  // namespace walvault

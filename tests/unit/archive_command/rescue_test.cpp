@@ -1,0 +1,123 @@
+#include "archive_command/rescue.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "support/hooked_storage.h"
+#include "support/memory_repository.h"
+#include "support/temporary_directory.h"
+#include "support/test_data.h"
+#include "support/wal_files.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class RescueTest : public testing::Test {
+ protected:
+  RescueTest() { fs::create_directories(pg_wal() + "/archive_status"); }
+
+  [[nodiscard]] std::string pg_wal() const { return directory_.path("pg_wal"); }
+  void put(const WalSegmentSpec& spec) {
+    write_test_file(pg_wal(), spec.name(), wal_segment(spec));
+  }
+  // A file of that name with the WAL of another position: recycled.
+  void put_recycled(std::uint64_t number) {
+    write_test_file(pg_wal(), WalSegmentSpec{.number = number}.name(), wal_segment({.number = 1}));
+  }
+  void mark(std::uint64_t number, const std::string& suffix) {
+    write_test_file(pg_wal() + "/archive_status", WalSegmentSpec{.number = number}.name() + suffix,
+                    {});
+  }
+  RescueResult rescue() {
+    return rescue_wal(archive_, directory_.path(), made_.clock, {.compression = {}, .threads = 1});
+  }
+  static std::vector<std::string> names_of(const RescueResult& result) {
+    std::vector<std::string> names;
+    for (const auto& file : result.archived) names.push_back(file.name);
+    return names;
+  }
+
+  MemoryRepository made_;
+  HookedStorage hooked_{made_.storage};
+  Repository repository_ = Repository::open(hooked_);
+  WalArchive archive_{repository_, test_cluster()};
+  TemporaryDirectory directory_;
+};
+
+TEST_F(RescueTest, ArchivesWholeSegmentsAndTheLastOneInPart) {
+  for (const std::uint64_t number : {3, 4, 5}) put({.number = number});
+  put_recycled(6);
+  write_test_file(pg_wal(), "000000010000000000000007", Bytes(test_segment_bytes));
+  write_test_file(pg_wal(), "xlogtemp.123", {});
+  const auto result = rescue();
+  EXPECT_THAT(names_of(result), ElementsAre("000000010000000000000003", "000000010000000000000004",
+                                            "000000010000000000000005.partial"));
+  EXPECT_EQ(result.passed_over, 2u);
+  EXPECT_THAT(result.failed, IsEmpty());
+  EXPECT_TRUE(archive_.has_segment({.timeline = {1}, .number = 4}));
+  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 5}));
+  EXPECT_TRUE(archive_.find_partial_key("000000010000000000000005.partial"));
+
+  for (const auto& file : rescue().archived) EXPECT_TRUE(file.already_there) << file.name;
+}
+
+TEST_F(RescueTest, TakesALastSegmentForWholeThatItsServerMarked) {
+  for (const auto* suffix : {".ready", ".done"}) {
+    put({.number = 5});
+    mark(5, suffix);
+    EXPECT_THAT(names_of(rescue()), ElementsAre("000000010000000000000005"));
+    fs::remove(pg_wal() + "/archive_status/000000010000000000000005" + suffix);
+  }
+}
+
+TEST_F(RescueTest, TellsTimelinesApart) {
+  put({.number = 3});
+  put({.number = 4});
+  put({.timeline = 2, .number = 4});
+  put({.timeline = 2, .number = 5});
+  write_test_file(pg_wal(), "00000002.history", bytes_of("1\t0/480000\tno recovery target\n"));
+  EXPECT_THAT(names_of(rescue()),
+              ElementsAre("00000002.history", "000000010000000000000003",
+                          "000000010000000000000004.partial", "000000020000000000000004",
+                          "000000020000000000000005.partial"));
+}
+
+TEST_F(RescueTest, GoesOnBehindWhatCannotBeArchived) {
+  for (const std::uint64_t number : {3, 4, 5}) put({.number = number});
+  // Another server's segment 3 is archived.
+  const WalSegmentSpec other{.number = 3, .seed = 99};
+  (void)push_wal_segment(archive_, {.timeline = {1}, .number = 3}, wal_segment(other), made_.clock,
+                         {});
+  const auto result = rescue();
+  ASSERT_EQ(result.failed.size(), 1u);
+  EXPECT_EQ(result.failed[0].name, "000000010000000000000003");
+  EXPECT_THAT(names_of(result),
+              ElementsAre("000000010000000000000004", "000000010000000000000005.partial"));
+}
+
+TEST_F(RescueTest, EndsWithTheStorage) {
+  put({.number = 3});
+  hooked_.before = [](std::string_view operation, std::string_view) {
+    if (operation == "put") throw Error(ErrorKind::unavailable, "the disk is full");
+  };
+  EXPECT_EQ(error_of([&] { (void)rescue(); }), "unavailable");
+}
+
+TEST_F(RescueTest, RefusesARunningServerAndWhatIsNoDataDirectory) {
+  put({.number = 3});
+  write_test_file(directory_.path(), "postmaster.pid", bytes_of(std::to_string(::getpid()) + "\n"));
+  EXPECT_EQ(error_of([&] { (void)rescue(); }), "conflict");
+  EXPECT_TRUE(keys_under(made_.storage, "wal/").empty());
+  EXPECT_EQ(error_of([&] { (void)rescue_wal(archive_, directory_.path("none"), made_.clock, {}); }),
+            "not_found");
+}
+
+}  // namespace
+}  // namespace walvault
