@@ -217,8 +217,9 @@ void run_check(Program& program, const Options& options) {
   }
   const auto failed = std::ranges::count(findings, Verdict::bad, &Finding::verdict);
   const auto warned = std::ranges::count(findings, Verdict::warning, &Finding::verdict);
-  text += failed == 0 ? "The set-up works" : std::to_string(failed) + " failed";
-  if (warned > 0) text += "; " + std::to_string(warned) + " warnings";
+  text += failed > 0 ? std::to_string(failed) + " failed"
+                     : (warned > 0 ? "Nothing failed" : "The set-up works");
+  if (warned > 0) text += "; " + std::to_string(warned) + " to look at";
   program.print({{"check", {{"cluster", cluster}, {"ok", failed == 0}, {"findings", documents}}}},
                 text + ".\n");
   if (failed > 0) program.set_exit_code(exit_code(ErrorKind::check_failed));

@@ -49,9 +49,8 @@ void rescue(Program& program, const Options& options) {
     log_warning(failure.name + " is not archived: " + failure.why);
   }
   program.print({{"rescued", {{"archived", archived}, {"failed", failed}}}},
-                "Archived " + std::to_string(anew) + " files; " +
-                    std::to_string(result.archived.size() - anew) + " were archived already.\n" +
-                    text);
+                "Archived anew: " + std::to_string(anew) + ", archived before: " +
+                    std::to_string(result.archived.size() - anew) + ".\n" + text);
   if (!result.failed.empty()) program.set_exit_code(exit_code(ErrorKind::conflict));
 }
 

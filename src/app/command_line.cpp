@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <deque>
 
+#include "app/command_description.h"
 #include "app/version.h"
 #include "base/error.h"
 #include "base/format.h"
@@ -60,6 +61,57 @@ std::string try_help(const CLI::App& command) {
   return "Try: " + words + "--help";
 }
 
+// Thrown to leave the parser, as it does itself for --help.
+struct Generate {
+  std::string what;
+};
+
+std::vector<OptionDescription> options_of(const CLI::App& app, bool arguments) {
+  std::vector<OptionDescription> found;
+  for (const auto* option : app.get_options()) {
+    if (option->get_positional() != arguments) continue;
+    found.push_back({.name = arguments ? option->get_name(true) : option->get_name(),
+                     .help = option->get_description(),
+                     .takes_value = option->get_items_expected_max() > 0,
+                     .is_required = option->get_required()});
+  }
+  return found;
+}
+
+CommandDescription describe(const CLI::App& app, const std::vector<std::string>& global_names) {
+  CommandDescription description{.name = app.get_name(),
+                                 .help = app.get_description(),
+                                 .options = options_of(app, false),
+                                 .arguments = options_of(app, true),
+                                 .commands = {}};
+  std::erase_if(description.options, [&](const OptionDescription& option) {
+    return std::ranges::find(global_names, option.name) != global_names.end();
+  });
+  for (const auto* command : app.get_subcommands({})) {
+    description.commands.push_back(describe(*command, global_names));
+  }
+  return description;
+}
+
+ProgramDescription describe_program(const CLI::App& app) {
+  // What every command takes: a program without any takes the same.
+  GlobalOptions unused;
+  CLI::App globals;
+  add_globals(globals, unused);
+  globals.set_help_flag("-h,--help", "Print this help message and exit");
+  std::vector<std::string> names{"--version", "--generate"};
+  for (const auto* option : globals.get_options()) names.push_back(option->get_name());
+  return {.program = describe(app, names),
+          .global_options = options_of(globals, false),
+          .version = version_text};
+}
+
+std::string generate(const CLI::App& app, const std::string& what) {
+  const auto description = describe_program(app);
+  if (what == "man") return man_page(description);
+  return what == "bash" ? bash_completion(description) : zsh_completion(description);
+}
+
 Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const auto& command = chosen(app);
   auto hint = try_help(command);
@@ -89,6 +141,13 @@ void CommandLine::add_global_options(GlobalOptions& options) {
   node_->globals = &options;
   add_globals(*node_->app, options);
   node_->app->set_version_flag("--version", std::string("walvault ") + version_text);
+  // Runs as soon as it is parsed, before arguments are missed.
+  node_->app
+      ->add_option_function<std::string>(
+          "--generate", [](const std::string& what) { throw Generate{what}; },
+          "Print the manual page (man) or a completion (bash, zsh)")
+      ->check(CLI::IsMember({"man", "bash", "zsh"}))
+      ->trigger_on_parse();
 }
 
 void CommandLine::action(std::function<void()> action) { node_->action = std::move(action); }
@@ -131,6 +190,9 @@ std::optional<std::function<void()>> CommandLine::parse(int argc, char** argv) {
     node_->app->parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     std::fputs(node_->app->help().c_str(), stdout);  // of the command that is chosen
+    return std::nullopt;
+  } catch (const Generate& asked) {
+    std::fputs(generate(*node_->app, asked.what).c_str(), stdout);
     return std::nullopt;
   } catch (const CLI::CallForVersion&) {
     std::printf("%s\n", node_->app->version().c_str());

@@ -26,7 +26,7 @@ class CommandLine {
   ~CommandLine();
 
   // Adds --config, --repo, --cluster, --json, --log-level, --no-progress,
-  // --version, here and on every command below.
+  // --version, here and on every command below; --generate, here only.
   void add_global_options(GlobalOptions& options);
 
   // What a program without commands does.
@@ -45,7 +45,8 @@ class CommandLine {
   void argument(const std::string& name, std::string& target, const std::string& help);
 
   // Parses; returns the action of the command that was asked for. nullopt:
-  // help or version was asked for and printed. Error{usage} for the rest.
+  // help, version, or a text made of them was asked for and printed.
+  // Error{usage} for the rest.
   [[nodiscard]] std::optional<std::function<void()>> parse(int argc, char** argv);
 
  private:

@@ -164,7 +164,7 @@ Error PqSession::failure(const std::string& action, const PGresult* result) cons
                                     ? PQresultErrorMessage(result)
                                     : PQerrorMessage(connection_.get()));
   return {sqlstate == "XX001" ? ErrorKind::corrupt : ErrorKind::unavailable, "cannot " + action,
-          message + ".", hint_for(sqlstate, message)};
+          message + (message.ends_with('?') ? "" : "."), hint_for(sqlstate, message)};
 }
 
 void PqSession::send(const std::string& command) {
