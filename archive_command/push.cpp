@@ -1,17 +1,14 @@
 #include "archive_command/push.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <functional>
-#include <memory>
-#include <new>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
@@ -78,29 +75,6 @@ struct CompressedFile {
   std::vector<Bytes> frames;
 };
 
-// Bytes of the file that become one frame. Not cleared before they are read,
-// and in huge pages where the kernel has them: a segment's four thousand page
-// faults took a quarter of the time that archiving it takes.
-struct Piece {
-  Piece() = default;
-  explicit Piece(std::size_t length) : size(length) {
-    constexpr std::size_t huge_page_bytes = 2u << 20;
-    const auto rounded = (length + huge_page_bytes - 1) / huge_page_bytes * huge_page_bytes;
-    bytes.reset(static_cast<std::uint8_t*>(std::aligned_alloc(huge_page_bytes, rounded)));
-    if (!bytes) throw std::bad_alloc();
-    (void)::madvise(bytes.get(), rounded, MADV_HUGEPAGE);
-  }
-
-  [[nodiscard]] std::span<std::uint8_t> span() const { return {bytes.get(), size}; }
-  [[nodiscard]] ByteView view() const { return {bytes.get(), size}; }
-
-  struct Free {
-    void operator()(std::uint8_t* block) const { std::free(block); }
-  };
-  std::unique_ptr<std::uint8_t[], Free> bytes;
-  std::size_t size = 0;
-};
-
 // Fills the span with the content from an offset on, or throws.
 using ReadContent = std::function<void(std::span<std::uint8_t>, std::uint64_t offset)>;
 
@@ -108,7 +82,7 @@ using ReadContent = std::function<void(std::span<std::uint8_t>, std::uint64_t of
 // the zeros at its end into frames.
 void compress_content(const ReadContent& read, const PushOptions& options, CompressedFile& result) {
   struct Frame {
-    Piece plain;
+    HugeBuffer plain;
     Bytes stored;
     WalFrame frame;
   };
@@ -124,7 +98,7 @@ void compress_content(const ReadContent& read, const PushOptions& options, Compr
         result.header.frames.push_back(frame.frame);
         result.frames.push_back(std::move(frame.stored));
       });
-  const auto submit = [&](Piece plain) {
+  const auto submit = [&](HugeBuffer plain) {
     result.header.content_bytes += plain.size;
     workers.submit({.plain = std::move(plain), .stored = {}, .frame = {}});
   };
@@ -132,10 +106,10 @@ void compress_content(const ReadContent& read, const PushOptions& options, Compr
   Sha256 digest;
   std::uint64_t offset = 0;
   // A piece is held back until it is known whether anything but zeros follows.
-  Piece held;
+  HugeBuffer held;
   std::size_t zero_pieces = 0;  // whole pieces of zeros after `held`
   while (offset < result.header.plain_bytes) {
-    Piece piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
+    HugeBuffer piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
     read(piece.span(), offset);
     digest.update(piece.view());
     offset += piece.size;
@@ -145,7 +119,7 @@ void compress_content(const ReadContent& read, const PushOptions& options, Compr
     }
     if (held.size > 0) submit(std::move(held));
     for (; zero_pieces > 0; --zero_pieces) {
-      Piece zeros(wal_frame_bytes);
+      HugeBuffer zeros(wal_frame_bytes);
       std::ranges::fill(zeros.span(), std::uint8_t{0});
       submit(std::move(zeros));
     }

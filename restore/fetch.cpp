@@ -53,12 +53,18 @@ std::optional<Bytes> look_again(const WalArchive& archive, const std::string& ke
   return storage.find(key);
 }
 
-void deliver(const std::string& destination, ByteView content) {
+// Decodes the object beside the destination, and renames it there once it is
+// known to be right.
+void deliver(ByteView object, const std::string& key, unsigned threads,
+             const std::string& destination) {
   const auto temporary = destination + ".walvault-part";
   try {
     const auto file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    write_all(file, content, temporary);
-    // Not synced: after a crash PostgreSQL asks for the file again.
+    decode_wal_object(object, key, threads,
+                      [&](ByteView part) { write_all(file, part, temporary); });
+    // Not synced: after a crash PostgreSQL asks for the file again. And over
+    // nothing: a rename that replaces a file makes ext4 write the new one out.
+    ::unlink(destination.c_str());
     if (::rename(temporary.c_str(), destination.c_str()) != 0) {
       throw system_error("rename \"" + temporary + "\"", errno);
     }
@@ -108,7 +114,7 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                   "and archive it, or restore to a target before it.");
     }
   }
-  deliver(destination, decode_wal_object(*object, key, threads));
+  deliver(*object, key, threads, destination);
   return FetchOutcome::delivered;
 }
 

@@ -14,7 +14,7 @@ packages=(
 test_packages=(
   clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs curl
 )
-bench_packages=(pgbackrest)
+bench_packages=(pgbackrest barman zstd)
 
 for option in "$@"; do
   case $option in

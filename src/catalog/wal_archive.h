@@ -3,6 +3,7 @@
 // Thread safety: all operations may be called from any thread at once.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -88,8 +89,14 @@ class WalArchive {
   std::map<TimelineId, std::uint32_t> shown_;  // branches other than 0
 };
 
-// Decodes a whole stored object held in memory into the plain file, with
-// `threads` at work. Error{corrupt} when it is not the content of its digest.
+// Decodes a whole stored object held in memory, with `threads` at work; the
+// plain file goes to `sink` in pieces, from first to last, on a thread of its
+// own. Error{corrupt} when it is not the content of its digest: only when this
+// returns may what the sink got be believed.
+void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
+                       const std::function<void(ByteView)>& sink);
+
+// The same, as the plain file.
 [[nodiscard]] Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads);
 
 }  // namespace walvault

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""walvault beside the programs that people use today, on one cluster in one run.
+
+    bench/compare/compare.py [--scale 135] [--runs 3] [--rows NAME,NAME] [--self]
+                             [--bin build/release/bin] [--json FILE] [--svg FILE]
+
+Starts a throw-away PostgreSQL 15, fills it with pgbench (scale 135 is about 2 GB), and lets
+walvault, pgBackRest and Barman do the same things in turn, so that a drift of the machine
+meets all alike. A program that is not installed is left out with a word. Every restore is
+started and compared with the original. Prints medians; --self adds walvault a second time,
+which has to come out at a ratio of about 1. Needs scripts/install-deps.sh --bench.
+"""
+import argparse
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+
+import plot
+from laboratory import Laboratory, become_server_user, forget, stored_bytes
+from tools import Barman, PgBackRest, Walvault
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Table:
+    """Rows of figures: what was done, by whom, and what it took."""
+
+    def __init__(self):
+        self.rows = []
+
+    def add(self, row, tool, runs=(), seconds=None):
+        entry = {"row": row, "tool": tool, "seconds": seconds, "cpu_seconds": None,
+                 "peak_bytes": None, "stored_bytes": None, "runs": len(runs) or 1}
+        if runs:
+            entry.update(seconds=statistics.median(run.seconds for run in runs),
+                         cpu_seconds=statistics.median(run.cpu_seconds for run in runs),
+                         peak_bytes=max(run.memory_bytes for run in runs))
+        self.rows.append(entry)
+        return entry
+
+    def text(self):
+        lines = [f"{'':28}{'':16}{'time':>10}{'CPU':>10}{'peak':>10}{'stored':>12}{'ratio':>8}"]
+        ours = {r["row"]: r["seconds"] for r in self.rows if r["tool"] == "walvault"}
+        last = None
+        for entry in self.rows:
+            name, theirs = entry["row"], entry["seconds"]
+            ratio = "" if entry["tool"] == "walvault" else f"{ours[name] / theirs:.2f}"
+            lines.append(f"{'' if name == last else name:28}{entry['tool']:16}"
+                         f"{cell(theirs, plot.time_text):>10}"
+                         f"{cell(entry['cpu_seconds'], plot.time_text):>10}"
+                         f"{cell(entry['peak_bytes'], mebibytes):>10}"
+                         f"{cell(entry['stored_bytes'], mebibytes):>12}{ratio:>8}")
+            last = name
+        return "\n".join(lines)
+
+
+def cell(value, text):
+    return "" if value is None else text(value)
+
+
+def mebibytes(size):
+    return f"{size / 2**20:.1f} MiB" if size < 10 * 2**20 else f"{size / 2**20:.0f} MiB"
+
+
+class Comparison:
+    def __init__(self, lab, tools, options, table):
+        self.lab, self.tools, self.runs, self.table = lab, tools, options.runs, table
+        self.segments = options.segments
+
+    def discard_pending_wal(self):
+        """So that the first one's backup does not wait for what was written before."""
+        self.lab.archive_with("true")
+        self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
+        self.wait_until_archived()
+
+    def backup(self, tool, full=False):
+        self.discard_pending_wal()
+        self.lab.archive_with(tool.push_command("$1"))
+        return tool.backup(full)
+
+    def back_up_all(self):
+        for tool in self.tools:
+            tool.set_up()
+            self.backup(tool, full=True)
+
+    def interleaved(self, row, action, rounds=None, prepare=lambda: None):
+        """Each program in turn, round by round: a row for each."""
+        runs = {tool.name: [] for tool in self.tools}
+        for _ in range(rounds or self.runs):
+            prepare()
+            for tool in self.tools:
+                runs[tool.name].append(action(tool))
+        return {name: self.table.add(row, name, taken) for name, taken in runs.items()}
+
+    def pending_segments(self):
+        """Complete segments that wait for the archiver, oldest first."""
+        status = self.lab.data / "pg_wal" / "archive_status"
+        names = sorted(p.name[:-6] for p in status.glob("*.ready") if len(p.name) == 30)
+        return [self.lab.data / "pg_wal" / name for name in names]
+
+    # ---- the rows
+
+    def start_up(self):
+        self.table.add("start-up of the archiver", "walvault",
+                       [self.lab.run("walvault-archive", "--version")
+                        for _ in range(self.runs * 20)])
+
+    def first_backup(self):
+        def first(tool):
+            tool.set_up()
+            return self.backup(tool, full=True)
+        entries = self.interleaved("first backup", first)
+        for tool in self.tools:
+            entries[tool.name]["stored_bytes"] = tool.stored_bytes()
+        self.table.add("first backup", "pg_basebackup", [
+            self.lab.shell("exec pg_basebackup -Ft -X none -c fast -D - >/dev/null")
+            for _ in range(self.runs)])
+
+    def next_backups(self):
+        """After 40,000 transactions, and after none."""
+        def transactions():
+            self.lab.run("pgbench", "-n", "-c", "4", "-t", "10000")
+        for row, prepare in (("next, 40,000 transactions", transactions),
+                             ("next, nothing changed", lambda: None)):
+            grown = {tool.name: [] for tool in self.tools}
+
+            def measured(tool, grown=grown):
+                before = tool.stored_bytes()
+                run = self.backup(tool)
+                grown[tool.name].append(tool.stored_bytes() - before)
+                return run
+            for name, entry in self.interleaved(row, measured, prepare=prepare).items():
+                entry["stored_bytes"] = statistics.median(grown[name])
+
+    def restore(self):
+        self.lab.sql("CHECKPOINT")
+        for tool in self.tools:
+            self.backup(tool)
+            # So that each has the WAL that makes its backup whole.
+            self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
+            self.wait_until_archived()
+            tool.settle()
+        expected = self.lab.checksum()
+        directory = self.lab.work / "restored"
+
+        def restored(tool):
+            forget(directory)
+            return tool.restore(directory)
+        self.interleaved("restore of the newest", restored)
+        for tool in self.tools:
+            restored(tool)
+            self.recover_and_compare(tool, directory, expected)
+
+    def wait_until_archived(self):
+        while self.pending_segments():
+            time.sleep(0.05)
+
+    def recover_and_compare(self, tool, directory, expected):
+        seconds, checksum = self.lab.start_restored(directory)
+        if checksum != expected:
+            sys.exit(f"{tool.name} restored something else: {checksum}, not {expected}")
+        forget(directory)
+        return seconds
+
+    def one_segment(self):
+        """Segments of a load, as they are; each pushed into an archive without it."""
+        self.lab.archive_with(None)
+        self.lab.run("pgbench", "-T", "8", "-c", "4", "-n")
+        segments = self.pending_segments()[:3]
+        number = 0
+
+        def push(tool):
+            nonlocal number
+            tool.forget_wal()
+            segment = segments[number // len(self.tools) % len(segments)]
+            number += 1
+            return self.lab.shell(tool.push_command(str(segment)))
+        self.interleaved("one segment", push, rounds=self.runs * 5)
+
+    def many_segments(self):
+        """What the archiver does for many segments, and their replay after a restore."""
+        for tool in self.tools:
+            tool.set_up()
+        self.discard_pending_wal()
+        # All WAL from here on is for all: each has to follow from its backup.
+        self.lab.archive_with(" && ".join(f"({tool.push_command('$1')})" for tool in self.tools))
+        for tool in self.tools:
+            tool.backup(full=True)
+        self.wait_until_archived()
+        self.lab.archive_with(None)
+        while len(self.pending_segments()) < self.segments:
+            self.lab.sql("UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 4 = 0")
+        expected = self.lab.checksum()
+        self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
+        segments = self.pending_segments()
+        for tool in self.tools:
+            # One command after another by way of a shell, as the archiver does it.
+            script = self.lab.work / "drain.sh"
+            script.write_text("set -e\n" + "".join(
+                f"sh -c '{tool.push_command(str(segment))}'\n" for segment in segments))
+            before = stored_bytes(tool.wal)
+            entry = self.table.add(f"archiving {len(segments)} segments", tool.name,
+                                   [self.lab.run("sh", script)])
+            tool.settle()
+            entry["stored_bytes"] = stored_bytes(tool.wal) - before
+        directory = self.lab.work / "restored"
+        for tool in self.tools:
+            forget(directory)
+            tool.restore(directory)
+            self.table.add(f"replay of {len(segments)} segments", tool.name,
+                           seconds=self.recover_and_compare(tool, directory, expected))
+
+    def ten_days(self):
+        """Ten backups, with a fifth of the rows changed before each."""
+        self.back_up_all()
+        before = {tool.name: tool.stored_bytes() for tool in self.tools}
+        runs = {tool.name: [] for tool in self.tools}
+        for day in range(10):
+            self.lab.sql(f"UPDATE pgbench_accounts SET abalance = {day} "
+                         f"WHERE aid / 1000 % 5 = {day % 5}",
+                         "VACUUM pgbench_accounts", "CHECKPOINT")
+            for tool in self.tools:
+                runs[tool.name].append(self.backup(tool))
+        for tool in self.tools:
+            taken = runs[tool.name]
+            entry = self.table.add("ten days of 20 % changes", tool.name, taken)
+            entry.update(seconds=sum(run.seconds for run in taken),
+                         cpu_seconds=sum(run.cpu_seconds for run in taken),
+                         stored_bytes=tool.stored_bytes() - before[tool.name])
+
+
+ROWS = ["start_up", "first_backup", "next_backups", "restore", "one_segment", "many_segments",
+        "ten_days"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--scale", type=int, default=135)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--segments", type=int, default=200)
+    parser.add_argument("--rows", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
+    parser.add_argument("--self", action="store_true", dest="twice")
+    parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--svg", type=pathlib.Path)
+    options = parser.parse_args()
+    rows = options.rows.split(",")
+    if unknown := set(rows) - set(ROWS):
+        parser.error(f"no such row: {', '.join(unknown)}")
+    outputs = {path: open(path, "w") for path in (options.json, options.svg) if path}
+
+    become_server_user()
+    work = pathlib.Path(tempfile.mkdtemp(prefix="walvault-bench-", dir="/tmp"))
+    lab = Laboratory(work, options.bin, options.scale)
+    tools = [Walvault(lab)]
+    if options.twice:
+        tools.append(Walvault(lab, "walvault-again"))
+    for tool in (PgBackRest(lab), Barman(lab)):
+        if lab.has(tool.name):
+            tools.append(tool)
+        else:
+            print(f"{tool.name} is not installed and left out", file=sys.stderr)
+    table = Table()
+    try:
+        lab.start()
+        data_bytes = stored_bytes(lab.data / "base")
+        comparison = Comparison(lab, tools, options, table)
+        if "first_backup" not in rows:
+            comparison.back_up_all()
+        for row in ROWS:
+            if row in rows:
+                began = time.monotonic()
+                getattr(comparison, row)()
+                print(f"{row}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+        versions = [tool.version() for tool in tools]
+    finally:
+        lab.stop()
+        shutil.rmtree(work, ignore_errors=True)
+
+    head = (f"{datetime.date.today()}, {os.cpu_count()} processors, Linux {platform.release()}, "
+            f"{data_bytes / 1e9:.2f} GB of pgbench data, PostgreSQL 15, medians of "
+            f"{options.runs} runs\n" + ", ".join(versions))
+    print(head + "\nratio: walvault's time to that program's\n\n" + table.text())
+    document = {"head": head, "data_bytes": data_bytes, "rows": table.rows}
+    if options.json:
+        json.dump(document, outputs[options.json], indent=1)
+    if options.svg:
+        outputs[options.svg].write(plot.bars(head, table.rows))
+
+
+if __name__ == "__main__":
+    main()

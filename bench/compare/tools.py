@@ -1,0 +1,171 @@
+"""The programs that are compared: how each is set up, archives, backs up and restores.
+
+The same compression (zstd, level 1) and two processes for all that have the choice.
+"""
+from laboratory import PORT, SERVER, forget, stored_bytes
+
+
+class Tool:
+    """`repository`: where a program keeps all; in it `wal`, the archived WAL, and `backups`."""
+
+    def stored_bytes(self):
+        """Of the backups."""
+        return sum(stored_bytes(path) for path in self.backups)
+
+    def settle(self):
+        """What has to be done later for what was pushed: for most, nothing."""
+
+
+class Walvault(Tool):
+    def __init__(self, lab, name="walvault"):
+        self.lab, self.name = lab, name
+        self.repository = lab.work / name
+        self.wal = self.repository / "wal"
+        self.backups = [self.repository / name for name in ("packs", "backups", "pins")]
+        self.options = ["--repo", str(self.repository), "--cluster", "main"]
+
+    def version(self):
+        return self.lab.run("walvault", "--version").output.strip()
+
+    def set_up(self):
+        forget(self.repository)
+        self.lab.run("walvault", "init", *self.options)
+        self.lab.run("walvault", "cluster", "add", "main", "--pg", self.lab.conninfo,
+                     *self.options)
+
+    def push_command(self, path):
+        return " ".join(["walvault-archive", *self.options, path])
+
+    def forget_wal(self):
+        # Only the objects: the directories are there on every call but the first.
+        for stored in (self.repository / "wal" / "main").rglob("*"):
+            if stored.is_file():
+                stored.unlink()
+
+    def backup(self, full=False):
+        return self.lab.run("walvault", "backup", "--pg", self.lab.conninfo, *self.options)
+
+    def restore(self, directory):
+        return self.lab.run("walvault", "restore", "--pgdata", directory, *self.options)
+
+
+class PgBackRest(Tool):
+    name = "pgbackrest"
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.repository = lab.work / "pgbackrest"
+        self.wal = self.repository / "archive"
+        self.backups = [self.repository / "backup"]
+        self.config = lab.work / "pgbackrest.conf"
+        self.command = ["pgbackrest", f"--config={self.config}", "--stanza=main"]
+
+    def version(self):
+        return self.lab.run("pgbackrest", "version").output.strip()
+
+    def set_up(self):
+        forget(self.repository)
+        self.config.write_text(f"""[global]
+repo1-path={self.repository}
+log-path={self.lab.work}
+lock-path={self.lab.work}/lock
+spool-path={self.lab.work}/spool
+compress-type=zst
+compress-level=1
+process-max=2
+start-fast=y
+log-level-console=off
+log-level-file=off
+[main]
+pg1-path={self.lab.data}
+pg1-port={PORT}
+pg1-socket-path={self.lab.work}
+pg1-user=postgres
+""")
+        self.lab.run(*self.command, "stanza-create")
+
+    def push_command(self, path):
+        return " ".join([*self.command, "archive-push", path])
+
+    def forget_wal(self):
+        for stored in (self.repository / "archive" / "main").glob("*/*/*"):
+            stored.unlink()
+
+    def backup(self, full=False):
+        return self.lab.run(*self.command, f"--type={'full' if full else 'incr'}", "backup")
+
+    def restore(self, directory):
+        directory.mkdir(mode=0o700)
+        return self.lab.run(*self.command, f"--pg1-path={directory}", "restore")
+
+
+class Barman(Tool):
+    """With pg_basebackup below it, as it is set up where nothing runs on the server."""
+    name = "barman"
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.repository = lab.work / "barman"
+        self.wal = self.repository / "main" / "wals"
+        self.backups = [self.repository / "main" / "base"]
+        self.config = lab.work / "barman.conf"
+        self.command = ["barman", "-c", str(self.config)]
+
+    def version(self):
+        return "Barman " + self.lab.run("barman", "--version").output.split()[0]
+
+    def set_up(self):
+        forget(self.repository)
+        self.repository.mkdir()
+        self.config.write_text(f"""[barman]
+barman_user = postgres
+barman_home = {self.repository}
+barman_lock_directory = {self.lab.work}
+log_file = {self.lab.work}/barman.log
+[main]
+description = main
+conninfo = {self.lab.conninfo} dbname=postgres
+streaming_conninfo = {self.lab.conninfo}
+backup_method = postgres
+backup_compression = zstd
+backup_compression_level = 1
+backup_compression_workers = 2
+backup_compression_location = server
+archiver = on
+compression = custom
+custom_compression_filter = zstd -1 -q -c
+custom_decompression_filter = zstd -d -q -c
+immediate_checkpoint = true
+path_prefix = {SERVER}
+recovery_staging_path = {self.lab.work}
+""")
+        self.lab.run(*self.command, "check", "main", ok=False)  # makes its directories
+        # It refuses a backup until it has seen WAL.
+        self.lab.archive_with(self.push_command("$1"))
+        self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
+        self.lab.run(*self.command, "switch-wal", "--archive", "--archive-timeout", "60", "main")
+
+    def push_command(self, path):
+        # What its barman-wal-archive does, without ssh and a second interpreter.
+        return (f"D=$(dirname {path}) N=$(basename {path}) T=$(mktemp -d); "
+                "(cd $D && md5sum -b $N) > $T/MD5SUMS; "
+                "tar -C $D -c $N -C $T MD5SUMS | "
+                + " ".join([*self.command, "put-wal", "main"]) + "; R=$?; rm -r $T; exit $R")
+
+    def forget_wal(self):
+        for stored in (self.repository / "main" / "incoming").glob("*"):
+            stored.unlink()
+
+    def backup(self, full=False):
+        return self.lab.run(*self.command, "backup", "--wait", "--wait-timeout", "120", "main")
+
+    def settle(self):
+        # What cron does for it: compresses the incoming WAL into its archive.
+        self.lab.run(*self.command, "archive-wal", "main")
+
+    def restore(self, directory):
+        run = self.lab.run(*self.command, "recover", "--get-wal", "main", "latest", directory)
+        # What it writes goes by way of sudo.
+        with open(directory / "postgresql.auto.conf", "a") as conf:
+            conf.write(f"restore_command = '{' '.join(self.command)} get-wal main %f > %p'\n")
+        return run
