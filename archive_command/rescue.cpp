@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "codec/sha256.h"
 #include "datadir/data_directory.h"
 #include "postgres/control_file.h"
 #include "postgres/wal_page.h"
@@ -29,21 +30,42 @@ void check_data_directory(const std::string& path) {
   }
 }
 
-// Whether a file of pg_wal holds the WAL that its name says, as opposed to one
-// that was made ahead, zeroed, or recycled under a new name.
-bool holds_its_wal(const std::string& path, const SegmentName& segment,
-                   const ClusterIdentity& identity) {
+// The first page's header of a file in pg_wal; nullopt when it has none.
+std::optional<WalSegmentHeader> find_segment_header(const std::string& path) {
   const auto file = open_file(path, O_RDONLY);
   Bytes first(wal_segment_header_bytes);
-  if (read_at(file, first, 0, path) != first.size()) return false;
+  if (read_at(file, first, 0, path) != first.size()) return std::nullopt;
   try {
-    const auto header = parse_wal_segment_header(first);
-    return header.page.page_address == segment.start(identity.segment_bytes) &&
-           header.system_identifier == identity.system_identifier;
+    return parse_wal_segment_header(first);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
-    return false;
+    return std::nullopt;
   }
+}
+
+// The segments of a cluster that a pg_wal holds, by timeline, ascending: files
+// with the WAL that their names say, as opposed to those that were made ahead,
+// zeroed, or recycled under a new name, which are counted.
+struct OwnSegments {
+  std::map<TimelineId, std::vector<SegmentName>> by_timeline;
+  std::vector<SegmentName> others;
+};
+
+OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_wal) {
+  OwnSegments found;
+  for (const auto& name : names_in(pg_wal)) {
+    if (classify_wal_file(name) != WalFileKind::segment) continue;
+    const auto segment = SegmentName::parse(name, identity.segment_bytes);
+    if (!segment) continue;
+    const auto header = find_segment_header(pg_wal + "/" + name);
+    if (header && header->system_identifier == identity.system_identifier &&
+        header->page.page_address == segment->start(identity.segment_bytes)) {
+      found.by_timeline[segment->timeline].push_back(*segment);
+    } else {
+      found.others.push_back(*segment);
+    }
+  }
+  return found;
 }
 
 class Rescue {
@@ -60,38 +82,63 @@ class Rescue {
       const auto suffix = name.substr(dot == std::string::npos ? name.size() : dot);
       // Either mark is set when a segment is complete.
       if (suffix == ".ready" || suffix == ".done") complete_.insert(name.substr(0, dot));
+      if (suffix == ".ready") ready_.insert(name.substr(0, dot));
     }
   }
 
   RescueResult run() {
+    const auto segments = own_segments(archive_.identity(), pg_wal_);
+    look_at_others(segments);
+    if (segments.by_timeline.empty()) return std::move(result_);
     // Histories first, as a server does: they say what the segments belong to.
     for (const auto& name : names_) {
       if (classify_wal_file(name) == WalFileKind::timeline) push(name, WalFileKind::timeline);
     }
-    const auto segment_bytes = archive_.identity().segment_bytes;
-    std::map<TimelineId, std::vector<SegmentName>> segments;
     for (const auto& name : names_) {
       const auto kind = classify_wal_file(name);
       if (kind == WalFileKind::partial || kind == WalFileKind::backup_history) push(name, *kind);
-      const auto segment = SegmentName::parse(name, segment_bytes);
-      if (kind != WalFileKind::segment || !segment) continue;
-      if (holds_its_wal(pg_wal_ + "/" + name, *segment, archive_.identity())) {
-        segments[segment->timeline].push_back(*segment);
-      } else {
-        ++result_.passed_over;
-      }
     }
-    for (const auto& [timeline, list] : segments) {
+    for (const auto& [timeline, list] : segments.by_timeline) {
       for (const auto& segment : list) {
-        const auto name = segment.text(segment_bytes);
-        const bool is_whole = segment != list.back() || complete_.contains(name);
-        push(name, is_whole ? WalFileKind::segment : WalFileKind::partial);
+        const auto name = segment.text(archive_.identity().segment_bytes);
+        if (segment != list.back()) {
+          push(name, WalFileKind::segment);
+        } else if (!complete_.contains(name)) {
+          push(name, WalFileKind::partial);
+        } else if (is_archived_in_part(name)) {
+          ++result_.passed_over;
+        } else {
+          push(name, WalFileKind::segment);
+        }
       }
     }
     return std::move(result_);
   }
 
  private:
+  // A file that waits for the archiver, or that others follow, was written as
+  // what its name says: if that is not in it, it is damaged.
+  void look_at_others(const OwnSegments& segments) {
+    for (const auto& segment : segments.others) {
+      const auto name = segment.text(archive_.identity().segment_bytes);
+      const auto it = segments.by_timeline.find(segment.timeline);
+      const bool is_followed = it != segments.by_timeline.end() && segment < it->second.back();
+      if (ready_.contains(name) || is_followed) {
+        result_.failed.push_back({.name = name, .why = "its first page is damaged, or another's"});
+      } else {
+        ++result_.passed_over;
+      }
+    }
+  }
+
+  // A restore may have fetched it as the end of the WAL; the server then keeps
+  // it under its whole name and marks it.
+  [[nodiscard]] bool is_archived_in_part(const std::string& name) const {
+    const auto content = read_file(pg_wal_ + "/" + name, archive_.identity().segment_bytes);
+    const auto key = archive_.partial_key(name + ".partial", sha256(content));
+    return archive_.repository().storage().find_size(key).has_value();
+  }
+
   void push(const std::string& name, WalFileKind kind) {
     const auto path = pg_wal_ + "/" + name;
     const bool is_rest =
@@ -111,6 +158,7 @@ class Rescue {
   PushOptions options_;
   std::vector<std::string> names_;
   std::set<std::string> complete_;
+  std::set<std::string> ready_;
   RescueResult result_;
 };
 
@@ -118,13 +166,35 @@ class Rescue {
 
 std::optional<ClusterIdentity> find_identity_of(const std::vector<ClusterIdentity>& identities,
                                                 const std::string& data_directory) {
+  const auto identity_with = [&](std::uint64_t system_identifier) {
+    const auto it =
+        std::ranges::find(identities, system_identifier, &ClusterIdentity::system_identifier);
+    return it == identities.end() ? std::nullopt : std::optional(*it);
+  };
   const auto path = data_directory + "/global/pg_control";
-  if (!find_status(path)) return identities.back();
-  const auto control = parse_control_file(read_file(path, control_file_bytes_max));
-  const auto it =
-      std::ranges::find(identities, control.system_identifier, &ClusterIdentity::system_identifier);
-  if (it == identities.end()) return std::nullopt;
-  return *it;
+  if (find_status(path)) {
+    try {
+      return identity_with(
+          parse_control_file(read_file(path, control_file_bytes_max)).system_identifier);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+    }
+  }
+  const auto pg_wal = data_directory + "/pg_wal";
+  for (const auto& name : names_in(pg_wal)) {
+    if (classify_wal_file(name) != WalFileKind::segment) continue;
+    if (const auto header = find_segment_header(pg_wal + "/" + name)) {
+      return identity_with(header->system_identifier);
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<TimelineId> newest_timeline_in(const ClusterIdentity& identity,
+                                             const std::string& data_directory) {
+  const auto segments = own_segments(identity, data_directory + "/pg_wal");
+  if (segments.by_timeline.empty()) return std::nullopt;
+  return segments.by_timeline.rbegin()->first;
 }
 
 RescueResult rescue_wal(const WalArchive& archive, const std::string& data_directory, Clock& clock,

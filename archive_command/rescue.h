@@ -19,15 +19,22 @@ struct RescueFailure {
 struct RescueResult {
   std::vector<PushResult> archived;  // those too that were archived before
   std::vector<RescueFailure> failed;
-  // Files that hold no WAL of their name: made ahead, or recycled.
+  // Files that hold no WAL of their name: made ahead, or recycled; and what is
+  // archived as a .partial already, though its name is a whole one's.
   std::size_t passed_over = 0;
 };
 
 // The identity, of a cluster's, that a data directory belongs to: by its
-// pg_control; the newest where that is missing, as an interrupted restore
-// leaves it. nullopt: another cluster's.
+// pg_control; where that is missing or damaged, as an interrupted restore or
+// pg_upgrade leaves it, by the segments in its pg_wal. nullopt: another
+// cluster's, or nothing tells.
 [[nodiscard]] std::optional<ClusterIdentity> find_identity_of(
     const std::vector<ClusterIdentity>& identities, const std::string& data_directory);
+
+// The newest timeline that a cluster's WAL in a data directory is of; nullopt:
+// there is none of that cluster.
+[[nodiscard]] std::optional<TimelineId> newest_timeline_in(const ClusterIdentity& identity,
+                                                           const std::string& data_directory);
 
 // What cannot be archived does not keep the rest from it. The last segment of
 // a timeline is archived as .partial unless the server had marked it as

@@ -2,13 +2,10 @@
 #include <nlohmann/json.hpp>
 
 #include "app/connection_options.h"
-#include "base/format.h"
 #include "catalog/backup_info.h"
-#include "catalog/cluster.h"
+#include "maintenance/identify_cluster.h"
 #include "maintenance/maintenance_commands.h"
 #include "postgres/client/replication_connection.h"
-#include "postgres/segment_name.h"
-#include "postgres/wal_page.h"
 
 namespace walvault {
 namespace {
@@ -23,28 +20,6 @@ ordered_json cluster_json(const ClusterIdentity& identity) {
           {"registered", to_rfc3339(identity.registered)}};
 }
 
-ClusterIdentity identify(const std::string& name, ReplicationConnection& server) {
-  ClusterIdentity identity;
-  identity.name = name;
-  identity.postgres_major = server.server_version() / 10000;
-  if (!wal_page_magic(identity.postgres_major)) {
-    throw Error(ErrorKind::usage,
-                "PostgreSQL " + std::to_string(identity.postgres_major) + " is not supported",
-                "This version of walvault knows the majors " + std::to_string(postgres_major_min) +
-                    " to " + std::to_string(postgres_major_max) + ".");
-  }
-  identity.system_identifier = server.identify_system().system_identifier;
-  const auto size = server.show("wal_segment_size").value_or("");
-  const auto bytes = parse_size(size, "the server's wal_segment_size");
-  if (!is_segment_size(bytes)) {
-    throw Error(ErrorKind::usage, "the server's WAL segments have an unknown size",
-                "wal_segment_size is " + size + ".");
-  }
-  identity.segment_bytes = static_cast<std::uint32_t>(bytes);
-  identity.registered = system_clock().now();
-  return identity;
-}
-
 struct Options {
   std::string name;
   std::optional<std::string> pg;
@@ -55,7 +30,7 @@ ClusterIdentity identify(Program& program, const Options& options) {
   const auto server =
       connect_replication({.conninfo = conninfo_for(program.config(), options.name, options.pg),
                            .check_cancelled = Program::check_cancelled});
-  return identify(options.name, *server);
+  return identify_cluster(options.name, *server, system_clock().now());
 }
 
 std::string identity_text(const ClusterIdentity& identity) {

@@ -26,7 +26,8 @@ void rescue(Program& program, const Options& options) {
   if (!identity) {
     throw Error(ErrorKind::conflict,
                 "\"" + options.pgdata + "\" is not the data directory of cluster " + cluster,
-                "Its pg_control has a system identifier that is not registered under this name.",
+                "Neither its pg_control nor the segments in its pg_wal have a system identifier "
+                "that is registered under this name.",
                 "Check --cluster and --pgdata.");
   }
   const WalArchive archive(opened.repository, *identity);
@@ -48,9 +49,12 @@ void rescue(Program& program, const Options& options) {
     failed.push_back({{"name", failure.name}, {"why", failure.why}});
     log_warning(failure.name + " is not archived: " + failure.why);
   }
-  program.print({{"rescued", {{"archived", archived}, {"failed", failed}}}},
-                "Archived anew: " + std::to_string(anew) + ", archived before: " +
-                    std::to_string(result.archived.size() - anew) + ".\n" + text);
+  program.print(
+      {{"rescued",
+        {{"archived", archived}, {"failed", failed}, {"passed_over", result.passed_over}}}},
+      "Archived anew: " + std::to_string(anew) +
+          ", archived before: " + std::to_string(result.archived.size() - anew) +
+          ", passed over as no WAL: " + std::to_string(result.passed_over) + ".\n" + text);
   if (!result.failed.empty()) program.set_exit_code(exit_code(ErrorKind::conflict));
 }
 

@@ -26,9 +26,13 @@ std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segmen
                segment_bytes) +
            ".";
   }
-  for (const auto timeline : archive.timelines()) {
+  for (const auto& branch : archive.branches()) {
+    const auto timeline = branch.timeline;
     if (timeline <= segment.timeline) continue;
-    const auto history = archive.find_history(timeline);
+    // That of another branch of this timeline says nothing of this one.
+    const auto view = archive.view_of(branch);
+    if (view.branch_of(segment.timeline) != archive.branch_of(segment.timeline)) continue;
+    const auto history = view.find_history(timeline);
     if (!history) {
       return "Timeline " + std::to_string(timeline.value) +
              " is archived without its history file, so where it left this one is not known.";
@@ -101,9 +105,10 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
   if (!object) {
     const auto evidence = kind == WalFileKind::segment ? evidence_of_gap(archive, *segment) : "";
     object = look_again(archive, key);
-    if (!object && evidence.empty() && name == partial) {
-      const auto newest = archive.find_partial_key(name + ".partial");
-      if (newest) object = archive.repository().storage().find(key = *newest);
+    if (!object && evidence.empty() && partial.starts_with(name + ".partial.") &&
+        is_key_part(partial)) {
+      key.replace(key.find_last_of('/') + 1, std::string::npos, partial);
+      object = archive.repository().storage().find(key);
     }
     if (!object && evidence.empty()) return FetchOutcome::absent;
     if (!object) {

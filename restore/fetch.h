@@ -13,8 +13,8 @@ enum class FetchOutcome {
 };
 
 // Writes the file `name` to `destination`, complete or not at all. `partial` is
-// the one segment that may be delivered as far as it was written, where it is
-// not archived whole; empty for none.
+// what may be delivered of one segment where that is not archived whole, as a
+// plan names it (WalStretch::partial_object); empty for none.
 //
 // `absent` is answered only when the repository was reached and identified,
 // and, for a segment, when nothing later of its timeline's history is archived

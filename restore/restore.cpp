@@ -120,7 +120,8 @@ std::vector<std::string> replaced_directories(const RestoreRequest& request) {
                 "Its postmaster.pid names a living process.",
                 "Stop that server first, or restore into another directory.");
   }
-  auto replaced = tablespaces_in(request.data_directory);
+  std::vector<std::string> replaced;
+  if (request.replace_tablespaces) replaced = tablespaces_in(request.data_directory);
   replaced.push_back(request.data_directory);
   return replaced;
 }
@@ -150,7 +151,14 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
   };
   check_vacant(request.data_directory, "the destination");
   for (const auto& tablespace : tablespaces) {
-    check_vacant(tablespace.location, "the tablespace's directory");
+    try {
+      check_vacant(tablespace.location, "the tablespace's directory");
+    } catch (const Error& error) {
+      if (!request.replace || error.kind() != ErrorKind::conflict) throw;
+      throw Error(error.kind(), error.message(), error.detail(),
+                  "It may be another server's: give --tablespace " + tablespace.location +
+                      "=NEW; or, if it belongs to " + request.data_directory + " alone, --yes.");
+    }
   }
   // Where the tablespaces lie on other file systems this asks for too much
   // only of the first; each is told by its own when it fills up.
@@ -172,7 +180,12 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   const auto jobs = request.jobs;
-  if (request.replace) clear_data_directory(request.data_directory);
+  if (request.replace) {
+    clear_data_directory(request.data_directory,
+                         request.replace_tablespaces
+                             ? std::optional(plan.backup.server_version / 10000)
+                             : std::nullopt);
+  }
   DataDirectoryWriter directory(request.data_directory);
   std::vector<std::string> directories{request.data_directory};
 

@@ -22,9 +22,11 @@ struct RestoreRequest {
   std::vector<TablespaceMapping> mappings;
   RecoverySettings settings;
   unsigned jobs = 2;
-  // What stands in the data directory, and in those of its tablespaces that it
-  // links to, is removed.
+  // What stands in the data directory is removed.
   bool replace = false;
+  // And in the tablespaces that it links to. A copy of a data directory links to
+  // those of the original.
+  bool replace_tablespaces = false;
 };
 
 struct RestoreListener {

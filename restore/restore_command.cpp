@@ -59,7 +59,7 @@ std::string restore_command(const Config& config, const ClusterIdentity& identit
   if (standby) {
     command += " --standby";
   } else if (plan.wal.partial) {
-    command += " --partial " + plan.wal.partial->text(identity.segment_bytes);
+    command += " --partial " + plan.wal.partial_object;
   }
   std::string escaped;
   for (const char c : command) {
@@ -107,7 +107,9 @@ std::string primary_conninfo_of(const RestoreOptions& options, const Config& con
 void prepare_replacement(const RestoreOptions& options, const Repository& repository,
                          const std::vector<ClusterIdentity>& identities, const Config& config,
                          const std::string& directory) {
-  if (names_in(directory).empty()) return;
+  auto names = names_in(directory);
+  std::erase(names, "lost+found");
+  if (names.empty()) return;
   if (is_server_running(directory)) {
     throw Error(ErrorKind::conflict, "a server is running in \"" + directory + "\"",
                 "Its postmaster.pid names a living process.",
@@ -129,9 +131,24 @@ void prepare_replacement(const RestoreOptions& options, const Repository& reposi
     log_info("the WAL that only " + directory + " holds would be archived first");
     return;
   }
+  // A copy that was restored to try something has a timeline of its own, which
+  // must not become the newest of the cluster's by the way.
+  const WalArchive archive(repository, *identity);
+  const auto archived = archive.timelines();
+  const auto newest = newest_timeline_in(*identity, directory);
+  if (newest && !archived.empty() && *newest > archived.back()) {
+    throw Error(ErrorKind::conflict,
+                "\"" + directory + "\" holds WAL of a timeline that is not archived: " +
+                    std::to_string(newest->value),
+                "The newest that is archived is " + std::to_string(archived.back().value) +
+                    ". A copy that was restored beside the original has a timeline of its own.",
+                "If what it wrote may go, add --discard-wal. If it is to become part of the "
+                "cluster's history: walvault wal rescue --pgdata " +
+                    directory);
+  }
   // Before the plan is made: what it saves may be what the target needs.
   const auto rescued =
-      rescue_wal(WalArchive(repository, *identity), directory, system_clock(),
+      rescue_wal(archive, directory, system_clock(),
                  {.compression = config.wal_compression, .threads = config.worker_threads()});
   for (const auto& file : rescued.archived) {
     if (!file.already_there) log_info("archived " + file.name + " of the old directory");
@@ -238,6 +255,9 @@ void run_restore(Program& program, const RestoreOptions& options) {
   request.settings.target = plan.target;
   request.settings.timeline = plan.timeline;
   request.settings.archiving = archiving_of(options, plan.backup, request.data_directory);
+  request.replace_tablespaces =
+      options.force &&
+      (options.yes || takes_the_originals_place(plan.backup, request.data_directory));
   request.settings.standby = options.standby;
   request.settings.primary_conninfo = primary_conninfo_of(options, config, cluster);
   // Before a gap, reading ahead would ask for the segment that is missing, and

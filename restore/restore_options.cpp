@@ -22,6 +22,11 @@ void check_agreement(const RestoreOptions& options) {
         "A standby follows its primary for ever: --standby takes no target and no "
         "--action.");
   }
+  if (options.standby && options.timeline != "latest") {
+    throw exclude(
+        "A standby follows its primary through promotions: --standby takes no "
+        "--timeline.");
+  }
   if (options.pg && !options.standby) {
     throw exclude("--pg says what a standby follows: it goes with --standby.");
   }

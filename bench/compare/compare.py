@@ -195,8 +195,11 @@ class Comparison:
             tool.backup(full=True)
         self.wait_until_archived()
         self.lab.archive_with(None)
+        step = 0
         while len(self.pending_segments()) < self.segments:
-            self.lab.sql("UPDATE pgbench_accounts SET abalance = abalance + 1 WHERE aid % 4 = 0")
+            self.lab.sql("UPDATE pgbench_accounts SET abalance = abalance + 1 "
+                         f"WHERE aid / 1000 % 50 = {step % 50}")
+            step += 1
         expected = self.lab.checksum()
         self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
         segments = self.pending_segments()
@@ -234,6 +237,15 @@ class Comparison:
             entry.update(seconds=sum(run.seconds for run in taken),
                          cpu_seconds=sum(run.cpu_seconds for run in taken),
                          stored_bytes=tool.stored_bytes() - before[tool.name])
+
+
+def write(file, text):
+    if file is None:
+        return
+    file.seek(0)
+    file.truncate()
+    file.write(text)
+    file.flush()
 
 
 ROWS = ["start_up", "first_backup", "next_backups", "restore", "one_segment", "many_segments",
@@ -279,6 +291,8 @@ def main():
                 began = time.monotonic()
                 getattr(comparison, row)()
                 print(f"{row}: {time.monotonic() - began:.0f} s", file=sys.stderr)
+                # What is known so far: the whole takes a while.
+                write(outputs.get(options.json), json.dumps({"rows": table.rows}, indent=1))
         versions = [tool.version() for tool in tools]
     finally:
         lab.stop()
@@ -289,10 +303,8 @@ def main():
             f"{options.runs} runs\n" + ", ".join(versions))
     print(head + "\nratio: walvault's time to that program's\n\n" + table.text())
     document = {"head": head, "data_bytes": data_bytes, "rows": table.rows}
-    if options.json:
-        json.dump(document, outputs[options.json], indent=1)
-    if options.svg:
-        outputs[options.svg].write(plot.bars(head, table.rows))
+    write(outputs.get(options.json), json.dumps(document, indent=1))
+    write(outputs.get(options.svg), plot.bars(head, table.rows))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,11 @@ WalArchive::WalArchive(const Repository& repository, ClusterIdentity identity)
     : repository_(repository),
       identity_(std::move(identity)),
       openings_(list_branch_openings(repository_, identity_)) {
+  show_newest_branches();
+}
+
+void WalArchive::show_newest_branches() {
+  shown_.clear();
   for (const auto& opening : openings_) shown_[opening.opened.timeline] = opening.opened.branch;
 }
 
@@ -27,7 +32,9 @@ WalArchive WalArchive::with(const std::vector<TimelineBranch>& branches) const {
 }
 
 WalArchive WalArchive::view_of(TimelineBranch branch) const {
-  auto view = with({branch});
+  auto view = *this;
+  view.show_newest_branches();
+  view.shown_[branch.timeline] = branch.branch;
   // Later openings first, so that of several that list it the earliest counts:
   // the branch before that one was what it came from.
   for (auto it = openings_.rbegin(); it != openings_.rend(); ++it) {
@@ -65,10 +72,11 @@ TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
   BranchOpening opening{.opened = {.timeline = timeline, .branch = branch_of(timeline) + 1},
                         .when = now,
                         .descendants = {}};
-  for (const auto other : archived) {
-    const TimelineBranch branch{.timeline = other, .branch = branch_of(other)};
+  // Those that were set aside themselves included.
+  for (const auto& branch : branches()) {
     const auto view = view_of(branch);
-    if (view.branch_of(timeline) == branch_of(timeline) && view.history(other).leaves(timeline)) {
+    if (view.branch_of(timeline) == branch_of(timeline) &&
+        view.history(branch.timeline).leaves(timeline)) {
       opening.descendants.push_back(branch);
     }
   }
@@ -109,16 +117,23 @@ std::optional<WalObjectHeader> WalArchive::find_header(const std::string& key) c
   return parse_wal_object_header(*prefix, key).header;
 }
 
-std::optional<std::string> WalArchive::find_partial_key(std::string_view file_name) const {
+std::vector<std::string> WalArchive::partial_keys(std::string_view file_name) const {
   const auto key = key_of(file_name);
   const auto directory = key.substr(0, key.find_last_of('/') + 1);
+  std::vector<std::string> keys;
+  for (const auto& name : repository_.storage().list_names(directory)) {
+    if (name.starts_with(std::string(file_name) + ".")) keys.push_back(directory + name);
+  }
+  return keys;
+}
+
+std::optional<std::string> WalArchive::find_partial_key(std::string_view file_name) const {
   std::optional<std::string> newest;
   Timestamp newest_time{};
-  for (const auto& name : repository_.storage().list_names(directory)) {
-    if (!name.starts_with(std::string(file_name) + ".")) continue;
-    const auto header = find_header(directory + name);
+  for (auto& key : partial_keys(file_name)) {
+    const auto header = find_header(key);
     if (header && (!newest || header->archived > newest_time)) {
-      newest = directory + name;
+      newest = std::move(key);
       newest_time = header->archived;
     }
   }

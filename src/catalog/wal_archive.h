@@ -25,8 +25,8 @@ class WalArchive {
 
   [[nodiscard]] std::uint32_t branch_of(TimelineId timeline) const;
 
-  // The archive as the history of one branch has it: that branch, and of its
-  // ancestors those branches that it came from.
+  // The archive as the history of one branch has it, whatever this object
+  // shows: that branch, and of its ancestors those branches that it came from.
   [[nodiscard]] WalArchive view_of(TimelineBranch branch) const;
   // The archive with these branches in place of those it shows.
   [[nodiscard]] WalArchive with(const std::vector<TimelineBranch>& branches) const;
@@ -52,7 +52,10 @@ class WalArchive {
   // The header of an archived file; nullopt when it is not there.
   [[nodiscard]] std::optional<WalObjectHeader> find_header(const std::string& key) const;
 
-  // The newest .partial of this name, by when it was archived; nullopt: none.
+  // All that are archived of a .partial of this name.
+  [[nodiscard]] std::vector<std::string> partial_keys(std::string_view file_name) const;
+
+  // The newest of them, by when it was archived; nullopt: none.
   [[nodiscard]] std::optional<std::string> find_partial_key(std::string_view file_name) const;
 
   // A small file's content (a .history, a .backup), checked; nullopt: absent.
@@ -82,6 +85,7 @@ class WalArchive {
 
  private:
   [[nodiscard]] std::string timeline_prefix(TimelineId timeline) const;
+  void show_newest_branches();
 
   const Repository& repository_;
   ClusterIdentity identity_;

@@ -19,22 +19,25 @@ const WalArchive::StoredSegment* find_segment(const Segments& segments, std::uin
 
 // Extends a stretch by what is archived of the segment that follows it.
 void add_partial(const WalArchive& archive, const SegmentName& segment, WalStretch& stretch) {
-  const auto key =
-      archive.find_partial_key(segment.text(archive.identity().segment_bytes) + ".partial");
-  const auto object = key ? archive.repository().storage().find(*key) : std::nullopt;
-  if (!object) return;
-  try {
-    const auto end = wal_content_end(decode_wal_object(*object, *key, 1));
-    if (end <= stretch.end) return;
-    stretch.end = end;
-  } catch (const Error& error) {
-    // A damaged one is none: what comes before it is whole.
-    if (error.kind() != ErrorKind::corrupt) throw;
-    return;
+  const auto name = segment.text(archive.identity().segment_bytes) + ".partial";
+  const auto whole = stretch.stored_bytes;
+  for (const auto& key : archive.partial_keys(name)) {
+    const auto object = archive.repository().storage().find(key);
+    if (!object) continue;
+    try {
+      const auto end = wal_content_end(decode_wal_object(*object, key, 1));
+      if (end <= stretch.end) continue;
+      stretch.end = end;
+    } catch (const Error& error) {
+      // A damaged one is none: what comes before it is whole.
+      if (error.kind() != ErrorKind::corrupt) throw;
+      continue;
+    }
+    stretch.partial = segment;
+    stretch.partial_object = key.substr(key.find_last_of('/') + 1);
+    stretch.stored_bytes = whole + object->size();
+    stretch.until = parse_wal_object_header(*object, key).header.modified;
   }
-  stretch.partial = segment;
-  stretch.stored_bytes += object->size();
-  stretch.until = parse_wal_object_header(*object, *key).header.modified;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "catalog/backup_info.h"
@@ -20,8 +21,10 @@ struct WalStretch {
   // When the last file was last written to: no commit in it is later.
   Timestamp until;
   // What follows is archived only in part, and nothing behind it: the last
-  // segment that its server wrote. `end` lies in it then.
+  // segment that its server wrote. `end` lies in it then. Of several parts the
+  // one that reaches furthest; `partial_object` is the last part of its key.
   std::optional<SegmentName> partial;
+  std::string partial_object;
   // A later segment of the same history is archived: what stops the stretch is
   // a hole and not the end.
   bool gap_follows = false;

@@ -9,6 +9,7 @@
 #include <boost/filesystem.hpp>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <set>
 
 #include "base/error.h"
@@ -47,6 +48,8 @@ bool is_server_running(const std::string& path) {
   const auto text = as_text(content);
   int pid = 0;
   std::from_chars(text.data(), text.data() + text.size(), pid);
+  // That of a single-user server is negative.
+  pid = std::abs(pid);
   return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
 }
 
@@ -86,18 +89,21 @@ std::uint64_t bytes_below(const std::string& path) {
   return sum;
 }
 
-void clear_data_directory(const std::string& path) {
+void clear_data_directory(const std::string& path, std::optional<int> tablespaces_of_major) {
   const auto control = path + "/global/pg_control";
   if (find_status(control)) {
     if (::unlink(control.c_str()) != 0) throw system_error("remove \"" + control + "\"", errno);
     sync_directory(path + "/global");
   }
   // Of a tablespace only this cluster's own: beside PG_15_202209061 there may
-  // be the directory that pg_upgrade made for another major.
+  // be the directory that pg_upgrade made for another major. An interrupted
+  // restore may have left no PG_VERSION.
   const auto own_prefix = "PG_" + version_in(path) + "_";
-  for (const auto& tablespace : tablespaces_in(path)) {
+  const auto new_prefix = "PG_" + std::to_string(tablespaces_of_major.value_or(0)) + "_";
+  const auto tablespaces = tablespaces_of_major ? tablespaces_in(path) : std::vector<std::string>{};
+  for (const auto& tablespace : tablespaces) {
     for (const auto& name : names_in(tablespace)) {
-      if (!name.starts_with(own_prefix)) continue;
+      if (!name.starts_with(own_prefix) && !name.starts_with(new_prefix)) continue;
       boost::system::error_code failure;
       fs::remove_all(tablespace + "/" + name, failure);
       if (failure) throw system_error("empty \"" + tablespace + "\"", failure.value());

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,10 +32,11 @@ void expect_vacant(const std::string& path, const std::string& what);
 // Bytes of the files below a directory; links are not followed.
 [[nodiscard]] std::uint64_t bytes_below(const std::string& path);
 
-// Empties a data directory and those of its tablespaces. pg_control goes first
-// and durably, so that what an interruption leaves cannot be started. A pg_wal
-// that is a link stays one, to a directory that is empty.
-void clear_data_directory(const std::string& path);
+// Empties a data directory, and where a major is given what its tablespaces
+// hold of that and of its own major. pg_control goes first and durably, so that
+// what an interruption leaves cannot be started. A pg_wal that is a link stays
+// one, to a directory that is empty.
+void clear_data_directory(const std::string& path, std::optional<int> tablespaces_of_major);
 
 // Free bytes of the file system that `path` is or will be on.
 [[nodiscard]] std::uint64_t free_bytes_at(const std::string& path);

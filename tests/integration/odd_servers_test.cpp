@@ -9,6 +9,7 @@
 #include <fstream>
 #include <thread>
 
+#include "postgres/client/replication_connection.h"
 #include "support/main_job.h"
 #include "support/proxy.h"
 
@@ -241,11 +242,19 @@ TEST(TwoBackupsAtOnce, TheSecondIsRefusedAndNamesTheFirst) {
   (void)job.backup();  // nothing is left of them that would be in the way
 }
 
-// A backup of an empty cluster comes to some 24 MB.
+TEST(OddCluster, HasNoSlotToSpare) {
+  MainJob job(usual_major, "max_replication_slots = 0\n");
+  const auto done = job.walvault({"backup", "--pg", job.server().conninfo()});
+  EXPECT_EQ(done.exit_code, 0) << done.text();
+  EXPECT_THAT(done.err, HasSubstr("another backup of this cluster would not be noticed"));
+}
+
+// Bytes that the server sends before the connection breaks. A backup of an empty
+// cluster comes to some 24 MB.
+const auto ten_points = ::testing::Values(0, 300, 700, 2'000, 20'000, 300'000, 3'000'000,
+                                          10'000'000, 20'000'000, 23'500'000);
 class CutConnection : public ::testing::TestWithParam<std::uint64_t> {};
-INSTANTIATE_TEST_SUITE_P(Bytes, CutConnection,
-                         ::testing::Values(0, 300, 700, 2'000, 20'000, 300'000, 3'000'000,
-                                           10'000'000, 20'000'000, 23'500'000));
+INSTANTIATE_TEST_SUITE_P(Bytes, CutConnection, ten_points);
 
 TEST_P(CutConnection, EndsTheBackupCleanlyAndTheNextOneSucceeds) {
   MainJob job(usual_major);
@@ -257,6 +266,45 @@ TEST_P(CutConnection, EndsTheBackupCleanlyAndTheNextOneSucceeds) {
   }
   EXPECT_TRUE(job.walvault_json({"info"})["clusters"][0]["backups"].empty());
   (void)job.backup();
+}
+
+// The connection alone, with less patience than a backup has.
+class StalledConnection : public ::testing::TestWithParam<std::uint64_t> {
+ protected:
+  static void SetUpTestSuite() { job_ = std::make_unique<MainJob>(usual_major); }
+  static void TearDownTestSuite() { job_.reset(); }
+  static std::unique_ptr<MainJob> job_;
+};
+std::unique_ptr<MainJob> StalledConnection::job_;
+INSTANTIATE_TEST_SUITE_P(Bytes, StalledConnection, ten_points);
+
+TEST_P(StalledConnection, IsGivenUp) {
+  const Proxy proxy(job_->server().socket(), job_->directory().path(), GetParam(),
+                    Proxy::Then::stall);
+  std::uint64_t received = 0;
+  const auto back_up = [&] {
+    const auto server = connect_replication({.conninfo = proxy.conninfo(),
+                                             .connect_timeout = 1s,
+                                             .stall_timeout = 1s,
+                                             .check_cancelled = [] {}});
+    (void)server->identify_system();
+    const auto count = [&](ByteView bytes) { received += bytes.size(); };
+    (void)server->base_backup({.label = "stalled", .max_rate_kilobytes = {}},
+                              {.start = [](WalPosition, std::uint64_t) {},
+                               .archive = [](const std::optional<Tablespace>&) {},
+                               .archive_data = count,
+                               .archive_end = [] {},
+                               .manifest_data = count,
+                               .warning = [](const std::string&) {}});
+  };
+  try {
+    back_up();
+    FAIL() << "it was not stalled";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::unavailable) << error.what();
+    EXPECT_THAT(error.message(), HasSubstr("does not answer"));
+  }
+  EXPECT_LE(received, GetParam());
 }
 
 }  // namespace

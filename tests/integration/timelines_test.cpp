@@ -235,6 +235,28 @@ TEST_P(TimelineTest, ADeadServersLastWalIsRescued) {
   EXPECT_EQ(elsewhere->sql(rows), "1,2,3");
 }
 
+// A second restore over a first: the copy's own history must not get into the
+// cluster's.
+TEST(ForcedRestore, ArchivesNothingOfACopyThatWasNotToArchive) {
+  MainJob job(usual_major);
+  (void)job.server().sql("CREATE TABLE t AS SELECT 1 AS n");
+  (void)job.backup();
+  job.archive_everything();
+  auto copy = job.restore("copy", {});
+  ASSERT_TRUE(copy->wait_until_promoted()) << copy->log();
+  (void)copy->sql("INSERT INTO t VALUES (99)");
+  (void)copy->sql("SELECT pg_switch_wal()");
+  copy->stop();
+  const auto again = job.walvault({"restore", "--pgdata", copy->data(), "--force"});
+  EXPECT_EQ(again.exit_code, 4) << again.text();
+  EXPECT_THAT(again.err, HasSubstr("--discard-wal"));
+  (void)job.server().sql("INSERT INTO t VALUES (2)");
+  job.archive_everything();
+  auto second = job.restore("copy", {"--force", "--discard-wal"});
+  ASSERT_TRUE(second->wait_until_promoted()) << second->log();
+  EXPECT_EQ(second->sql(rows), "1,2");
+}
+
 TEST(ForcedRestore, ReplacesOnlyThisClustersDirectory) {
   MainJob job(usual_major);
   (void)job.backup();

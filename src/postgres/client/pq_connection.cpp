@@ -126,10 +126,11 @@ BaseBackupEnd PqConnection::base_backup(const BaseBackupOptions& options,
   send(from_15 ? base_backup_command(options) : base_backup_command_before_15(options));
 
   // The first answer comes after a checkpoint, and a spread one takes as long
-  // as the server's settings say: TCP keepalives find a dead connection, no
-  // limit of ours ends a slow one.
+  // as the server's settings say: a day at most.
+  const auto patience = options.fast_checkpoint ? std::chrono::seconds(4 * stall_timeout())
+                                                : stall_timeout() + std::chrono::hours(24);
   const auto start =
-      position_of(check_rows(next_result(steady_clock::time_point::max()), "BASE_BACKUP", 2).get());
+      position_of(check_rows(next_result(steady_clock::now() + patience), "BASE_BACKUP", 2).get());
   const auto header = expect_rows("BASE_BACKUP", 3);
   std::vector<Tablespace> tablespaces;
   std::uint64_t estimated_bytes = 0;

@@ -44,6 +44,7 @@ class PqSession {
   void expect_end();
 
   void wait_for_socket(short poll_events, std::chrono::steady_clock::time_point deadline) const;
+  [[nodiscard]] std::chrono::seconds stall_timeout() const { return options_.stall_timeout; }
   [[nodiscard]] std::chrono::steady_clock::time_point stall_deadline() const;
   [[nodiscard]] Error failure(const std::string& action, const PGresult* result) const;
 

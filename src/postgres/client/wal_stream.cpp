@@ -25,13 +25,11 @@ bool PqConnection::create_temporary_slot(const std::string& name, SlotWal wal) {
   send("CREATE_REPLICATION_SLOT \"" + name + "\" TEMPORARY PHYSICAL" +
        (wal == SlotWal::kept ? " RESERVE_WAL" : ""));
   auto result = next_result();
-  if (sqlstate_of(result.get()) == duplicate_object) {
-    while (next_result()) {
-    }
-    return false;
+  // To the end in any case: the connection is used on without the slot.
+  while (next_result()) {
   }
+  if (sqlstate_of(result.get()) == duplicate_object) return false;
   (void)check_rows(std::move(result), "CREATE_REPLICATION_SLOT", 1);
-  expect_end();
   return true;
 }
 

@@ -102,6 +102,55 @@ TEST_F(RescueTest, GoesOnBehindWhatCannotBeArchived) {
               ElementsAre("000000010000000000000004", "000000010000000000000005.partial"));
 }
 
+TEST_F(RescueTest, NamesASegmentThatIsDamaged) {
+  put({.number = 3});
+  put({.number = 5});
+  // Followed by one that is right, or marked: it was never recycled.
+  write_test_file(pg_wal(), WalSegmentSpec{.number = 4}.name(), Bytes(test_segment_bytes));
+  write_test_file(pg_wal(), WalSegmentSpec{.number = 8}.name(), Bytes(test_segment_bytes));
+  mark(8, ".ready");
+  const auto result = rescue();
+  ASSERT_EQ(result.failed.size(), 2u);
+  EXPECT_EQ(result.failed[0].name, WalSegmentSpec{.number = 4}.name());
+  EXPECT_EQ(result.failed[1].name, WalSegmentSpec{.number = 8}.name());
+  EXPECT_EQ(result.passed_over, 0u);
+}
+
+TEST_F(RescueTest, TakesNothingOfAnotherClustersDirectory) {
+  put({.number = 3, .system_identifier = 5});
+  write_test_file(pg_wal(), "00000002.history", bytes_of("1\t0/480000\tno recovery target\n"));
+  EXPECT_TRUE(rescue().archived.empty());
+  EXPECT_TRUE(keys_under(made_.storage, "wal/").empty());
+  EXPECT_FALSE(find_identity_of({test_cluster()}, directory_.path()));
+  EXPECT_FALSE(newest_timeline_in(test_cluster(), directory_.path()));
+}
+
+TEST_F(RescueTest, KnowsADirectoryWithoutPgControlByItsSegments) {
+  put({.timeline = 3, .number = 3});
+  auto other = test_cluster();
+  other.number = 2;
+  other.system_identifier = 5;
+  const auto found = find_identity_of({test_cluster(), other}, directory_.path());
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->number, 1u);
+  EXPECT_EQ(newest_timeline_in(*found, directory_.path()), TimelineId{3});
+  // A damaged pg_control is as good as none.
+  fs::create_directories(directory_.path("global"));
+  write_test_file(directory_.path("global"), "pg_control", Bytes(8192, 7));
+  EXPECT_TRUE(find_identity_of({test_cluster(), other}, directory_.path()));
+}
+
+TEST_F(RescueTest, DoesNotTakeAFetchedPartForAWholeSegment) {
+  put({.number = 5});
+  EXPECT_THAT(names_of(rescue()), ElementsAre("000000010000000000000005.partial"));
+  // As a server leaves it that recovered to its end.
+  mark(5, ".done");
+  const auto result = rescue();
+  EXPECT_THAT(result.archived, IsEmpty());
+  EXPECT_EQ(result.passed_over, 1u);
+  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 5}));
+}
+
 TEST_F(RescueTest, EndsWithTheStorage) {
   put({.number = 3});
   hooked_.before = [](std::string_view operation, std::string_view) {

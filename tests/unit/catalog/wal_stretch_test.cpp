@@ -219,6 +219,11 @@ TEST_F(WalStretchTest, EndsInASegmentThatWasArchivedInPart) {
   EXPECT_EQ(stretch.end, lsn_in(5, 10'040));
   EXPECT_EQ(stretch.until, minute_of(9));
   EXPECT_FALSE(from(1, lsn_in(5, 20'000)).partial);  // it does not reach so far
+  // A newer one that reaches less far changes nothing.
+  auto shorter = partial_segment(1, 5);
+  std::fill(shorter.begin() + 5000, shorter.end(), std::uint8_t{0});
+  archive_file(archive_, next.name() + ".partial", shorter, minute_of(20), minute_of(20));
+  EXPECT_EQ(from(1, lsn_in(2)).end, lsn_in(5, 10'040));
 
   // Once the segment is there whole, that counts.
   archive_segments(archive_, 1, 5, 5);
@@ -305,6 +310,24 @@ TEST_F(BranchTest, ShowsEachHistoryTheBranchThatItCameFrom) {
   const auto later = newest();
   EXPECT_EQ(later.view_of({{3}, 0}).branch_of({2}), 0u);
   EXPECT_EQ(later.view_of({{4}, 0}).branch_of({2}), 1u);
+}
+
+TEST_F(BranchTest, KeepsWhatCameFromABranchThatWasSetAsideFirst) {
+  // 3 is set aside, then 2 again: 3-0 still came from 2-0, and the new 3 from 2-1.
+  const auto now = newest();
+  archive_history(now, 2, {{.timeline = {1}, .end = lsn_in(4)}});
+  archive_segments(now, 2, 4, 6);
+  (void)now.set_aside({3}, {});
+  const auto then = newest();
+  archive_history(then, 3,
+                  {{.timeline = {1}, .end = lsn_in(4)}, {.timeline = {2}, .end = lsn_in(6)}});
+  archive_segments(then, 3, 6, 6);
+  (void)then.set_aside({3}, {});
+  (void)newest().set_aside({2}, {});
+  const auto later = newest();
+  EXPECT_EQ(later.view_of({{3}, 0}).branch_of({2}), 0u);
+  EXPECT_EQ(later.view_of({{3}, 1}).branch_of({2}), 1u);
+  EXPECT_EQ(later.with({{{2}, 0}}).view_of({{3}, 1}).branch_of({2}), 1u);
 }
 
 TEST_F(BranchTest, TakesABackupForItsOwnBranchOnly) {

@@ -75,14 +75,17 @@ TEST_F(DataDirectoryTest, HasToBeNamedFromTheRootOn) {
 }
 
 TEST_F(DataDirectoryTest, SaysThatAServerIsRunningThere) {
-  std::ofstream(directory_.path("postmaster.pid")) << ::getpid() << "\n/srv/pg\n";
-  const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
-  EXPECT_EQ(vacancy(directory_.path()), "conflict");
-  EXPECT_NE(words.find("running"), std::string::npos) << words;
+  // Negative: a single-user server's.
+  for (const auto pid : {::getpid(), -::getpid()}) {
+    std::ofstream(directory_.path("postmaster.pid")) << pid << "\n/srv/pg\n";
+    const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+    EXPECT_EQ(vacancy(directory_.path()), "conflict");
+    EXPECT_NE(words.find("running"), std::string::npos) << words;
+  }
 }
 
 TEST_F(DataDirectoryTest, DoesNotTakeADeadServersFileForARunningServer) {
-  for (const auto* const pid : {"2147483000", "garbage", "", "-1", "0"}) {
+  for (const auto* const pid : {"2147483000", "-2147483000", "garbage", "", "0"}) {
     std::ofstream(directory_.path("postmaster.pid")) << pid << "\n";
     const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
     EXPECT_EQ(words.find("running"), std::string::npos) << words;
@@ -178,6 +181,79 @@ TEST_F(DataDirectoryTest, SyncsDirectoriesThatAreThereAndComplainsOfOthers) {
             "nothing");
   EXPECT_EQ(error_of([&] { DataDirectoryWriter::sync_all({directory_.path("none")}); }),
             "unavailable");
+}
+
+class ClearTest : public testing::Test {
+ protected:
+  void write(const std::string& name, const std::string& text = "x") {
+    fs::create_directories(fs::path(directory_.path(name)).parent_path());
+    std::ofstream(directory_.path(name)) << text;
+  }
+  void link_tablespace(const std::string& space) {
+    fs::create_directories(directory_.path("pg/pg_tblspc"));
+    fs::create_symlink(directory_.path(space), directory_.path("pg/pg_tblspc/16400"));
+  }
+  [[nodiscard]] std::vector<std::string> left_in(const std::string& name) const {
+    return names_in(directory_.path(name));
+  }
+
+  TemporaryDirectory directory_;
+};
+
+TEST_F(ClearTest, LeavesAnEmptyDirectoryAndWhatOthersHaveInItsTablespaces) {
+  write("pg/PG_VERSION", "15\n");
+  write("pg/global/pg_control");
+  write("pg/base/5/1259");
+  write("pg/lost+found/x");
+  write("space/PG_15_202209061/5/16384");
+  write("space/PG_18_202506291/5/16384");
+  write("space/notes.txt");
+  link_tablespace("space");
+  EXPECT_EQ(tablespaces_in(directory_.path("pg")),
+            std::vector<std::string>{directory_.path("space")});
+  EXPECT_GT(bytes_below(directory_.path("pg")), 0u);
+  clear_data_directory(directory_.path("pg"), 15);
+  EXPECT_EQ(left_in("pg"), std::vector<std::string>{"lost+found"});
+  EXPECT_EQ(left_in("space"), (std::vector<std::string>{"PG_18_202506291", "notes.txt"}));
+}
+
+TEST_F(ClearTest, LeavesTablespacesAloneUnlessToldTo) {
+  write("pg/PG_VERSION", "15\n");
+  write("space/PG_15_202209061/5/16384");
+  link_tablespace("space");
+  clear_data_directory(directory_.path("pg"), std::nullopt);
+  EXPECT_TRUE(left_in("pg").empty());
+  EXPECT_EQ(left_in("space"), std::vector<std::string>{"PG_15_202209061"});
+}
+
+TEST_F(ClearTest, ClearsWhatAnInterruptedRestoreLeft) {
+  write("pg/base/5/1259");
+  write("space/PG_15_202209061/5/16384");
+  write("space/PG_18_202506291/5/16384");
+  link_tablespace("space");
+  clear_data_directory(directory_.path("pg"), 15);
+  EXPECT_TRUE(left_in("pg").empty());
+  EXPECT_EQ(left_in("space"), std::vector<std::string>{"PG_18_202506291"});
+}
+
+TEST_F(ClearTest, KeepsAWalDirectoryThatLiesElsewhere) {
+  write("pg/global/pg_control");
+  write("wal/000000010000000000000001");
+  write("wal/archive_status/000000010000000000000001.ready");
+  fs::create_symlink(directory_.path("wal"), directory_.path("pg/pg_wal"));
+  clear_data_directory(directory_.path("pg"), 15);
+  EXPECT_EQ(left_in("pg"), std::vector<std::string>{"pg_wal"});
+  EXPECT_TRUE(fs::is_symlink(directory_.path("pg/pg_wal")));
+  EXPECT_TRUE(left_in("wal").empty());
+}
+
+TEST_F(ClearTest, FollowsNoLinkOutOfTheDirectory) {
+  write("pg/PG_VERSION", "15\n");
+  write("outside/precious");
+  fs::create_directory_symlink(directory_.path("outside"), directory_.path("pg/link"));
+  clear_data_directory(directory_.path("pg"), 15);
+  EXPECT_TRUE(left_in("pg").empty());
+  EXPECT_EQ(left_in("outside"), std::vector<std::string>{"precious"});
 }
 
 }  // namespace

@@ -267,23 +267,48 @@ TEST_F(FetchTest, DeliversAPartOnlyWhereItWasToldTo) {
   archive_segments(archive_, 1, 2, 3);
   const WalSegmentSpec spec{.number = 4};
   const auto name = spec.name();
-  archive_file(archive_, name + ".partial", wal_segment(spec));
-  const auto fetch_with_partial = [&](const std::string& asked, const std::string& partial) {
+  const auto key = archive_file(archive_, name + ".partial", wal_segment(spec));
+  const auto partial = key.substr(key.find_last_of('/') + 1);
+  const auto fetch_with_partial = [&](const std::string& asked, const std::string& named) {
     fs::remove(destination_);
-    return fetch_wal_file(archive_, asked, destination_, 1, partial);
+    return fetch_wal_file(archive_, asked, destination_, 1, named);
   };
   EXPECT_EQ(fetch_with_partial(name, ""), FetchOutcome::absent);
-  EXPECT_EQ(fetch_with_partial(name, WalSegmentSpec{.number = 5}.name()), FetchOutcome::absent);
-  EXPECT_EQ(fetch_with_partial(name, name), FetchOutcome::delivered);
+  EXPECT_EQ(fetch_with_partial(name, name + ".partial"), FetchOutcome::absent);
+  EXPECT_EQ(fetch_with_partial(name, name + ".partial.00"), FetchOutcome::absent);
+  EXPECT_EQ(fetch_with_partial(name, name + ".partial./../x"), FetchOutcome::absent);
+  EXPECT_EQ(fetch_with_partial(WalSegmentSpec{.number = 5}.name(), partial), FetchOutcome::absent);
+  EXPECT_EQ(fetch_with_partial(name, partial), FetchOutcome::delivered);
   EXPECT_TRUE(delivered() == wal_segment(spec));
 
   // Behind it a gap stays a gap, and a whole segment wins.
   archive_segments(archive_, 1, 6, 6);
-  EXPECT_EQ(error_of([&] { (void)fetch_with_partial(name, name); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)fetch_with_partial(name, partial); }), "corrupt");
   const WalSegmentSpec whole{.number = 4, .seed = 9};
   archive_file(archive_, name, wal_segment(whole));
-  EXPECT_EQ(fetch_with_partial(name, name), FetchOutcome::delivered);
+  EXPECT_EQ(fetch_with_partial(name, partial), FetchOutcome::delivered);
   EXPECT_TRUE(delivered() == wal_segment(whole));
+}
+
+TEST_F(FetchTest, TakesAnotherBranchsDescendantForNoHint) {
+  // 2-0 runs to segment 7, where 3 left it; 2-1 to segment 5.
+  archive_segments(archive_, 1, 2, 4);
+  archive_history(archive_, 2, {{.timeline = {1}, .end = segment_start(4)}});
+  archive_segments(archive_, 2, 4, 7);
+  archive_history(archive_, 3,
+                  {{.timeline = {1}, .end = segment_start(4)},
+                   {.timeline = {2}, .end = {segment_start(9).value}}});
+  (void)archive_.set_aside({2}, {});
+  const WalArchive now(repository_, test_cluster());
+  archive_history(now, 2, {{.timeline = {1}, .end = segment_start(4)}});
+  archive_segments(now, 2, 4, 5);
+  const auto outcome = [&](const WalArchive& archive, std::uint64_t number) {
+    const auto name = WalSegmentSpec{.timeline = 2, .number = number}.name();
+    auto failure = error_of([&] { (void)fetch_wal_file(archive, name, destination_, 1); });
+    return failure == "nothing" ? std::string("absent") : failure;
+  };
+  EXPECT_EQ(outcome(now, 6), "absent");
+  EXPECT_EQ(outcome(now.with({{{2}, 0}}), 8), "corrupt");  // 3 came from there
 }
 
 }  // namespace
