@@ -31,7 +31,9 @@ void check_data_directory(const std::string& path) {
 }
 
 // The first page's header of a file in pg_wal; nullopt when it has none.
-std::optional<WalSegmentHeader> find_segment_header(const std::string& path) {
+std::optional<WalSegmentHeader> find_segment_header(const std::string& pg_wal,
+                                                    const std::string& name) {
+  const auto path = pg_wal + "/" + name;
   const auto file = open_file(path, O_RDONLY);
   Bytes first(wal_segment_header_bytes);
   if (read_at(file, first, 0, path) != first.size()) return std::nullopt;
@@ -57,7 +59,7 @@ OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_
     if (classify_wal_file(name) != WalFileKind::segment) continue;
     const auto segment = SegmentName::parse(name, identity.segment_bytes);
     if (!segment) continue;
-    const auto header = find_segment_header(pg_wal + "/" + name);
+    const auto header = find_segment_header(pg_wal, name);
     if (header && header->system_identifier == identity.system_identifier &&
         header->page.page_address == segment->start(identity.segment_bytes)) {
       found.by_timeline[segment->timeline].push_back(*segment);
@@ -101,15 +103,13 @@ class Rescue {
     for (const auto& [timeline, list] : segments.by_timeline) {
       for (const auto& segment : list) {
         const auto name = segment.text(archive_.identity().segment_bytes);
-        if (segment != list.back()) {
-          push(name, WalFileKind::segment);
-        } else if (!complete_.contains(name)) {
-          push(name, WalFileKind::partial);
-        } else if (is_archived_in_part(name)) {
+        const bool is_last = segment == list.back();
+        if (is_last && complete_.contains(name) && is_archived_in_part(name)) {
           ++result_.passed_over;
-        } else {
-          push(name, WalFileKind::segment);
+          continue;
         }
+        const bool is_whole = !is_last || complete_.contains(name);
+        push(name, is_whole ? WalFileKind::segment : WalFileKind::partial);
       }
     }
     return std::move(result_);
@@ -183,7 +183,7 @@ std::optional<ClusterIdentity> find_identity_of(const std::vector<ClusterIdentit
   const auto pg_wal = data_directory + "/pg_wal";
   for (const auto& name : names_in(pg_wal)) {
     if (classify_wal_file(name) != WalFileKind::segment) continue;
-    if (const auto header = find_segment_header(pg_wal + "/" + name)) {
+    if (const auto header = find_segment_header(pg_wal, name)) {
       return identity_with(header->system_identifier);
     }
   }

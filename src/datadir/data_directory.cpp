@@ -19,13 +19,26 @@ namespace {
 
 namespace fs = boost::filesystem;
 
+std::string joined(const std::string& directory, const std::string& name) {
+  return directory + "/" + name;
+}
+
+// A file, a link or a whole directory.
+void remove_all(const std::string& path) {
+  boost::system::error_code failure;
+  fs::remove_all(path, failure);
+  if (failure) throw system_error("remove \"" + path + "\"", failure.value());
+}
+
 void remove_content(const std::string& path) {
   for (const auto& name : names_in(path)) {
-    if (name == "lost+found") continue;
-    boost::system::error_code failure;
-    fs::remove_all(path + "/" + name, failure);
-    if (failure) throw system_error("remove \"" + path + "/" + name + "\"", failure.value());
+    if (name != "lost+found") remove_all(joined(path, name));
   }
+}
+
+Error not_vacant(const std::string& path, const std::string& what, const std::string& name) {
+  return {ErrorKind::conflict, what + " \"" + path + "\" is not empty",
+          "It holds for example \"" + name + "\".", "Name a directory that is missing or empty."};
 }
 
 // What PG_VERSION says: 15. Something that no name begins with when it is not
@@ -69,9 +82,10 @@ std::vector<std::string> names_in(const std::string& path) {
 
 std::vector<std::string> tablespaces_in(const std::string& data_directory) {
   std::vector<std::string> found;
-  for (const auto& name : names_in(data_directory + "/pg_tblspc")) {
+  const auto links = data_directory + "/pg_tblspc";
+  for (const auto& name : names_in(links)) {
     boost::system::error_code failure;
-    const auto target = fs::read_symlink(data_directory + "/pg_tblspc/" + name, failure);
+    const auto target = fs::read_symlink(joined(links, name), failure);
     if (!failure && target.is_absolute()) found.push_back(target.string());
   }
   return found;
@@ -80,7 +94,7 @@ std::vector<std::string> tablespaces_in(const std::string& data_directory) {
 std::uint64_t bytes_below(const std::string& path) {
   std::uint64_t sum = 0;
   for (const auto& name : names_in(path)) {
-    const auto inner = path + "/" + name;
+    const auto inner = joined(path, name);
     struct stat status {};
     if (::lstat(inner.c_str(), &status) != 0) continue;
     if (S_ISDIR(status.st_mode)) sum += bytes_below(inner);
@@ -104,21 +118,17 @@ void clear_data_directory(const std::string& path, std::optional<int> tablespace
   for (const auto& tablespace : tablespaces) {
     for (const auto& name : names_in(tablespace)) {
       if (!name.starts_with(own_prefix) && !name.starts_with(new_prefix)) continue;
-      boost::system::error_code failure;
-      fs::remove_all(tablespace + "/" + name, failure);
-      if (failure) throw system_error("empty \"" + tablespace + "\"", failure.value());
+      remove_all(joined(tablespace, name));
     }
   }
   for (const auto& name : names_in(path)) {
-    const auto inner = path + "/" + name;
-    boost::system::error_code failure;
+    const auto inner = joined(path, name);
     if (name == "lost+found") continue;
     if (name == "pg_wal" && fs::is_symlink(inner) && fs::is_directory(inner)) {
       remove_content(inner);
       continue;
     }
-    fs::remove_all(inner, failure);
-    if (failure) throw system_error("remove \"" + inner + "\"", failure.value());
+    remove_all(inner);
   }
 }
 
@@ -139,9 +149,7 @@ void expect_vacant(const std::string& path, const std::string& what) {
   }
   for (const auto& name : names_in(path)) {
     if (name == "lost+found") continue;  // a file system of its own comes with it
-    throw Error(ErrorKind::conflict, what + " \"" + path + "\" is not empty",
-                "It holds for example \"" + name + "\".",
-                "Name a directory that is missing or empty.");
+    throw not_vacant(path, what, name);
   }
 }
 
