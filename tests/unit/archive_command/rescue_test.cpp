@@ -52,7 +52,7 @@ class RescueTest : public testing::Test {
 };
 
 TEST_F(RescueTest, ArchivesWholeSegmentsAndTheLastOneInPart) {
-  for (const std::uint64_t number : {3, 4, 5}) put({.number = number});
+  for (const std::uint64_t number : {3u, 4u, 5u}) put({.number = number});
   put_recycled(6);
   write_test_file(pg_wal(), "000000010000000000000007", Bytes(test_segment_bytes));
   write_test_file(pg_wal(), "xlogtemp.123", {});
@@ -90,7 +90,7 @@ TEST_F(RescueTest, TellsTimelinesApart) {
 }
 
 TEST_F(RescueTest, GoesOnBehindWhatCannotBeArchived) {
-  for (const std::uint64_t number : {3, 4, 5}) put({.number = number});
+  for (const std::uint64_t number : {3u, 4u, 5u}) put({.number = number});
   // Another server's segment 3 is archived.
   const WalSegmentSpec other{.number = 3, .seed = 99};
   (void)push_wal_segment(archive_, {.timeline = {1}, .number = 3}, wal_segment(other), made_.clock,
