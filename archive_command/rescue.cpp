@@ -23,11 +23,7 @@ void check_data_directory(const std::string& path) {
     throw Error(ErrorKind::not_found, "there is no pg_wal in \"" + path + "\"", {},
                 "Name the data directory of the server.");
   }
-  if (is_server_running(path)) {
-    throw Error(ErrorKind::conflict, "a server is running in \"" + path + "\"",
-                "Its postmaster.pid names a living process, and it archives its WAL itself.",
-                "Stop it first if its archiver does not come to it.");
-  }
+  expect_stopped(path);
 }
 
 // The first page's header of a file in pg_wal; nullopt when it has none.

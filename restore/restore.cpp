@@ -115,11 +115,7 @@ void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySetti
 // The directories whose content goes before the restore.
 std::vector<std::string> replaced_directories(const RestoreRequest& request) {
   if (!request.replace || !find_status(request.data_directory)) return {};
-  if (is_server_running(request.data_directory)) {
-    throw Error(ErrorKind::conflict, "a server is running in \"" + request.data_directory + "\"",
-                "Its postmaster.pid names a living process.",
-                "Stop that server first, or restore into another directory.");
-  }
+  expect_stopped(request.data_directory);
   std::vector<std::string> replaced;
   if (request.replace_tablespaces) replaced = tablespaces_in(request.data_directory);
   replaced.push_back(request.data_directory);

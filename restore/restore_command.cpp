@@ -110,11 +110,7 @@ void prepare_replacement(const RestoreOptions& options, const Repository& reposi
   auto names = names_in(directory);
   std::erase(names, "lost+found");
   if (names.empty()) return;
-  if (is_server_running(directory)) {
-    throw Error(ErrorKind::conflict, "a server is running in \"" + directory + "\"",
-                "Its postmaster.pid names a living process.",
-                "Stop that server first, or restore into another directory.");
-  }
+  expect_stopped(directory);
   const bool is_cluster = find_status(directory + "/global/pg_control").has_value();
   const auto identity = find_identity_of(identities, directory);
   if ((!is_cluster || !identity) && !options.yes) {

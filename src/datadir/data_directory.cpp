@@ -52,8 +52,6 @@ std::string version_in(const std::string& data_directory) {
   return text;
 }
 
-}  // namespace
-
 bool is_server_running(const std::string& path) {
   const auto pid_path = path + "/postmaster.pid";
   if (!find_status(pid_path)) return false;
@@ -64,6 +62,15 @@ bool is_server_running(const std::string& path) {
   // That of a single-user server is negative.
   pid = std::abs(pid);
   return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
+}
+
+}  // namespace
+
+void expect_stopped(const std::string& path) {
+  if (!is_server_running(path)) return;
+  throw Error(ErrorKind::conflict, "a server is running in \"" + path + "\"",
+              "Its postmaster.pid names a living process.",
+              "Stop that server first, or name another directory.");
 }
 
 std::vector<std::string> names_in(const std::string& path) {
@@ -142,11 +149,7 @@ void expect_vacant(const std::string& path, const std::string& what) {
   if (!S_ISDIR(status->st_mode)) {
     throw Error(ErrorKind::conflict, what + " \"" + path + "\" is not a directory");
   }
-  if (is_server_running(path)) {
-    throw Error(ErrorKind::conflict, "a server is running in \"" + path + "\"",
-                "Its postmaster.pid names a living process.",
-                "Restore into another directory, or stop that server first.");
-  }
+  expect_stopped(path);
   for (const auto& name : names_in(path)) {
     if (name == "lost+found") continue;  // a file system of its own comes with it
     throw not_vacant(path, what, name);

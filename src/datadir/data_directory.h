@@ -20,8 +20,9 @@ namespace walvault {
 // relative path.
 void expect_vacant(const std::string& path, const std::string& what);
 
-// Whether the postmaster.pid in a data directory names a living process.
-[[nodiscard]] bool is_server_running(const std::string& path);
+// Error{conflict} when the postmaster.pid in a directory names a living process.
+// A server on another machine is not seen.
+void expect_stopped(const std::string& path);
 
 // The names in a directory, ascending; empty for one that is missing.
 [[nodiscard]] std::vector<std::string> names_in(const std::string& path);
