@@ -328,6 +328,8 @@ TEST_F(BranchTest, KeepsWhatCameFromABranchThatWasSetAsideFirst) {
   EXPECT_EQ(later.view_of({{3}, 0}).branch_of({2}), 0u);
   EXPECT_EQ(later.view_of({{3}, 1}).branch_of({2}), 1u);
   EXPECT_EQ(later.with({{{2}, 0}}).view_of({{3}, 1}).branch_of({2}), 1u);
+  // Whatever the archive shows, another history has its own.
+  EXPECT_EQ(later.with({{{2}, 0}}).view_of({{1}, 0}).branch_of({2}), 2u);
 }
 
 TEST_F(BranchTest, TakesABackupForItsOwnBranchOnly) {
