@@ -21,6 +21,11 @@ using std::chrono::milliseconds;
 constexpr milliseconds wal_poll_first{50};
 constexpr milliseconds wal_poll_max{1000};
 
+// A backup whose process was killed has its claim until the server notices
+// that its client is gone: at once while it sends, but not during a checkpoint.
+constexpr milliseconds claim_patience{5000};
+constexpr milliseconds claim_poll{250};
+
 // The server's clock is seen once, cut to whole seconds, and with a delay.
 constexpr std::chrono::seconds clock_skew_unseen{2};
 
@@ -165,21 +170,33 @@ std::string running_backup(const WalArchive& archive) {
 // not disturb each other. A backup that streams WAL needs a slot anyway; one
 // that does not runs without when there is none to spare.
 std::string claim_server(const WalArchive& archive, ReplicationConnection& server,
-                         ReplicationConnection* wal_server, const BaseBackupListener& listener) {
+                         ReplicationConnection* wal_server, Clock& clock,
+                         const BaseBackupListener& listener) {
   auto slot = "walvault_backup_" + archive.repository().id().substr(0, 8);
-  if (wal_server != nullptr) {
-    if (wal_server->create_temporary_slot(slot, SlotWal::kept)) return slot;
-  } else {
+  const auto claimed = [&] {
+    if (wal_server != nullptr) return wal_server->create_temporary_slot(slot, SlotWal::kept);
     try {
-      if (server.create_temporary_slot(slot, SlotWal::not_kept)) return slot;
+      return server.create_temporary_slot(slot, SlotWal::not_kept);
     } catch (const Error& error) {
       listener.note("another backup of this cluster would not be noticed: " + error.detail());
-      return slot;
+      return true;
     }
+  };
+  const auto deadline = clock.now() + claim_patience;
+  while (!claimed()) {
+    listener.check_cancelled();
+    if (clock.now() >= deadline) {
+      throw Error(ErrorKind::unavailable,
+                  "another backup of cluster " + archive.identity().name + " is running",
+                  running_backup(archive),
+                  "Wait until it has ended, then try again. If it was killed, the server ends its "
+                  "session after the checkpoint that it waits for; which one that is: SELECT "
+                  "active_pid FROM pg_replication_slots WHERE slot_name = '" +
+                      slot + "'");
+    }
+    clock.sleep_for(claim_poll);
   }
-  throw Error(ErrorKind::unavailable,
-              "another backup of cluster " + archive.identity().name + " is running",
-              running_backup(archive), "Wait until it has ended, then try again.");
+  return slot;
 }
 
 // The server's warnings, within what a backup's record has room for.
@@ -237,7 +254,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   // The slot is made before the backup's checkpoint, so that the server keeps
   // every byte of WAL from there on.
   const auto wal_server = streams_wal ? request.connect_for_wal() : nullptr;
-  const auto slot = claim_server(archive, server, wal_server.get(), listener);
+  const auto slot = claim_server(archive, server, wal_server.get(), clock, listener);
   archive_timeline_history(archive, server, clock, request);
   const auto began = clock.now();
   const auto& repository = archive.repository();

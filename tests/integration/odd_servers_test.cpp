@@ -227,11 +227,16 @@ TEST(TwoBackupsAtOnce, TheSecondIsRefusedAndNamesTheFirst) {
   MainJob job(usual_major);
   for (const auto* way : {"archive", "stream"}) {
     auto first = job.start_walvault(
-        {"backup", "--pg", job.server().conninfo(), "--max-rate", "8MB", "--json", "--wal", way});
+        {"backup", "--pg", job.server().conninfo(), "--max-rate", "2MB", "--json", "--wal", way});
     std::this_thread::sleep_for(1500ms);
-    EXPECT_TRUE(first->is_running()) << "the backup was too quick for this test";
+    std::vector<std::unique_ptr<Child>> others;
     for (const auto* other : {"archive", "stream"}) {
-      const auto second = job.walvault({"backup", "--pg", job.server().conninfo(), "--wal", other});
+      others.push_back(
+          job.start_walvault({"backup", "--pg", job.server().conninfo(), "--wal", other}));
+    }
+    for (const auto& other : others) {
+      const auto second = other->wait();
+      EXPECT_TRUE(first->is_running()) << "the backup was too quick for this test";
       EXPECT_EQ(second.exit_code, 6) << second.text();
       EXPECT_THAT(second.err, HasSubstr("another backup of cluster main is running"));
       EXPECT_THAT(second.err, ::testing::ContainsRegex("It is [0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}"));

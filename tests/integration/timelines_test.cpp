@@ -170,6 +170,8 @@ TEST_P(TimelineTest, ATimelineIdUsedTwiceIsAConflictUntilTheFirstIsSetAside) {
   }
   EXPECT_THAT(second->log(), HasSubstr("already archived with different content"));
   EXPECT_THAT(second->log(), HasSubstr("walvault timeline set-aside 2"));
+  // Checkpoints of one position are told apart by their second.
+  std::this_thread::sleep_for(1100ms);
   const auto refused = job.walvault({"backup", "--pg", second->conninfo()});
   EXPECT_EQ(refused.exit_code, 4) << refused.text();
 

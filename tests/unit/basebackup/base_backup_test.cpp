@@ -487,6 +487,15 @@ TEST_F(BaseBackupTest, RefusesToRunBesideAnotherAndNamesIt) {
   EXPECT_NE(notes[0].find("all are in use"), std::string::npos) << notes[0];
 }
 
+// The server does not notice at once that a backup was killed.
+TEST_F(BaseBackupTest, WaitsForTheClaimOfAKilledBackupToGo) {
+  archive_needed_wal(archive_);
+  int asked = 0;
+  server_.before_claim = [&](const std::string&) { return ++asked > 3; };
+  (void)back_up();
+  EXPECT_EQ(asked, 4);
+}
+
 TEST_F(BaseBackupTest, LeavesNoBackupWhenTheServerGoesAway) {
   archive_needed_wal(archive_);
   server_.before_manifest = [] { throw Error(ErrorKind::unavailable, "the server went away"); };
