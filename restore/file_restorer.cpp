@@ -1,5 +1,7 @@
 #include "restore/file_restorer.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <tuple>
 
@@ -111,8 +113,8 @@ void FileRestorer::write_run(const Run& run, Compressor& compressor) {
         throw damaged_chunk(packs, target.ref, "Its pack is cut short.");
       }
       if (decoded_offset != place.offset) {
-        frame =
-            decode_frame(compressor, ByteView(*stored).subspan(place.offset - begin, place.length));
+        decode_frame(compressor, ByteView(*stored).subspan(place.offset - begin, place.length),
+                     frame);
         decoded_offset = place.offset;
       }
       if (place.ordinal >= frame.chunks.size() ||
@@ -140,6 +142,10 @@ void FileRestorer::write_chunk(const Target& target, ByteView chunk, FileDescrip
     open_path = *target.path;
   }
   write_all_at(file, chunk, target.offset, directory_.path_of(*target.path));
+  // A hint, so that the disk does not idle until the sync at the end; whether
+  // the write succeeds only that sync tells.
+  (void)::sync_file_range(file.get(), static_cast<off_t>(target.offset),
+                          static_cast<off_t>(chunk.size()), SYNC_FILE_RANGE_WRITE);
 }
 
 }  // namespace walvault

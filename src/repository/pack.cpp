@@ -53,6 +53,12 @@ Bytes encode_group_frame(Compressor& compressor, CompressionSetting setting,
 }
 
 DecodedFrame decode_frame(Compressor& compressor, ByteView stored) {
+  DecodedFrame frame;
+  decode_frame(compressor, stored, frame);
+  return frame;
+}
+
+void decode_frame(Compressor& compressor, ByteView stored, DecodedFrame& frame) {
   ByteReader in(stored, "a stored frame");
   const auto kind = in.u8();
   const auto compression_number = in.u8();
@@ -67,21 +73,21 @@ DecodedFrame decode_frame(Compressor& compressor, ByteView stored) {
   if (plain_length > frame_plain_bytes_max) throw damaged("Its plain length is too large.");
   if (chunks == 0) throw damaged("It holds no chunk.");
 
-  DecodedFrame frame;
+  frame.chunks.clear();
   frame.plain.resize(plain_length);
   compressor.decompress(compression_from_disk(compression_number), body, frame.plain);
   switch (static_cast<FrameKind>(kind)) {
     case FrameKind::full:
       if (chunks != 1) throw damaged("A FULL frame holds one chunk.");
       frame.chunks.emplace_back(frame.plain);
-      return frame;
+      return;
     case FrameKind::group: {
       ByteReader table(frame.plain, "a stored group of chunks");
       std::vector<std::uint32_t> lengths(chunks);
       for (auto& length : lengths) length = table.u32();
       for (const auto length : lengths) frame.chunks.push_back(table.raw(length));
       table.expect_end();
-      return frame;
+      return;
     }
   }
   throw damaged("Its kind " + std::to_string(kind) + " is not known.");

@@ -64,6 +64,8 @@ struct DecodedFrame {
 // Error{corrupt} for a wrong checksum or any inconsistency. Whether a chunk is
 // the one that was asked for only its id tells: the caller compares.
 [[nodiscard]] DecodedFrame decode_frame(Compressor& compressor, ByteView stored);
+// The same into a frame whose memory is used again.
+void decode_frame(Compressor& compressor, ByteView stored, DecodedFrame& frame);
 
 // Collects frames into the bytes of one pack.
 class PackBuilder {
