@@ -21,15 +21,20 @@ void archive_file(Program& program, const std::string& path) {
   const auto result = push_wal_file(archive, path, system_clock(),
                                     {.compression = config.wal_compression,
                                      .threads = std::min(config.worker_threads(), threads_max)});
+  if (!result.damage.empty()) {
+    log_warning("WAL segment " + result.name + " is archived, but damaged: " + result.damage +
+                "; nothing behind it can be recovered from this archive. Check the disk of pg_wal, "
+                "and take a new backup");
+  }
   log_debug("archived " + result.name + (result.already_there ? " (it was there already)" : ""));
+  nlohmann::json archived = {{"name", result.name},
+                             {"already_there", result.already_there},
+                             {"size_bytes", result.plain_bytes},
+                             {"stored_bytes", result.stored_bytes}};
+  if (!result.damage.empty()) archived["damage"] = result.damage;
   // PostgreSQL shows what its archive_command prints in the server's log:
   // success says nothing there.
-  program.print({{"archived",
-                  {{"name", result.name},
-                   {"already_there", result.already_there},
-                   {"size_bytes", result.plain_bytes},
-                   {"stored_bytes", result.stored_bytes}}}},
-                "");
+  program.print({{"archived", archived}}, "");
 }
 
 }  // namespace

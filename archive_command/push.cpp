@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
+#include "catalog/stored_summary.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
 
@@ -73,14 +74,16 @@ WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::strin
 struct CompressedFile {
   WalObjectHeader header;
   std::vector<Bytes> frames;
+  Bytes summary;  // encoded; of WAL only
 };
 
 // Fills the span with the content from an offset on, or throws.
 using ReadContent = std::function<void(std::span<std::uint8_t>, std::uint64_t offset)>;
 
-// Reads the content once, front to back: every byte into the digest, all but
-// the zeros at its end into frames.
-void compress_content(const ReadContent& read, const PushOptions& options, CompressedFile& result) {
+// Reads the content once, front to back: every byte into the digest and, of
+// WAL, into the summary; all but the zeros at its end into frames.
+void compress_content(const ReadContent& read, const PushOptions& options,
+                      WalSummarizer* summarizer, CompressedFile& result) {
   struct Frame {
     HugeBuffer plain;
     Bytes stored;
@@ -112,6 +115,7 @@ void compress_content(const ReadContent& read, const PushOptions& options, Compr
     HugeBuffer piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
     read(piece.span(), offset);
     digest.update(piece.view());
+    if (summarizer != nullptr) summarizer->read(piece.view());
     offset += piece.size;
     if (is_all_zero(piece.view())) {
       ++zero_pieces;
@@ -131,20 +135,32 @@ void compress_content(const ReadContent& read, const PushOptions& options, Compr
   result.header.digest = digest.finish();
 }
 
-// Checks a segment's first bytes and records what they say. REQUIRES: the name
-// is set, and the size is right.
-void describe_segment(const ClusterIdentity& identity, ByteView first, WalObjectHeader& header) {
-  const auto page = check_segment(identity, header.name, first).page;
-  header.page_magic = page.magic;
-  header.start = page.page_address;
+// Checks a segment's first bytes, records what they say, and compresses all of
+// it. REQUIRES: the name is set, and the size is right.
+void compress_segment(const ClusterIdentity& identity, ByteView first, const ReadContent& read,
+                      const PushOptions& options, CompressedFile& compressed, PushResult& result) {
+  auto& header = compressed.header;
+  const auto segment = check_segment(identity, header.name, first);
+  header.page_magic = segment.page.magic;
+  header.start = segment.page.page_address;
+  WalSummarizer summarizer(segment, header.start, timeline_of(header.name));
+  compress_content(read, options, &summarizer, compressed);
+  const auto summary = summarizer.finish();
+  // A .partial ends early as a rule.
+  if (summary.stop &&
+      (header.kind == WalFileKind::segment || summary.stop->reason == WalStopReason::damage)) {
+    result.damage = summary.stop->text;
+  }
+  compressed.summary = encode_wal_summary(summary);
 }
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
            PushResult& result) {
   const auto prefix = encode_wal_object_header(file.header, key);
-  const auto trailer = encode_wal_object_trailer(file.header, prefix.size());
+  const auto trailer = encode_wal_object_trailer(file.header, prefix.size(), file.summary.size());
   std::vector<ByteView> parts{prefix};
   parts.insert(parts.end(), file.frames.begin(), file.frames.end());
+  parts.emplace_back(file.summary);
   parts.emplace_back(trailer);
   const ObjectContent content(std::move(parts));
   result.stored_bytes = content.size();
@@ -202,6 +218,11 @@ PushResult push_file(const WalArchive& archive, const std::string& path, const s
   header.plain_bytes = result.plain_bytes;
   header.modified = modified_time(status);
   header.archived = clock.now();
+  const auto read = [&](std::span<std::uint8_t> part, std::uint64_t offset) {
+    if (read_at(*file, part, offset, path) != part.size()) {
+      throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
+    }
+  };
   if (kind == WalFileKind::segment || kind == WalFileKind::partial) {
     if (result.plain_bytes != identity.segment_bytes) {
       throw Error(ErrorKind::corrupt, "WAL file " + result.name + " has the wrong size",
@@ -211,21 +232,17 @@ PushResult push_file(const WalArchive& archive, const std::string& path, const s
     }
     Bytes first(wal_segment_header_bytes);
     (void)read_at(*file, first, 0, path);
-    describe_segment(identity, first, header);
-  } else if (result.plain_bytes > small_file_bytes_max) {
-    throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
-                "It has " + std::to_string(result.plain_bytes) + " bytes.");
-  } else if (kind == WalFileKind::timeline) {
-    (void)TimelineHistory::parse(timeline_of(result.name), read_file(path, small_file_bytes_max));
+    compress_segment(identity, first, read, options, compressed, result);
+  } else {
+    if (result.plain_bytes > small_file_bytes_max) {
+      throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
+                  "It has " + std::to_string(result.plain_bytes) + " bytes.");
+    }
+    if (kind == WalFileKind::timeline) {
+      (void)TimelineHistory::parse(timeline_of(result.name), read_file(path, small_file_bytes_max));
+    }
+    compress_content(read, options, nullptr, compressed);
   }
-
-  compress_content(
-      [&](std::span<std::uint8_t> part, std::uint64_t offset) {
-        if (read_at(*file, part, offset, path) != part.size()) {
-          throw Error(ErrorKind::corrupt, "the file \"" + path + "\" shrinks while it is read");
-        }
-      },
-      options, compressed);
   const auto key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
                                                 : archive.key_of(result.name);
   store(archive, key, compressed, result);
@@ -277,12 +294,12 @@ PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, Byte
   header.plain_bytes = content.size();
   header.modified = clock.now();
   header.archived = header.modified;
-  describe_segment(identity, content.first(wal_segment_header_bytes), header);
-  compress_content(
+  compress_segment(
+      identity, content.first(wal_segment_header_bytes),
       [&](std::span<std::uint8_t> part, std::uint64_t offset) {
         std::ranges::copy(content.subspan(offset, part.size()), part.begin());
       },
-      options, compressed);
+      options, compressed, result);
   store(archive, archive.key_of(result.name), compressed, result);
   return result;
 }

@@ -19,6 +19,9 @@ struct PushResult {
   bool already_there = false;  // with the same content
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
+  // Where and why its WAL breaks off; empty: it does not. Such a segment is
+  // stored all the same, because to lose it were worse.
+  std::string damage;
 };
 
 // Archives the segment, .history, .backup or .partial file at `path`. When it

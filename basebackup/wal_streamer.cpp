@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/error.h"
+
 namespace walvault {
 
 WalStreamer::WalStreamer(const WalArchive& archive, ReplicationConnection& server, std::string slot,
@@ -46,8 +48,14 @@ void WalStreamer::take(Lsn position, ByteView bytes) {
     position.value += part.size();
     bytes = bytes.subspan(part.size());
     if (segment_.size() < segment_bytes) return;
-    (void)push_wal_segment(archive_, SegmentName::before(timeline_, position, segment_bytes),
-                           segment_, clock_, options_);
+    const auto pushed =
+        push_wal_segment(archive_, SegmentName::before(timeline_, position, segment_bytes),
+                         segment_, clock_, options_);
+    if (!pushed.damage.empty()) {
+      throw Error(ErrorKind::corrupt, "the server sends damaged WAL",
+                  "Segment " + pushed.name + ": " + pushed.damage + ".",
+                  "Check the disk of the server's pg_wal.");
+    }
     segment_.clear();
     durable_ = position;
   }

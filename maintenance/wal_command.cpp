@@ -40,6 +40,10 @@ void rescue(Program& program, const Options& options) {
   std::string text;
   for (const auto& file : result.archived) {
     archived.push_back({{"name", file.name}, {"already_there", file.already_there}});
+    if (!file.damage.empty()) {
+      archived.back()["damage"] = file.damage;
+      log_warning(file.name + " is archived, but damaged: " + file.damage);
+    }
     if (file.already_there) continue;
     ++anew;
     text += "  " + file.name + "\n";

@@ -148,6 +148,9 @@ void prepare_replacement(const RestoreOptions& options, const Repository& reposi
                  {.compression = config.wal_compression, .threads = config.worker_threads()});
   for (const auto& file : rescued.archived) {
     if (!file.already_there) log_info("archived " + file.name + " of the old directory");
+    if (!file.damage.empty()) {
+      log_warning(file.name + " of the old directory is damaged: " + file.damage);
+    }
   }
   if (rescued.failed.empty()) return;
   throw Error(ErrorKind::conflict,

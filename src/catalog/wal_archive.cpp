@@ -6,8 +6,17 @@
 #include "base/error.h"
 #include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
+#include "catalog/stored_summary.h"
+#include "postgres/wal_page.h"
 
 namespace walvault {
+namespace {
+
+// Of an object's end: the trailer and nearly every summary.
+constexpr std::uint64_t summary_read_bytes = 16384;
+
+}  // namespace
+
 WalArchive::WalArchive(const Repository& repository, ClusterIdentity identity)
     : repository_(repository),
       identity_(std::move(identity)),
@@ -115,6 +124,46 @@ std::optional<WalObjectHeader> WalArchive::find_header(const std::string& key) c
   const auto prefix = repository_.storage().find(key, {.length = wal_object_prefix_bytes});
   if (!prefix) return std::nullopt;
   return parse_wal_object_header(*prefix, key).header;
+}
+
+std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::string& key) const {
+  auto& storage = repository_.storage();
+  auto header = find_header(key);
+  const auto size = storage.find_size(key);
+  if (!header || !size) return std::nullopt;
+  // Most summaries come with the trailer.
+  const auto tail_bytes = std::min<std::uint64_t>(*size, summary_read_bytes);
+  auto tail = storage.find(key, {.offset = *size - tail_bytes, .length = tail_bytes});
+  if (!tail || tail->size() < wal_object_trailer_bytes) return std::nullopt;
+  const auto place = parse_wal_object_trailer(ByteView(*tail).last(wal_object_trailer_bytes), key);
+  if (place.length == 0) {
+    auto summary = summarize_object(key);
+    if (!summary) return std::nullopt;
+    return SummarizedWal{.header = std::move(*header), .summary = std::move(*summary)};
+  }
+  const auto needed = std::uint64_t{place.length} + wal_object_trailer_bytes;
+  if (place.offset + needed != *size) {
+    throw Error(ErrorKind::corrupt, "the archived file " + key + " is damaged",
+                "Its summary does not end where its trailer begins.",
+                "Restore it from a copy of the repository.");
+  }
+  if (needed > tail->size()) {
+    tail = storage.find(key, {.offset = place.offset, .length = needed});
+    if (!tail || tail->size() < needed) return std::nullopt;
+  }
+  const auto stored = ByteView(*tail).last(needed).first(place.length);
+  return SummarizedWal{.header = std::move(*header), .summary = decode_wal_summary(stored, key)};
+}
+
+std::optional<WalSummary> WalArchive::summarize_object(const std::string& key) const {
+  const auto object = repository_.storage().find(key);
+  if (!object) return std::nullopt;
+  const auto wal = decode_wal_object(*object, key, 1);
+  const auto first = parse_wal_segment_header(wal);
+  WalSummarizer summarizer(first, first.page.page_address,
+                           timeline_of(key.substr(key.rfind('/') + 1)));
+  summarizer.read(wal);
+  return summarizer.finish();
 }
 
 std::vector<std::string> WalArchive::partial_keys(std::string_view file_name) const {

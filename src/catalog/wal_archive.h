@@ -13,6 +13,7 @@
 #include "catalog/timeline_branch.h"
 #include "catalog/wal_object.h"
 #include "postgres/timeline_history.h"
+#include "postgres/wal_summary.h"
 
 namespace walvault {
 
@@ -52,6 +53,15 @@ class WalArchive {
   // The header of an archived file; nullopt when it is not there.
   [[nodiscard]] std::optional<WalObjectHeader> find_header(const std::string& key) const;
 
+  // The header of an archived segment or .partial, and its summary: as stored,
+  // or made from the WAL where there is none. Error{corrupt} when either is
+  // damaged. nullopt: it is not there.
+  struct SummarizedWal {
+    WalObjectHeader header;
+    WalSummary summary;
+  };
+  [[nodiscard]] std::optional<SummarizedWal> find_summary(const std::string& key) const;
+
   // All that are archived of a .partial of this name.
   [[nodiscard]] std::vector<std::string> partial_keys(std::string_view file_name) const;
 
@@ -84,6 +94,7 @@ class WalArchive {
   [[nodiscard]] std::uint64_t stored_bytes() const;
 
  private:
+  [[nodiscard]] std::optional<WalSummary> summarize_object(const std::string& key) const;
   [[nodiscard]] std::string timeline_prefix(TimelineId timeline) const;
   void show_newest_branches();
 

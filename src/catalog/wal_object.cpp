@@ -1,6 +1,7 @@
 #include "catalog/wal_object.h"
 
 #include "base/error.h"
+#include "catalog/stored_summary.h"
 #include "codec/crc32c.h"
 #include "repository/sealed.h"
 
@@ -44,17 +45,34 @@ Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view k
   return out.take();
 }
 
-Bytes encode_wal_object_trailer(const WalObjectHeader& header, std::size_t header_bytes) {
+Bytes encode_wal_object_trailer(const WalObjectHeader& header, std::size_t header_bytes,
+                                std::size_t summary_bytes) {
   std::uint64_t summary_offset = header_bytes;
   for (const auto& frame : header.frames) summary_offset += frame.length;
   ByteWriter out;
   out.u64(header_bytes);
   out.u64(summary_offset);
-  out.u32(0);  // the summary's length: none yet
-  out.u32(0);  // the summary's version
+  out.u32(static_cast<std::uint32_t>(summary_bytes));
+  out.u32(summary_bytes == 0 ? 0 : wal_summary_version);
   out.u32(crc32c(out.bytes()));
   out.u32(trailer_magic);
   return out.take();
+}
+
+SummaryPlace parse_wal_object_trailer(ByteView trailer, std::string_view key) {
+  const auto what = "the trailer of " + std::string(key);
+  ByteReader in(trailer, what);
+  (void)in.u64();
+  SummaryPlace place;
+  place.offset = in.u64();
+  place.length = in.u32();
+  const auto version = in.u32();
+  const auto crc = crc32c(trailer.first(in.position()));
+  if (in.u32() != crc || in.u32() != trailer_magic || place.length > wal_summary_bytes_max) {
+    throw damaged(key, "The checksum of its trailer does not fit.");
+  }
+  if (version != wal_summary_version) place.length = 0;
+  return place;
 }
 
 ParsedWalObject parse_wal_object_header(ByteView object, std::string_view key) {

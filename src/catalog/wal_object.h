@@ -1,5 +1,5 @@
 // The stored form of one archived file: a header that says what it is, its
-// content in independently compressed frames, room for a summary, a trailer.
+// content in independently compressed frames, a summary, a trailer.
 // docs/repository-format.md, "WAL objects".
 #pragma once
 
@@ -43,7 +43,17 @@ struct WalObjectHeader {
 // Envelope and header; the frames follow, then the trailer.
 [[nodiscard]] Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view key);
 [[nodiscard]] Bytes encode_wal_object_trailer(const WalObjectHeader& header,
-                                              std::size_t header_bytes);
+                                              std::size_t header_bytes, std::size_t summary_bytes);
+
+inline constexpr std::size_t wal_object_trailer_bytes = 32;
+
+// Where an object's summary lies, as its trailer says; a length of 0: it has
+// none that this program knows. Error{corrupt} naming the key.
+struct SummaryPlace {
+  std::uint64_t offset = 0;
+  std::uint32_t length = 0;
+};
+[[nodiscard]] SummaryPlace parse_wal_object_trailer(ByteView trailer, std::string_view key);
 
 struct ParsedWalObject {
   WalObjectHeader header;

@@ -33,7 +33,46 @@ __attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(ByteView bytes, std
 }
 #endif
 
+// Matrices over GF(2): 32 columns of 32 bits.
+using Matrix = std::array<std::uint32_t, 32>;
+
+std::uint32_t times(const Matrix& matrix, std::uint32_t vector) {
+  std::uint32_t product = 0;
+  for (std::size_t i = 0; vector != 0; vector >>= 1, ++i) {
+    if ((vector & 1) != 0) product ^= matrix[i];
+  }
+  return product;
+}
+
+Matrix squared(const Matrix& matrix) {
+  Matrix square{};
+  for (std::size_t i = 0; i < square.size(); ++i) square[i] = times(matrix, matrix[i]);
+  return square;
+}
+
+// What one zero byte makes of a checksum's register.
+Matrix zero_byte() {
+  Matrix matrix{};
+  for (std::size_t i = 0; i < matrix.size(); ++i) {
+    const auto crc = std::uint32_t{1} << i;
+    matrix[i] = (crc >> 8) ^ table[crc & 0xff];
+  }
+  return matrix;
+}
+
 }  // namespace
+
+std::uint32_t crc32c_combine(std::uint32_t crc_a, std::uint32_t crc_b, std::uint64_t bytes_b) {
+  // The inversions before and after cancel out: A's checksum goes through as
+  // many zero bytes as B has, and B's is added.
+  auto shift = zero_byte();
+  while (bytes_b > 0) {
+    if ((bytes_b & 1) != 0) crc_a = times(shift, crc_a);
+    bytes_b >>= 1;
+    if (bytes_b > 0) shift = squared(shift);
+  }
+  return crc_a ^ crc_b;
+}
 
 std::uint32_t crc32c_portable(ByteView bytes, std::uint32_t before) {
   std::uint32_t crc = ~before;

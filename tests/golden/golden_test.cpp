@@ -12,12 +12,14 @@
 #include <fstream>
 
 #include "catalog/backup_info.h"
+#include "catalog/stored_summary.h"
 #include "catalog/timeline_branch.h"
 #include "catalog/wal_archive.h"
 #include "codec/crc32c.h"
 #include "storage/memory_storage.h"
 #include "storage/posix_storage.h"
 #include "support/deterministic.h"
+#include "support/summary_example.h"
 #include "support/test_data.h"
 #include "support/tree_content.h"
 
@@ -521,7 +523,7 @@ struct WalFile {
   Bytes stored;
   file.header.frames = {encode_wal_frame(compressor, setting, file.content, stored)};
   auto object = encode_wal_object_header(file.header, file.key);
-  const auto trailer = encode_wal_object_trailer(file.header, object.size());
+  const auto trailer = encode_wal_object_trailer(file.header, object.size(), 0);
   object.insert(object.end(), stored.begin(), stored.end());
   object.insert(object.end(), trailer.begin(), trailer.end());
   return object;
@@ -557,6 +559,18 @@ TEST(GoldenV1, WalSegment) {
   expect_wal_object("wal-segment.bin", file);
 }
 
+TEST(GoldenV1, WalSummary) {
+  expect_golden("wal-summary.bin", encode_wal_summary(example_summary()));
+  EXPECT_EQ(decode_wal_summary(read_golden("wal-summary.bin"), "k"), example_summary());
+
+  const auto file = wal_segment({});
+  const auto trailer = encode_wal_object_trailer(file.header, 200, 300);
+  expect_golden("wal-trailer-with-summary.bin", trailer);
+  const auto place = parse_wal_object_trailer(read_golden("wal-trailer-with-summary.bin"), "k");
+  EXPECT_EQ(place.offset, 200u);
+  EXPECT_EQ(place.length, 300u);
+}
+
 TEST(GoldenV1, TimelineHistory) {
   auto file = timeline_history();
   expect_golden("wal-history.bin", wal_object(file, uncompressed));
@@ -579,7 +593,7 @@ TEST(GoldenV1, WalHeaderAndTrailerOfSeveralFrames) {
   const auto encoded = encode_wal_object_header(header, file.key);
   expect_golden("wal-header-of-three-frames.bin", encoded);
   expect_golden("wal-trailer-of-three-frames.bin",
-                encode_wal_object_trailer(header, encoded.size()));
+                encode_wal_object_trailer(header, encoded.size(), 0));
 
   const auto golden = read_golden("wal-header-of-three-frames.bin");
   const auto parsed = parse_wal_object_header(golden, file.key);

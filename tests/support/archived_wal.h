@@ -11,8 +11,8 @@ namespace walvault {
 
 // Stores a file as docs/repository-format.md describes it, and returns its key.
 inline std::string archive_file(const WalArchive& archive, const std::string& name,
-                                ByteView content, Timestamp modified = {},
-                                Timestamp archived = {}) {
+                                ByteView content, Timestamp modified = {}, Timestamp archived = {},
+                                const Bytes& summary = {}) {
   WalObjectHeader header;
   header.kind = classify_wal_file(name).value();
   header.name = name;
@@ -42,8 +42,9 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
   const auto key = header.kind == WalFileKind::partial ? archive.partial_key(name, header.digest)
                                                        : archive.key_of(name);
   const auto prefix = encode_wal_object_header(header, key);
-  const auto trailer = encode_wal_object_trailer(header, prefix.size());
-  if (!archive.repository().storage().put_if_absent(key, ObjectContent{prefix, frames, trailer})) {
+  const auto trailer = encode_wal_object_trailer(header, prefix.size(), summary.size());
+  if (!archive.repository().storage().put_if_absent(
+          key, ObjectContent{prefix, frames, summary, trailer})) {
     throw Error(ErrorKind::internal, key + " is there already");
   }
   return key;

@@ -10,6 +10,7 @@
 #include "support/memory_repository.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
+#include "support/wal_builder.h"
 #include "support/wal_files.h"
 
 namespace walvault {
@@ -61,6 +62,48 @@ TEST_F(PushTest, StoresASegmentThatReadsBack) {
   EXPECT_EQ(keys_under(made_.storage, "wal/"), std::vector<std::string>{segment_key});
   EXPECT_EQ(result.stored_bytes, made_.storage.find_size(segment_key));
   EXPECT_TRUE(archived(segment_key) == content);
+}
+
+TEST_F(PushTest, StoresASummaryOfTheSegmentsRecords) {
+  const Timestamp noon{std::chrono::seconds(1'790'000'000)};
+  WalBuilder wal(1);
+  const auto first = wal.add_filler(100);
+  wal.add_commit(700, noon);
+  const auto last = wal.add_switch();
+  const auto result = push(WalSegmentSpec{}.name(), wal.pages());
+  EXPECT_EQ(result.damage, "");
+  const auto found = archive_.find_summary(segment_key);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->header.name, result.name);
+  EXPECT_EQ(found->summary.first, first);
+  EXPECT_EQ(found->summary.last, last);
+  EXPECT_EQ(found->summary.commits, 1u);
+  EXPECT_EQ(found->summary.latest, noon);
+  EXPECT_FALSE(found->summary.stop);
+}
+
+// To lose it were worse.
+TEST_F(PushTest, StoresADamagedSegmentAndSaysWhereItBreaksOff) {
+  WalBuilder wal(1);
+  for (int i = 0; i < 20; ++i) wal.add_filler(4000);
+  wal.add_switch();
+  auto content = wal.pages();
+  content[40'000] ^= 1;
+  const auto result = push(WalSegmentSpec{}.name(), content);
+  EXPECT_NE(result.damage.find("its checksum does not fit"), std::string::npos) << result.damage;
+  EXPECT_TRUE(archived(segment_key) == content);
+  const auto found = archive_.find_summary(segment_key);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->summary.stop->reason, WalStopReason::damage);
+  EXPECT_EQ(found->summary.stop->text, result.damage);
+}
+
+TEST_F(PushTest, ASegmentThatEndsEarlyIsDamagedAndAPartialOneIsNot) {
+  WalBuilder wal(1);
+  wal.add_filler(4000);
+  const auto content = wal.segment(0);
+  EXPECT_EQ(push(WalSegmentSpec{}.name() + ".partial", content).damage, "");
+  EXPECT_NE(push(WalSegmentSpec{}.name(), content).damage, "");
 }
 
 TEST_F(PushTest, RecordsWhatTheSegmentIs) {

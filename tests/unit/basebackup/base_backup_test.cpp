@@ -8,6 +8,7 @@
 #include "support/fake_backup.h"
 #include "support/hooked_storage.h"
 #include "support/test_data.h"
+#include "support/wal_builder.h"
 
 namespace walvault {
 namespace {
@@ -293,11 +294,7 @@ class StreamingBackupTest : public BaseBackupTest {
 };
 
 TEST_F(StreamingBackupTest, ArchivesTheWholeSegmentsThatItNeeds) {
-  Bytes wal;
-  for (const std::uint64_t number : {3u, 4u, 5u}) {
-    const auto segment = wal_segment({.number = number});
-    wal.insert(wal.end(), segment.begin(), segment.end());
-  }
+  auto wal = whole_segments(3, 3);
   wal.resize(wal.size() - 1);  // the last one is not whole
   std::vector<Lsn> durable;
   wait_for_the_stream();
@@ -321,9 +318,20 @@ TEST_F(StreamingBackupTest, ArchivesTheWholeSegmentsThatItNeeds) {
     const SegmentName name{.timeline = {1}, .number = number};
     ASSERT_TRUE(archive_.has_segment(name));
     const auto header = archive_.find_header(archive_.key_of(name.text(test_segment_bytes)));
-    EXPECT_EQ(header->digest, sha256(wal_segment({.number = number})));
+    const auto offset = (number - 3) * test_segment_bytes;
+    EXPECT_EQ(header->digest, sha256(ByteView(wal).subspan(offset, test_segment_bytes)));
   }
   EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 5}));
+}
+
+TEST_F(StreamingBackupTest, DamagedWalEndsTheBackup) {
+  wait_for_the_stream();
+  auto wal = whole_segments(3, 1);
+  wal[20'000] ^= 1;
+  const auto request = streaming([&](WalPosition start, const std::string&, const auto& events) {
+    events.data(start.lsn, wal);
+  });
+  EXPECT_EQ(refusal(request), "corrupt");
 }
 
 TEST_F(StreamingBackupTest, EndsWithWhatEndedTheStream) {

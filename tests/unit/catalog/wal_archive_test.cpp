@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "catalog/stored_summary.h"
 #include "support/archived_wal.h"
 #include "support/memory_repository.h"
+#include "support/summary_example.h"
 #include "support/test_data.h"
+#include "support/wal_builder.h"
 
 namespace walvault {
 namespace {
@@ -196,6 +199,43 @@ TEST_F(WalArchiveTest, FindsSmallFilesAndNoticesTheirDamage) {
   made_.storage.overwrite(key, object);
   EXPECT_EQ(error_of([&] { (void)archive_.find_file("00000002.history"); }), "corrupt");
   EXPECT_EQ(error_of([&] { (void)archive_.history({2}); }), "corrupt");
+}
+
+TEST_F(WalArchiveTest, FindsStoredSummariesOfAnyLength) {
+  EXPECT_FALSE(archive_.find_summary(archive_.key_of("000000010000000000000003")));
+  auto summary = example_summary();
+  for (const std::uint64_t number : {3u, 4u}) {
+    const SegmentName name{.timeline = {1}, .number = number};
+    const auto key = archive_file(archive_, name.text(test_segment_bytes),
+                                  whole_segments(number, 1), {}, {}, encode_wal_summary(summary));
+    const auto found = archive_.find_summary(key);
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->summary, summary);
+    EXPECT_EQ(found->header.name, name.text(test_segment_bytes));
+    // The next one does not fit into one read with its trailer.
+    summary.restore_points.resize(2000, summary.restore_points[0]);
+  }
+}
+
+TEST_F(WalArchiveTest, MakesTheSummaryOfASegmentThatHasNone) {
+  const auto key = archive_file(archive_, "000000010000000000000003", whole_segments(3, 1));
+  const auto found = archive_.find_summary(key);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->summary.records, 4u);
+  EXPECT_TRUE(found->summary.switched);
+}
+
+TEST_F(WalArchiveTest, NoticesADamagedSummaryOrTrailer) {
+  const auto stored = encode_wal_summary(example_summary());
+  const auto key =
+      archive_file(archive_, "000000010000000000000003", whole_segments(3, 1), {}, {}, stored);
+  const auto object = *made_.storage.find(key, whole_object);
+  for (std::size_t i = object.size() - stored.size() - 32; i < object.size(); ++i) {
+    auto damaged = object;
+    damaged[i] ^= static_cast<std::uint8_t>(1u << (i % 8));
+    made_.storage.overwrite(key, damaged);
+    EXPECT_EQ(error_of([&] { (void)archive_.find_summary(key); }), "corrupt") << i;
+  }
 }
 
 TEST_F(WalArchiveTest, DecodesEmptyFilesAndFilesOfZeros) {

@@ -47,6 +47,17 @@ TEST(Crc32c, ContinuesWhereAnEarlierPieceEnded) {
   }
 }
 
+TEST(Crc32c, OfTwoPiecesFollowsFromThoseOfEach) {
+  const auto bytes = random_bytes(70'000, 1);
+  for (const std::size_t cut : {0u, 1u, 8u, 4096u, 65'536u, 69'999u, 70'000u}) {
+    const auto a = crc32c(ByteView(bytes).first(cut));
+    const auto b = crc32c(ByteView(bytes).subspan(cut));
+    const auto whole = crc32c(bytes);
+    EXPECT_EQ(crc32c_combine(a, b, bytes.size() - cut), whole) << cut;
+    EXPECT_EQ(crc32c_combine(a, whole, bytes.size() - cut), b) << cut;
+  }
+}
+
 TEST(Crc32c, ChangesWithEveryBit) {
   const auto bytes = random_bytes(40, 1);
   for_each_bit_flip(bytes, [&](ByteView damaged, std::size_t bit) {

@@ -1,0 +1,92 @@
+// What the records say of which recovery and the search for a mistake need to
+// know. Pure; every function throws Error{corrupt} for a record that is not
+// built as its header says.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "base/clock.h"
+#include "postgres/wal_reader.h"
+
+namespace walvault {
+
+// The files of one relation (storage/relfilelocator.h).
+struct RelationFile {
+  std::uint32_t tablespace = 0;
+  std::uint32_t database = 0;
+  std::uint32_t number = 0;
+
+  auto operator<=>(const RelationFile&) const = default;
+};
+
+// A page that a record changes.
+struct BlockReference {
+  std::uint8_t id = 0;
+  std::uint8_t fork = 0;
+  RelationFile relation;
+  std::uint32_t block = 0;
+  std::uint16_t data_bytes = 0;
+  // Of a full-page image, as stored; nullopt: it has none.
+  std::optional<std::uint16_t> image_bytes;
+  std::uint16_t hole_offset = 0;
+  std::uint16_t hole_bytes = 0;  // of a compressed image; else what it lacks to a page
+  bool image_compressed = false;
+};
+
+// The parts of a record (access/xlogrecord.h).
+struct WalRecordParts {
+  static constexpr std::size_t blocks_max = 33;  // XLR_MAX_BLOCK_ID + 1
+
+  std::array<BlockReference, blocks_max> blocks;
+  std::size_t block_count = 0;
+  // The data of the resource manager; of a record that was not kept whole, what
+  // is kept of it.
+  ByteView main;
+};
+
+// Reads a record's parts.
+void parse_wal_record(const WalRecord& record, int postgres_major, WalRecordParts& parts);
+
+enum class TransactionEnd : std::uint8_t { commit = 0, abort = 1 };
+
+// A commit or an abort, of a prepared transaction too.
+struct TransactionRecord {
+  TransactionEnd end = TransactionEnd::commit;
+  bool prepared = false;
+  Timestamp time;
+  std::uint32_t xid = 0;  // of the transaction itself
+  std::vector<std::uint32_t> subtransactions;
+  std::vector<RelationFile> dropped;  // whose files go with it
+};
+
+// Whether it does, by its header alone.
+[[nodiscard]] bool ends_transaction(const WalRecord& record);
+
+// nullopt: the record ends no transaction. The lists of a record that was not
+// kept whole are cut.
+[[nodiscard]] std::optional<TransactionRecord> transaction_record(const WalRecord& record,
+                                                                  ByteView main,
+                                                                  int postgres_major);
+
+// The time of a transaction's end alone, and whose it is where that is no
+// prepared one, from the first bytes of its record; nullopt: it ends none, or
+// the bytes are too few.
+struct TransactionGlimpse {
+  TransactionEnd end = TransactionEnd::commit;
+  Timestamp time;
+  std::uint32_t xid = 0;
+};
+[[nodiscard]] std::optional<TransactionGlimpse> transaction_glimpse(ByteView record);
+
+// The relation of a record's first block, without reading the rest; nullopt: it
+// names none.
+[[nodiscard]] std::optional<RelationFile> first_relation(const WalRecord& record,
+                                                         int postgres_major);
+
+// PostgreSQL's microseconds since 2000.
+[[nodiscard]] Timestamp from_postgres_time(std::int64_t microseconds);
+
+}  // namespace walvault
