@@ -14,6 +14,7 @@
 #include "archive_command/rescue.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "catalog/target_resolution.h"
 #include "datadir/data_directory.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"
@@ -159,7 +160,22 @@ void prepare_replacement(const RestoreOptions& options, const Repository& reposi
               "Keep a copy of its pg_wal if it may be needed, and add --discard-wal.");
 }
 
-ordered_json plan_json(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
+// What PostgreSQL is told: the very record, where there is one.
+RecoveryTarget stop_target(const ProvedPlan& proved) {
+  auto target = proved.plan.target;
+  if (proved.stop.lsn) {
+    target.kind = TargetKind::lsn;
+    target.lsn = *proved.stop.lsn;
+    target.inclusive = proved.stop.inclusive;
+  } else if (target.kind != TargetKind::latest) {
+    target.kind = TargetKind::immediate;
+  }
+  return target;
+}
+
+ordered_json plan_json(const ProvedPlan& proved, std::uint64_t segment_bytes) {
+  const auto& plan = proved.plan;
+  const auto& stop = proved.stop;
   const auto& target = plan.target;
   const auto name = [&](const SegmentName& segment) {
     return plan.wal.segments == 0 ? ordered_json(nullptr)
@@ -173,11 +189,11 @@ ordered_json plan_json(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
       {"timeline", plan.timeline.value},
       {"target",
        {{"asked", target.asked},
-        {"lsn", optional(target.kind == TargetKind::lsn, target.lsn.text())},
+        {"lsn", optional(stop.lsn.has_value(), stop.lsn.value_or(Lsn{}).text())},
         {"xid", optional(target.kind == TargetKind::xid, target.xid)},
         {"time", optional(target.kind == TargetKind::time, to_rfc3339(target.time))},
         {"inclusive", target.inclusive},
-        {"time_proved", false}}},
+        {"time_proved", stop.time_proved}}},
       {"segments", plan.wal.segments},
       {"wal_bytes", plan.wal.segments * segment_bytes},
       {"first_segment", name(plan.wal.first)},
@@ -201,11 +217,26 @@ std::string target_text(const RecoveryTarget& target) {
   return {};
 }
 
-std::string plan_text(const RecoveryPlan& plan, std::uint64_t segment_bytes) {
+// Where that is in the WAL.
+std::string stop_text(const RecoveryStop& stop) {
+  if (!stop.lsn) return {};
+  std::string text = std::string("  Stops:    ") + (stop.inclusive ? "behind" : "before") +
+                     " the record at " + stop.lsn->text();
+  if (stop.transaction) {
+    text += ", the " +
+            std::string(stop.transaction->end == TransactionEnd::commit ? "commit" : "abort") +
+            " of transaction " + std::to_string(stop.transaction->xid) + " at " +
+            to_rfc3339(stop.transaction->time);
+  }
+  return text + "\n";
+}
+
+std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
+  const auto& plan = proved.plan;
   std::string text =
       "Plan:\n  Backup:   " + plan.backup.id + ", taken " + to_local_text(plan.backup.start_time) +
       ", " + format_size(plan.backup.size_bytes) + "\n  Target:   " + target_text(plan.target) +
-      "\n  Timeline: " + std::to_string(plan.timeline.value) + "\n";
+      "\n" + stop_text(proved.stop) + "  Timeline: " + std::to_string(plan.timeline.value) + "\n";
   if (plan.wal.segments > 0) {
     text += "  WAL:      " + std::to_string(plan.wal.segments) + " segments without a gap, " +
             plan.wal.first.text(segment_bytes) + " to " + plan.wal.last.text(segment_bytes) + "\n";
@@ -242,7 +273,13 @@ void run_restore(Program& program, const RestoreOptions& options) {
   for (const auto& key : list.damaged)
     log_warning("the backup " + key + " is damaged; it is left out");
   const WalArchive archive(opened.repository, choose_identity(identities, list.backups, wanted));
-  const auto plan = plan_recovery(archive, list.backups, wanted);
+  const auto proved = plan_proved_recovery(archive, list.backups, wanted, options.standby);
+  const auto& plan = proved.plan;
+  if (plan.target.kind == TargetKind::time && !proved.stop.time_proved) {
+    log_warning("no transaction after " + to_rfc3339(plan.target.time) +
+                " is archived: replay goes to the end of the archived WAL, and whether an earlier "
+                "transaction is still to come is not known");
+  }
   if (!plan.backup.damaged_pages.empty()) {
     log_warning("the backup " + plan.backup.id +
                 " has damaged pages that the server found when it was taken: " +
@@ -251,7 +288,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
 
   request.settings.restore_command =
       restore_command(config, archive.identity(), plan, options.standby);
-  request.settings.target = plan.target;
+  request.settings.target = stop_target(proved);
   request.settings.timeline = plan.timeline;
   request.settings.archiving = archiving_of(options, plan.backup, request.data_directory);
   request.replace_tablespaces =
@@ -259,17 +296,17 @@ void run_restore(Program& program, const RestoreOptions& options) {
       (options.yes || takes_the_originals_place(plan.backup, request.data_directory));
   request.settings.standby = options.standby;
   request.settings.primary_conninfo = primary_conninfo_of(options, config, cluster);
-  // Before a gap, reading ahead would ask for the segment that is missing, and
-  // end a recovery that stops short of it.
-  request.settings.reads_ahead =
-      !plan.wal.gap_follows || plan.backup.server_version < prefetch_version_min;
+  // Before a gap or damage, reading ahead would ask for the segment that cannot
+  // be had, and end a recovery that stops short of it.
+  request.settings.reads_ahead = (!plan.wal.gap_follows && proved.chain.broken.empty()) ||
+                                 plan.backup.server_version < prefetch_version_min;
   (void)check_destination(archive, plan, request);
 
   const auto segment_bytes = archive.identity().segment_bytes;
-  const ordered_json plan_document = plan_json(plan, segment_bytes);
+  const ordered_json plan_document = plan_json(proved, segment_bytes);
   if (options.dry_run) {
     program.print({{"plan", plan_document}, {"restored", false}},
-                  plan_text(plan, segment_bytes) + "Nothing was written (--dry-run).\n");
+                  plan_text(proved, segment_bytes) + "Nothing was written (--dry-run).\n");
     return;
   }
   if (::geteuid() == 0) {
@@ -293,7 +330,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
        {"standby", request.settings.standby},
        {"files", result.files},
        {"duration_s", static_cast<double>(duration.count()) / 1000}},
-      plan_text(plan, segment_bytes) + "Restored " + std::to_string(result.files) + " files, " +
+      plan_text(proved, segment_bytes) + "Restored " + std::to_string(result.files) + " files, " +
           format_size(result.bytes) + ", into " + request.data_directory + " in " +
           format_duration(duration) + ".\nStart the server to let it " +
           (options.standby ? "follow its primary" : "recover") + ": pg_ctl -D " +

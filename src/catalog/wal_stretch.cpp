@@ -78,6 +78,10 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
     const SegmentName segment{.timeline = timeline, .number = number};
     if (stretch.segments++ == 0) stretch.first = segment;
     stretch.last = segment;
+    if (stretch.runs.empty() || stretch.runs.back().timeline != timeline) {
+      stretch.runs.push_back({.timeline = timeline, .first = number});
+    }
+    ++stretch.runs.back().segments;
     stretch.stored_bytes += found->stored_bytes;
     stretch.end = segment.end(segment_bytes);
     if (const auto leaves = history.leaves(timeline); leaves && *leaves < stretch.end) {

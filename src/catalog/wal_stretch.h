@@ -10,10 +10,18 @@
 
 namespace walvault {
 
+// Segments of one timeline, one after another.
+struct WalRun {
+  TimelineId timeline;
+  std::uint64_t first = 0;
+  std::uint64_t segments = 0;
+};
+
 // The WAL that replay finds from a position on, along one timeline's history,
 // until the first segment that is not archived.
 struct WalStretch {
   std::uint64_t segments = 0;
+  std::vector<WalRun> runs;  // the same, in order, by the timeline that each is archived under
   std::uint64_t stored_bytes = 0;
   SegmentName first;  // valid when segments > 0
   SegmentName last;

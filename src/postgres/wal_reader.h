@@ -16,8 +16,8 @@ namespace walvault {
 
 // SizeOfXLogRecord: the fixed header of every record.
 inline constexpr std::size_t wal_record_header_bytes = 24;
-// PostgreSQL writes none longer (XLogRecordMaxSize).
-inline constexpr std::uint32_t wal_record_bytes_max = 1020u << 20;
+// PostgreSQL builds none longer (MaxAllocSize; from 16 on XLogRecordMaxSize).
+inline constexpr std::uint32_t wal_record_bytes_max = 1u << 30;
 // A longer record is checked to its end, but only this much of it is kept.
 inline constexpr std::size_t wal_record_kept_max = 1u << 20;
 // What a summary keeps of each part of a record that crosses into the next

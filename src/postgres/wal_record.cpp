@@ -228,4 +228,22 @@ std::optional<TransactionGlimpse> transaction_glimpse(ByteView record) {
   return std::nullopt;
 }
 
+std::optional<RestorePoint> restore_point_in(ByteView record, Lsn lsn) {
+  // Behind the header the data alone: xl_restore_point, of a fixed length.
+  constexpr std::uint8_t xlog_restore_point = 0x70;
+  constexpr std::size_t name_bytes = 64;
+  constexpr std::size_t data_offset = wal_record_header_bytes + 2;
+  if (record.size() < data_offset + sizeof(std::int64_t) + name_bytes ||
+      static_cast<ResourceManager>(record[17]) != ResourceManager::xlog ||
+      (record[16] & 0xF0) != xlog_restore_point ||
+      record[wal_record_header_bytes] != id_data_short) {
+    return std::nullopt;
+  }
+  ByteReader in(record.subspan(data_offset), "a restore point");
+  RestorePoint point{.lsn = lsn, .time = from_postgres_time(in.i64()), .name = {}};
+  const auto name = as_text(in.raw(name_bytes));
+  point.name = name.substr(0, name.find('\0'));
+  return point;
+}
+
 }  // namespace walvault

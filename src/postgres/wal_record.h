@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/clock.h"
@@ -85,6 +86,18 @@ struct TransactionGlimpse {
 // names none.
 [[nodiscard]] std::optional<RelationFile> first_relation(const WalRecord& record,
                                                          int postgres_major);
+
+struct RestorePoint {
+  Lsn lsn;
+  Timestamp time;
+  std::string name;
+
+  bool operator==(const RestorePoint&) const = default;
+};
+
+// The restore point that a record makes, from its bytes; nullopt: it is none,
+// or not whole.
+[[nodiscard]] std::optional<RestorePoint> restore_point_in(ByteView record, Lsn lsn);
 
 // PostgreSQL's microseconds since 2000.
 [[nodiscard]] Timestamp from_postgres_time(std::int64_t microseconds);

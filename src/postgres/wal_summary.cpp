@@ -108,14 +108,15 @@ void WalSummarizer::add_xlog(const WalRecord& record) {
       info != xlog_overwrite_contrecord) {
     return;
   }
+  if (info == xlog_restore_point) {
+    if (auto point = restore_point_in(record.bytes, record.start)) {
+      append(summary_.restore_points, std::move(*point));
+    }
+    return;
+  }
   parse_wal_record(record, postgres_major_, parts_);
   ByteReader in(parts_.main, "a record of the WAL itself");
-  if (info == xlog_restore_point) {
-    RestorePoint point{.lsn = record.start, .time = from_postgres_time(in.i64()), .name = {}};
-    const auto name = as_text(in.raw(in.left()));
-    point.name = name.substr(0, name.find('\0'));
-    append(summary_.restore_points, std::move(point));
-  } else if (info == xlog_end_of_recovery) {
+  if (info == xlog_end_of_recovery) {
     TimelineChange change{.lsn = record.start, .from = {}, .to = {}, .time = {}};
     change.time = from_postgres_time(in.i64());
     change.to = {in.u32()};

@@ -17,14 +17,6 @@ namespace walvault {
 // counted, and stands in the WAL itself.
 inline constexpr std::size_t wal_summary_list_max = 256;
 
-struct RestorePoint {
-  Lsn lsn;
-  Timestamp time;
-  std::string name;
-
-  bool operator==(const RestorePoint&) const = default;
-};
-
 struct Checkpoint {
   Lsn lsn;
   Lsn redo;

@@ -133,8 +133,16 @@ TEST_P(EveryMajorTest, RestoresExactlyTheRowsThatWereCommittedByARandomMoment) {
   for (int round = 0; round < (long_tests() ? 12 : 3); ++round) {
     const auto moment = moments[random() % moments.size()];
     SCOPED_TRACE(micros_text(moment));
-    auto restored = job.restore("restored" + std::to_string(round), {"--to", micros_text(moment)});
+    const auto name = "restored" + std::to_string(round);
+    const auto plan = job.walvault_json({"restore", "--dry-run", "--pgdata",
+                                         job.directory().path(name), "--to", micros_text(moment)});
+    const auto& target = plan.at("plan").at("target");
+    EXPECT_TRUE(target.at("time_proved"));
+    auto restored = job.restore(name, {"--to", micros_text(moment)});
     ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
+    // The very record that the plan named.
+    EXPECT_THAT(restored->log(), HasSubstr("recovery stopping before WAL location (LSN) \"" +
+                                           target.at("lsn").get<std::string>() + "\""));
     std::set<std::string> expected;
     for (const auto& row : rows) {
       if (row.micros <= moment) expected.insert(row.id);

@@ -1,0 +1,308 @@
+#include "catalog/target_resolution.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "postgres/wal_page.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::size_t names_shown_max = 5;
+
+struct Match {
+  Lsn lsn;
+  TransactionRecord transaction;
+};
+
+class Resolver {
+ public:
+  Resolver(const WalArchive& archive, const RecoveryPlan& plan, bool up_to_consistency)
+      : archive_(archive), plan_(plan), up_to_consistency_(up_to_consistency) {}
+
+  ProvedPlan resolve() {
+    const auto& target = plan_.target;
+    if (up_to_consistency_) {
+      reach_consistency();
+    } else {
+      switch (target.kind) {
+        case TargetKind::immediate: reach_consistency(); break;
+        case TargetKind::latest: reach_end(); break;
+        case TargetKind::lsn: find_position(); break;
+        case TargetKind::time: find_time(); break;
+        case TargetKind::xid: find_transaction(); break;
+        case TargetKind::name: find_restore_point(); break;
+      }
+    }
+    return {.plan = plan_, .stop = stop_, .chain = std::move(chain_)};
+  }
+
+ private:
+  // On behind the stop, too: where the chain breaks there, replay may not read
+  // ahead.
+  void walk(const std::function<void(const ChainSegment&)>& each) {
+    chain_ = prove_chain(archive_, plan_.wal, each);
+  }
+
+  [[nodiscard]] std::string segment_text(const SegmentName& name) const {
+    return name.text(archive_.identity().segment_bytes);
+  }
+
+  [[nodiscard]] std::string nearest() const {
+    if (chain_.begin <= plan_.backup.stop) return "Choose another backup with --backup.";
+    return "The last position that can be reached is --to-lsn " + chain_.begin.text() + ".";
+  }
+
+  [[nodiscard]] Error broken() const {
+    return {ErrorKind::unreachable_target, "the archived WAL is damaged on the way to the target",
+            "Segment " + segment_text(chain_.broken_in) + ": " + chain_.broken + ". Proved until " +
+                chain_.end.text() +
+                (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") +
+                ".",
+            nearest() + " Or put a good copy of that segment in its place."};
+  }
+
+  [[nodiscard]] Error behind(const std::string& what) const {
+    return {ErrorKind::unreachable_target, what,
+            "Asked: " + plan_.target.asked + ". Archived and proved until " + chain_.end.text() +
+                (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") +
+                ".",
+            nearest() + " Leave the target out to get all there is."};
+  }
+
+  void reach_consistency() {
+    bool reached = false;
+    walk([&](const ChainSegment& segment) { reached |= segment.summary.end >= plan_.backup.stop; });
+    if (!reached && !chain_.broken.empty()) throw broken();
+  }
+
+  void reach_end() {
+    walk([](const ChainSegment&) {});
+    if (!chain_.broken.empty()) throw broken();
+  }
+
+  // The first record at or behind the position has to be there.
+  void find_position() {
+    bool found = false;
+    walk([&](const ChainSegment& segment) { found |= segment.summary.last >= plan_.target.lsn; });
+    stop_.lsn = plan_.target.lsn;
+    stop_.inclusive = plan_.target.inclusive;
+    if (found || chain_.begin >= plan_.target.lsn) return;
+    if (!chain_.broken.empty()) throw broken();
+    throw behind("the target lies behind the last archived record");
+  }
+
+  // PostgreSQL stops before the first end of a transaction whose time is past
+  // the target, in the order of the WAL from the backup's checkpoint on.
+  void find_time() {
+    const auto& target = plan_.target;
+    const auto is_past = [&](Timestamp time) {
+      return target.inclusive ? time > target.time : time >= target.time;
+    };
+    const auto match = find_end(
+        [&](const WalSummary& summary) {
+          return summary.commits + summary.aborts > 0 && is_past(summary.latest);
+        },
+        [&](const TransactionGlimpse& end) { return is_past(end.time); },
+        [&](const TransactionRecord& end) { return is_past(end.time); });
+    if (match) {
+      stop_at(*match, false);
+      stop_.time_proved = true;
+      return;
+    }
+    if (!chain_.broken.empty()) throw broken();
+    if (plan_.wal.gap_follows) throw behind("the target lies where WAL is missing");
+    if (chain_.begin < plan_.backup.stop) {
+      // Nothing but the backup itself: it is consistent where its WAL ends.
+      return;
+    }
+    stop_.lsn = chain_.begin;
+    stop_.inclusive = true;
+  }
+
+  void find_transaction() {
+    // The number that PostgreSQL shows has an epoch above the 32 bits.
+    const auto xid = static_cast<std::uint32_t>(plan_.target.xid);
+    const auto is_it = [&](const TransactionRecord& end) {
+      return end.xid == xid ||
+             std::ranges::find(end.subtransactions, xid) != end.subtransactions.end();
+    };
+    const auto match = find_end(
+        [&](const WalSummary& summary) {
+          return summary.first_xid != 0 &&
+                 xid - summary.first_xid <= summary.last_xid - summary.first_xid;
+        },
+        // Its subtransactions are not in the glimpse.
+        [](const TransactionGlimpse&) { return true; }, is_it);
+    if (!match) {
+      if (!chain_.broken.empty()) throw broken();
+      throw behind("no such transaction ends in the archived WAL");
+    }
+    stop_at(*match, plan_.target.inclusive);
+  }
+
+  void find_restore_point() {
+    std::vector<RestorePoint> points;
+    std::vector<std::string> others;
+    const auto take = [&](const RestorePoint& point) {
+      if (point.lsn < plan_.backup.start) return;
+      if (point.name == plan_.target.name) {
+        points.push_back(point);
+      } else {
+        others.push_back("\"" + point.name + "\" of " + to_rfc3339(point.time));
+      }
+    };
+    walk([&](const ChainSegment& segment) {
+      if (segment.crossing && segment.crossing->restore_point) {
+        take(*segment.crossing->restore_point);
+      }
+      for (const auto& point : segment.summary.restore_points) take(point);
+    });
+    if (points.size() > 1) {
+      std::string list;
+      for (const auto& point : points) {
+        list += (list.empty() ? "" : "; ") + to_rfc3339(point.time) + " at " + point.lsn.text();
+      }
+      throw Error(ErrorKind::usage,
+                  "there are " + std::to_string(points.size()) + " restore points named \"" +
+                      plan_.target.name + "\"",
+                  list + ".", "Choose one by its position: --to-lsn " + points.back().lsn.text());
+    }
+    if (points.empty()) {
+      if (!chain_.broken.empty()) throw broken();
+      auto error = behind("no restore point of that name is in the archived WAL");
+      std::string known;
+      const auto shown = std::min(others.size(), names_shown_max);
+      for (std::size_t i = others.size() - shown; i < others.size(); ++i) {
+        known += (known.empty() ? "" : ", ") + others[i];
+      }
+      throw Error(error.kind(), error.message(), error.detail(),
+                  known.empty() ? error.hint() : "The last ones that are: " + known + ".");
+    }
+    stop_.lsn = points.front().lsn;
+    stop_.inclusive = true;
+  }
+
+  void stop_at(const Match& match, bool inclusive) {
+    stop_.lsn = match.lsn;
+    stop_.inclusive = inclusive;
+    stop_.transaction = TransactionGlimpse{
+        .end = match.transaction.end, .time = match.transaction.time, .xid = match.transaction.xid};
+  }
+
+  // The first record that ends a transaction and is meant: looked for in the
+  // segments that may hold one, in order.
+  std::optional<Match> find_end(const std::function<bool(const WalSummary&)>& may_hold,
+                                const std::function<bool(const TransactionGlimpse&)>& may_be,
+                                const std::function<bool(const TransactionRecord&)>& is_it) {
+    std::optional<Match> match;
+    std::optional<ChainSegment> previous;
+    walk([&](const ChainSegment& segment) {
+      if (match) return;
+      if (segment.crossing && segment.crossing->end && may_be(*segment.crossing->end)) {
+        match = search(*previous, is_it);
+      }
+      if (!match && may_hold(segment.summary)) match = search(segment, is_it);
+      previous = segment;
+    });
+    return match;
+  }
+
+  // The first meant record that begins in a segment.
+  std::optional<Match> search(const ChainSegment& segment,
+                              const std::function<bool(const TransactionRecord&)>& is_it) {
+    const auto major = archive_.identity().postgres_major;
+    const auto behind = segment.name.end(archive_.identity().segment_bytes);
+    std::optional<Match> match;
+    std::optional<WalReader> reader;
+    WalRecordParts parts;
+    bool done = false;
+    auto name = segment.name;
+    auto key = segment.key;
+    // The last record may end in a later segment.
+    while (!done) {
+      const auto object = archive_.repository().storage().find(key);
+      if (!object) break;
+      const auto wal = decode_wal_object(*object, key, 1);
+      const auto first = parse_wal_segment_header(wal);
+      // Where history changes timelines, pages of a later one follow.
+      if (!reader) reader.emplace(first, first.page.page_address, plan_.timeline);
+      reader->read(wal, [&](const WalRecord& record) {
+        if (record.start >= behind) done = true;
+        if (done || match || record.start < plan_.backup.start || !ends_transaction(record)) return;
+        parse_wal_record(record, major, parts);
+        const auto end = transaction_record(record, parts.main, major);
+        if (end && is_it(*end)) match = Match{.lsn = record.start, .transaction = *end};
+      });
+      if (match || !reader->tail() || reader->stop()) break;
+      ++name.number;
+      const auto next = key_of(name.number);
+      if (!next) break;
+      key = *next;
+    }
+    return match;
+  }
+
+  [[nodiscard]] std::optional<std::string> key_of(std::uint64_t number) const {
+    for (const auto& run : plan_.wal.runs) {
+      if (number < run.first || number - run.first >= run.segments) continue;
+      return archive_.key_of(segment_text({.timeline = run.timeline, .number = number}));
+    }
+    const auto& partial = plan_.wal.partial;
+    if (!partial || partial->number != number) return std::nullopt;
+    const auto whole = archive_.key_of(segment_text(*partial));
+    return whole.substr(0, whole.rfind('/') + 1) + plan_.wal.partial_object;
+  }
+
+  const WalArchive& archive_;
+  const RecoveryPlan& plan_;
+  const bool up_to_consistency_;
+  WalChain chain_;
+  RecoveryStop stop_;
+};
+
+ProvedPlan resolve(const WalArchive& archive, const RecoveryPlan& plan, bool up_to_consistency) {
+  return Resolver(archive.with(plan.branches), plan, up_to_consistency).resolve();
+}
+
+}  // namespace
+
+ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                                const PlanRequest& request, bool up_to_consistency) {
+  auto left = backups;
+  while (true) {
+    auto proved = resolve(archive, plan_recovery(archive, left, request), up_to_consistency);
+    const auto& backup = proved.plan.backup;
+    const auto kind = request.target.kind;
+    if (proved.stop.lsn && *proved.stop.lsn < backup.stop) {
+      // Commit times may run backwards: this one comes before the backup's end.
+      const bool has_earlier = std::ranges::any_of(left, [&](const BackupInfo& each) {
+        return each.identity_number == backup.identity_number && each.start < backup.start;
+      });
+      if (request.backup_id || !has_earlier) {
+        throw Error(ErrorKind::unreachable_target,
+                    "the target lies before the end of the backup to start from",
+                    "Asked: " + request.target.asked + ", which is " + proved.stop.lsn->text() +
+                        ". Backup " + backup.id + " is consistent from " + backup.stop.text() +
+                        " on.",
+                    "The earliest position is --to-lsn " + backup.stop.text() + ".");
+      }
+      std::erase_if(left, [id = backup.id](const BackupInfo& each) { return each.id == id; });
+      continue;
+    }
+    if (proved.stop.lsn && !request.backup_id &&
+        (kind == TargetKind::name || kind == TargetKind::xid)) {
+      // Where it lies is known by now, and so the newest backup before it.
+      auto by_position = request;
+      by_position.target.kind = TargetKind::lsn;
+      by_position.target.lsn = *proved.stop.lsn;
+      auto plan = plan_recovery(archive, left, by_position);
+      plan.target = request.target;
+      proved.plan = std::move(plan);
+    }
+    return proved;
+  }
+}
+
+}  // namespace walvault

@@ -1,0 +1,42 @@
+// From a target to the record at which replay stops, read in the archived WAL.
+// PostgreSQL is then given that record's position: it cannot miss it, and "the
+// recovery ended before the target was reached" cannot happen.
+#pragma once
+
+#include <optional>
+
+#include "catalog/recovery_plan.h"
+#include "catalog/wal_chain.h"
+
+namespace walvault {
+
+struct RecoveryStop {
+  // The record, and whether it is replayed. Of what kind latest and immediate
+  // mean there is none: replay ends by itself.
+  std::optional<Lsn> lsn;
+  bool inclusive = true;
+  // The transaction that ends with the record, where one does.
+  std::optional<TransactionGlimpse> transaction;
+  // Of a time: a later transaction is known, so that none of an earlier time can
+  // be missing. Without it, replay goes to the end of what is archived.
+  bool time_proved = false;
+};
+
+struct ProvedPlan {
+  RecoveryPlan plan;
+  RecoveryStop stop;
+  // Of all the WAL, also behind the stop.
+  WalChain chain;
+};
+
+// plan_recovery, and the proof that the WAL on the way is one chain up to the
+// stop. Errors as there; Error{unreachable_target} also for a chain that is
+// broken before the stop and for a target that no record fulfils, with the
+// nearest that can be had; Error{usage} for the name of several restore points,
+// which it lists. With `up_to_consistency` nothing behind the backup's end is
+// asked for: a standby gets that from its primary.
+[[nodiscard]] ProvedPlan plan_proved_recovery(const WalArchive& archive,
+                                              const std::vector<BackupInfo>& backups,
+                                              const PlanRequest& request, bool up_to_consistency);
+
+}  // namespace walvault

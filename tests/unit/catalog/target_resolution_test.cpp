@@ -1,0 +1,348 @@
+#include "catalog/target_resolution.h"
+
+#include <gtest/gtest.h>
+
+#include "catalog/stored_summary.h"
+#include "support/catalog_examples.h"
+#include "support/memory_repository.h"
+#include "support/test_data.h"
+#include "support/wal_builder.h"
+
+namespace walvault {
+namespace {
+
+using std::chrono::seconds;
+
+constexpr std::uint64_t first_segment = 3;
+const Timestamp noon = minute_of(0);
+
+Timestamp at(int after_noon) { return noon + seconds(after_noon); }
+
+RecoveryTarget to_time(Timestamp time, bool inclusive = true) {
+  return {.kind = TargetKind::time,
+          .asked = to_rfc3339(time),
+          .time = time,
+          .lsn = {},
+          .xid = 0,
+          .name = {},
+          .inclusive = inclusive};
+}
+
+RecoveryTarget to(TargetKind kind) {
+  RecoveryTarget target;
+  target.kind = kind;
+  return target;
+}
+RecoveryTarget to_xid(std::uint64_t xid, bool inclusive = true) {
+  auto target = to(TargetKind::xid);
+  target.xid = xid;
+  target.asked = std::to_string(xid);
+  target.inclusive = inclusive;
+  return target;
+}
+RecoveryTarget to_name(const std::string& name) {
+  auto target = to(TargetKind::name);
+  target.name = name;
+  target.asked = name;
+  return target;
+}
+RecoveryTarget to_lsn(Lsn lsn) {
+  auto target = to(TargetKind::lsn);
+  target.lsn = lsn;
+  target.asked = lsn.text();
+  return target;
+}
+
+// A server's WAL from segment 3 on, archived, and a backup in its first pages.
+class TargetResolutionTest : public testing::Test {
+ protected:
+  // Fills up to so many bytes before the end of a segment.
+  void fill(std::uint64_t segment, std::size_t before_end = 3000) {
+    const auto end = (segment + 1) * test_segment_bytes - before_end;
+    while (wal_.position() + 2100 < end) wal_.add_filler(2000);
+  }
+
+  // Up to exactly so many bytes before the end of a segment.
+  void fill_exactly(std::uint64_t segment, std::size_t before_end) {
+    fill(segment, 10'000);
+    wal_.add_filler(wal_.left_in_segment() - 8192 - 24 - 5);
+    wal_.add_filler(8192 - 24 - before_end - 24 - 5);
+    ASSERT_EQ(wal_.left_in_segment(), before_end);
+  }
+
+  [[nodiscard]] std::size_t segments() const {
+    return (wal_.pages().size() + test_segment_bytes - 1) / test_segment_bytes;
+  }
+
+  // As the archiver does: whole segments, each last written to at its minute.
+  void archive(bool with_summaries = true) {
+    wal_.add_switch();
+    for (std::size_t i = 0; i < segments(); ++i)
+      archive_segment(i, wal_.segment(i), with_summaries);
+  }
+  void archive_segment(std::size_t index, const Bytes& content, bool with_summary = true) {
+    const SegmentName name{.timeline = {1}, .number = first_segment + index};
+    Bytes summary;
+    if (with_summary) {
+      WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_segment_bytes),
+                               {1});
+      summarizer.read(content);
+      summary = encode_wal_summary(summarizer.finish());
+    }
+    archive_file(archive_, name.text(test_segment_bytes), content, minute_of(first_segment + index),
+                 {}, summary);
+  }
+
+  [[nodiscard]] ProvedPlan plan(const RecoveryTarget& target) const {
+    return plan_proved_recovery(archive_, backups_, {.target = target}, false);
+  }
+  [[nodiscard]] RecoveryStop stop(const RecoveryTarget& target) const { return plan(target).stop; }
+  [[nodiscard]] std::string refusal(const RecoveryTarget& target) const {
+    return error_of([&] { (void)plan(target); });
+  }
+  [[nodiscard]] std::string words(const RecoveryTarget& target) const {
+    return words_of_error([&] { (void)plan(target); });
+  }
+
+  MemoryRepository made_;
+  WalArchive archive_{made_.repository, test_cluster()};
+  WalBuilder wal_{first_segment};
+  // Its times are minutes 3, before all commits of the tests.
+  std::vector<BackupInfo> backups_{backup_of("a", 1, first_segment, first_segment)};
+};
+
+void expect_stop(const RecoveryStop& stop, Lsn lsn, bool inclusive) {
+  ASSERT_TRUE(stop.lsn);
+  EXPECT_EQ(*stop.lsn, lsn);
+  EXPECT_EQ(stop.inclusive, inclusive);
+}
+
+TEST_F(TargetResolutionTest, ATimeIsTheFirstEndOfATransactionPastIt) {
+  wal_.add_filler(300);
+  std::vector<Lsn> commits;
+  for (std::uint64_t segment = 3; segment < 7; ++segment) {
+    commits.push_back(wal_.add_commit(700 + static_cast<std::uint32_t>(segment),
+                                      minute_of(segment) + seconds(10)));
+    commits.push_back(wal_.add_end(800 + static_cast<std::uint32_t>(segment),
+                                   minute_of(segment) + seconds(20),
+                                   {.end = TransactionEnd::abort}));
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  archive();
+  for (std::uint64_t segment = 3; segment < 6; ++segment) {
+    const auto index = (segment - 3) * 2;
+    const auto first = stop(to_time(minute_of(segment) + seconds(10)));
+    expect_stop(first, commits[index + 1], false);
+    EXPECT_TRUE(first.time_proved);
+    EXPECT_EQ(first.transaction->end, TransactionEnd::abort);
+    EXPECT_EQ(first.transaction->xid, 800 + segment);
+    expect_stop(stop(to_time(minute_of(segment) + seconds(10), false)), commits[index], false);
+    expect_stop(stop(to_time(minute_of(segment) + seconds(30))), commits[index + 2], false);
+  }
+}
+
+TEST_F(TargetResolutionTest, TimesThatRunBackwardsAreTakenInTheOrderOfTheWal) {
+  wal_.add_filler(300);
+  wal_.add_commit(700, at(200));
+  const auto late = wal_.add_commit(701, at(260));
+  wal_.add_commit(702, at(210));
+  const auto later = wal_.add_commit(703, at(270));
+  for (std::uint64_t segment = 3; segment < 6; ++segment) {
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  archive();
+  expect_stop(stop(to_time(at(215))), late, false);
+  expect_stop(stop(to_time(at(265))), later, false);
+}
+
+TEST_F(TargetResolutionTest, AMomentAfterTheLastTransactionIsNotProved) {
+  wal_.add_filler(300);
+  wal_.add_commit(700, at(181));
+  fill(3);
+  wal_.add_filler(5000);
+  wal_.add_restore_point("end", at(230));
+  const Lsn last{wal_.position()};
+  archive();
+  const auto found = stop(to_time(at(235)));
+  expect_stop(found, last, true);
+  EXPECT_FALSE(found.time_proved);
+  EXPECT_FALSE(found.transaction);
+  // Behind what the file's time tells there is nothing.
+  EXPECT_EQ(refusal(to_time(at(400))), "unreachable_target");
+}
+
+TEST_F(TargetResolutionTest, ATransactionIsFoundByAnyOfItsIds) {
+  wal_.add_filler(300);
+  wal_.add_commit(2'000, at(181));
+  const auto with_subs = wal_.add_end(4'000, at(190), {.subtransactions = {3'990, 4'005}});
+  fill(3);
+  wal_.add_filler(5000);
+  const auto prepared = wal_.add_end(0, at(200), {.prepared_xid = 3'995});
+  fill(4);
+  archive();
+  expect_stop(stop(to_xid(4'000)), with_subs, true);
+  expect_stop(stop(to_xid(4'005)), with_subs, true);
+  expect_stop(stop(to_xid((1ULL << 32) + 3'990, false)), with_subs, false);
+  expect_stop(stop(to_xid(3'995)), prepared, true);
+  EXPECT_EQ(refusal(to_xid(3'996)), "unreachable_target");
+  EXPECT_EQ(refusal(to_xid(9'999)), "unreachable_target");
+}
+
+TEST_F(TargetResolutionTest, ARestorePointIsFoundUnlessItsNameIsUsedTwice) {
+  wal_.add_filler(300);
+  const auto point = wal_.add_restore_point("before the migration", at(185));
+  wal_.add_restore_point("twice", at(186));
+  fill(3);
+  wal_.add_filler(5000);
+  const auto second = wal_.add_restore_point("twice", at(200));
+  fill(4);
+  archive();
+  expect_stop(stop(to_name("before the migration")), point, true);
+  EXPECT_EQ(refusal(to_name("twice")), "usage");
+  EXPECT_NE(words(to_name("twice")).find("--to-lsn " + second.text()), std::string::npos);
+  EXPECT_EQ(refusal(to_name("never")), "unreachable_target");
+  EXPECT_NE(words(to_name("never")).find("\"before the migration\""), std::string::npos);
+}
+
+TEST_F(TargetResolutionTest, APositionNeedsARecordAtOrBehindIt) {
+  wal_.add_filler(300);
+  const auto commit = wal_.add_commit(700, at(185));
+  fill(3);
+  wal_.add_filler(5000);
+  const Lsn last{wal_.position()};
+  archive();
+  expect_stop(stop(to_lsn(commit)), commit, true);
+  expect_stop(stop(to_lsn(last)), last, true);
+  EXPECT_EQ(refusal(to_lsn({last.value + 1})), "unreachable_target");
+  EXPECT_NE(words(to_lsn({last.value + 1})).find("--to-lsn " + last.text()), std::string::npos);
+}
+
+// Wherever in the record the border lies.
+TEST_F(TargetResolutionTest, ARecordThatCrossesIntoTheNextSegmentIsFound) {
+  for (const std::size_t before : {8u, 16u, 24u, 32u, 40u}) {
+    MemoryRepository made;
+    const WalArchive archive(made.repository, test_cluster());
+    wal_ = WalBuilder(first_segment);
+    wal_.add_filler(300);
+    wal_.add_commit(700, at(181));
+    fill_exactly(3, before);
+    const auto commit = wal_.add_end(701, at(190), {.subtransactions = {702, 703}});
+    fill_exactly(4, before);
+    const auto point = wal_.add_restore_point("crossing", at(195));
+    wal_.add_commit(704, at(200));
+    wal_.add_switch();
+    for (std::size_t i = 0; i < segments(); ++i) {
+      const SegmentName name{.timeline = {1}, .number = first_segment + i};
+      const auto content = wal_.segment(i);
+      WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_segment_bytes),
+                               {1});
+      summarizer.read(content);
+      archive_file(archive, name.text(test_segment_bytes), content, minute_of(name.number), {},
+                   encode_wal_summary(summarizer.finish()));
+    }
+    const auto stop_of = [&](const RecoveryTarget& target) {
+      return plan_proved_recovery(archive, backups_, {.target = target}, false).stop;
+    };
+    expect_stop(stop_of(to_time(at(185))), commit, false);
+    expect_stop(stop_of(to_xid(4'294'967'296u + 703)), commit, true);
+    expect_stop(stop_of(to_name("crossing")), point, true);
+  }
+}
+
+TEST_F(TargetResolutionTest, DamageOnTheWayIsRefusedAndWhatComesBeforeIsNot) {
+  wal_.add_filler(300);
+  const auto commit = wal_.add_commit(700, at(185));
+  wal_.add_commit(701, at(190));
+  for (std::uint64_t segment = 3; segment < 6; ++segment) {
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  wal_.add_commit(3'702, at(300));
+  wal_.add_commit(3'703, at(310));
+  wal_.add_switch();
+  for (std::size_t i = 0; i < segments(); ++i) {
+    auto content = wal_.segment(i);
+    if (i == 1) content[500'000] ^= 1;
+    archive_segment(i, content);
+  }
+  expect_stop(stop(to_time(at(184))), commit, false);
+  expect_stop(stop(to_lsn(commit)), commit, true);
+  for (const auto& target : {to(TargetKind::latest), to_time(at(305)), to_xid(3'702),
+                             to_lsn({6 * test_segment_bytes + 1000})}) {
+    EXPECT_EQ(refusal(target), "unreachable_target");
+    EXPECT_NE(words(target).find("000000010000000000000004"), std::string::npos) << words(target);
+  }
+  EXPECT_FALSE(stop(to(TargetKind::immediate)).lsn);
+}
+
+// Whole in itself, but not of this history.
+TEST_F(TargetResolutionTest, ASegmentOfAnotherServerBreaksTheChain) {
+  wal_.add_filler(300);
+  wal_.add_commit(700, at(185));
+  for (std::uint64_t segment = 3; segment < 6; ++segment) {
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  wal_.add_switch();
+  WalBuilder other(4);
+  other.add_filler(100);
+  other.add_switch();
+  for (std::size_t i = 0; i < segments(); ++i) {
+    archive_segment(i, i == 1 ? other.segment(0) : wal_.segment(i));
+  }
+  EXPECT_EQ(refusal(to(TargetKind::latest)), "unreachable_target");
+  EXPECT_NE(words(to(TargetKind::latest)).find("000000010000000000000004"), std::string::npos);
+}
+
+TEST_F(TargetResolutionTest, SegmentsWithoutASummaryAreRead) {
+  wal_.add_filler(300);
+  wal_.add_commit(700, at(185));
+  fill(3);
+  wal_.add_filler(5000);
+  const auto commit = wal_.add_commit(701, at(190));
+  fill(4);
+  archive(false);
+  expect_stop(stop(to_time(at(187))), commit, false);
+}
+
+// By the clock it is past the backup's end, in the WAL it is not.
+TEST_F(TargetResolutionTest, ACommitBeforeTheBackupsEndMeansAnEarlierBackup) {
+  wal_.add_filler(300);
+  fill(3);
+  wal_.add_filler(5000);
+  auto second = backup_of("b", 1, 4, 5);
+  second.stop_time = at(250);
+  const auto commit = wal_.add_commit(700, at(280));
+  fill(4);
+  wal_.add_filler(5000);
+  fill(5);
+  wal_.add_commit(701, at(270));
+  archive();
+  backups_.push_back(second);
+  const auto found = plan(to_time(at(260)));
+  EXPECT_EQ(found.plan.backup.id, "a");
+  expect_stop(found.stop, commit, false);
+  backups_.erase(backups_.begin());
+  EXPECT_EQ(refusal(to_time(at(260))), "unreachable_target");
+}
+
+TEST_F(TargetResolutionTest, ANameStartsFromTheNewestBackupBeforeIt) {
+  wal_.add_filler(300);
+  for (std::uint64_t segment = 3; segment < 6; ++segment) {
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  const auto point = wal_.add_restore_point("here", at(350));
+  fill(6);
+  archive();
+  backups_.push_back(backup_of("b", 1, 4, 5));
+  const auto found = plan(to_name("here"));
+  EXPECT_EQ(found.plan.backup.id, "b");
+  EXPECT_EQ(found.plan.target.kind, TargetKind::name);
+  expect_stop(found.stop, point, true);
+}
+
+}  // namespace
+}  // namespace walvault
