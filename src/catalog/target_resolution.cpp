@@ -60,7 +60,9 @@ class Resolver {
                 chain_.end.text() +
                 (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") +
                 ".",
-            nearest() + " Or put a good copy of that segment in its place."};
+            nearest() +
+                " Or put a good copy of that segment in its place. A later backup does not need "
+                "it: --backup."};
   }
 
   [[nodiscard]] Error behind(const std::string& what) const {
@@ -74,12 +76,22 @@ class Resolver {
   void reach_consistency() {
     bool reached = false;
     walk([&](const ChainSegment& segment) { reached |= segment.summary.end >= plan_.backup.stop; });
-    if (!reached && !chain_.broken.empty()) throw broken();
+    if (!reached) throw inconsistent();
+  }
+
+  [[nodiscard]] Error inconsistent() const {
+    if (!chain_.broken.empty()) return broken();
+    return {ErrorKind::unreachable_target,
+            "the archived WAL ends before backup " + plan_.backup.id + " is consistent",
+            "It needs WAL up to " + plan_.backup.stop.text() + "; proved is up to " +
+                chain_.end.text() + ".",
+            "Choose another backup with --backup."};
   }
 
   void reach_end() {
     walk([](const ChainSegment&) {});
     if (!chain_.broken.empty()) throw broken();
+    if (chain_.end < plan_.backup.stop) throw inconsistent();
   }
 
   // The first record at or behind the position has to be there.
@@ -113,6 +125,7 @@ class Resolver {
     }
     if (!chain_.broken.empty()) throw broken();
     if (plan_.wal.gap_follows) throw behind("the target lies where WAL is missing");
+    if (chain_.end < plan_.backup.stop) throw inconsistent();
     if (chain_.begin < plan_.backup.stop) {
       // Nothing but the backup itself: it is consistent where its WAL ends.
       return;
@@ -203,8 +216,11 @@ class Resolver {
       if (segment.crossing && segment.crossing->end && may_be(*segment.crossing->end)) {
         match = search(*previous, is_it);
       }
-      if (!match && may_hold(segment.summary)) match = search(segment, is_it);
-      previous = segment;
+      // What was not understood may be what is meant.
+      if (!match && (may_hold(segment.summary) || segment.summary.not_understood > 0)) {
+        match = search(segment, is_it);
+      }
+      if (segment.summary.tail) previous = segment;
     });
     return match;
   }
@@ -223,7 +239,10 @@ class Resolver {
     // The last record may end in a later segment.
     while (!done) {
       const auto object = archive_.repository().storage().find(key);
-      if (!object) break;
+      if (!object) {
+        throw Error(ErrorKind::unavailable, "the object " + key + " is not there any more",
+                    "It was there a moment ago.", "Try again.");
+      }
       const auto wal = decode_wal_object(*object, key, 1);
       const auto first = parse_wal_segment_header(wal);
       // Where history changes timelines, pages of a later one follow.
@@ -231,8 +250,7 @@ class Resolver {
       reader->read(wal, [&](const WalRecord& record) {
         if (record.start >= behind) done = true;
         if (done || match || record.start < plan_.backup.start || !ends_transaction(record)) return;
-        parse_wal_record(record, major, parts);
-        const auto end = transaction_record(record, parts.main, major);
+        const auto end = end_of(record, major, parts);
         if (end && is_it(*end)) match = Match{.lsn = record.start, .transaction = *end};
       });
       if (match || !reader->tail() || reader->stop()) break;
@@ -242,6 +260,23 @@ class Resolver {
       key = *next;
     }
     return match;
+  }
+
+  // Of a record that is not built as expected, what its first bytes tell.
+  static std::optional<TransactionRecord> end_of(const WalRecord& record, int major,
+                                                 WalRecordParts& parts) {
+    try {
+      parse_wal_record(record, major, parts);
+      return transaction_record(record, parts.main, major);
+    } catch (const Error&) {
+      const auto glimpse = transaction_glimpse(record.bytes);
+      if (!glimpse) return std::nullopt;
+      TransactionRecord end;
+      end.end = glimpse->end;
+      end.time = glimpse->time;
+      end.xid = glimpse->xid;
+      return end;
+    }
   }
 
   [[nodiscard]] std::optional<std::string> key_of(std::uint64_t number) const {
@@ -271,8 +306,9 @@ ProvedPlan resolve(const WalArchive& archive, const RecoveryPlan& plan, bool up_
 ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
                                 const PlanRequest& request, bool up_to_consistency) {
   auto left = backups;
+  auto pinned = request;
   while (true) {
-    auto proved = resolve(archive, plan_recovery(archive, left, request), up_to_consistency);
+    auto proved = resolve(archive, plan_recovery(archive, left, pinned), up_to_consistency);
     const auto& backup = proved.plan.backup;
     const auto kind = request.target.kind;
     if (proved.stop.lsn && *proved.stop.lsn < backup.stop) {
@@ -288,18 +324,27 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
                         " on.",
                     "The earliest position is --to-lsn " + backup.stop.text() + ".");
       }
+      // With fewer backups "latest" and "current" must not mean another history.
+      pinned.timeline =
+          TimelineBranch{
+              .timeline = proved.plan.timeline,
+              .branch = archive.with(proved.plan.branches).branch_of(proved.plan.timeline)}
+              .text();
       std::erase_if(left, [id = backup.id](const BackupInfo& each) { return each.id == id; });
       continue;
     }
     if (proved.stop.lsn && !request.backup_id &&
         (kind == TargetKind::name || kind == TargetKind::xid)) {
       // Where it lies is known by now, and so the newest backup before it.
-      auto by_position = request;
+      auto by_position = pinned;
       by_position.target.kind = TargetKind::lsn;
       by_position.target.lsn = *proved.stop.lsn;
       auto plan = plan_recovery(archive, left, by_position);
       plan.target = request.target;
-      proved.plan = std::move(plan);
+      // Its WAL is part of what was proved.
+      if (plan.timeline == proved.plan.timeline && plan.backup.start >= backup.start) {
+        proved.plan = std::move(plan);
+      }
     }
     return proved;
   }

@@ -91,6 +91,13 @@ class Walk {
         return breaks(segment.name,
                       "the record at " + tail_->start.text() + ", which ends in it: " + *wrong);
       }
+      const auto previous = previous_of_crossing();
+      if (expected_previous_ != Lsn{} && previous != expected_previous_) {
+        return breaks(segment.name, "the record at " + tail_->start.text() +
+                                        ", which ends in it, follows the one at " +
+                                        previous.text() + ", not the one at " +
+                                        expected_previous_.text());
+      }
       segment.crossing = crossing_record();
       expected_previous_ = tail_->start;
       chain_.begin = tail_->start;
@@ -102,6 +109,15 @@ class Walk {
                                       expected_previous_.text());
     }
     return true;
+  }
+
+  // Its header may lie in both parts. REQUIRES: its parts fit.
+  [[nodiscard]] Lsn previous_of_crossing() const {
+    auto header = tail_->first;
+    header.insert(header.end(), heads_.front().first.begin(), heads_.front().first.end());
+    ByteReader in(header, "a record's header");
+    (void)in.u64();
+    return {in.u64()};
   }
 
   // What the record says that is proved just now, if it is of those that a

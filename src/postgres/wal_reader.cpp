@@ -123,10 +123,7 @@ void WalReader::read_page(ByteView page, const OnRecord& on_record) {
   const auto address = position_;
   if (address % segment_bytes_ == 0) switched_ = false;
   position_ += page_bytes_;
-  if (switched_) {
-    end_ = position_;
-    return;
-  }
+  if (switched_) return;
 
   ByteReader in(page, "a WAL page");
   if (!read_page_header(in)) return;
@@ -150,6 +147,11 @@ void WalReader::read_page(ByteView page, const OnRecord& on_record) {
       if (head_.left > 0) return;
       offset = aligned(offset + remaining);
       end_ = address + offset;
+      if (head_ends_switch() && is_all_zero(page.subspan(offset))) {
+        switched_ = true;
+        end_ = segment_end(address);
+        return;
+      }
     } else if ((info & first_is_overwrite) != 0) {
       head_.overwrites = true;
       head_.left = 0;
@@ -235,6 +237,20 @@ void WalReader::add_to_head(ByteView bytes) {
   keep(head_.first, bytes, wal_part_kept_max);
 }
 
+// Whether what ends here is a record without a body, and a switch: of its header
+// at least the last eight bytes lie here, and they tell.
+bool WalReader::head_ends_switch() const {
+  constexpr std::size_t told_bytes = 8;  // from xl_info on
+  if (head_.bytes < told_bytes || head_.bytes >= wal_record_header_bytes) return false;
+  const auto told = ByteView(head_.first).last(told_bytes);
+  return (told[0] & info_mask) == info_switch &&
+         static_cast<ResourceManager>(told[1]) == ResourceManager::xlog;
+}
+
+std::uint64_t WalReader::segment_end(std::uint64_t position) const {
+  return (position / segment_bytes_ + 1) * segment_bytes_;
+}
+
 void WalReader::assemble(ByteView bytes) {
   const auto header_left =
       wal_record_header_bytes - std::min<std::uint64_t>(wal_record_header_bytes, assembly_.bytes);
@@ -280,6 +296,7 @@ void WalReader::deliver(ByteView bytes, std::uint64_t start, std::uint32_t lengt
   previous_ = start;
   end_ = end;
   switched_ = record.manager == ResourceManager::xlog && (record.info & info_mask) == info_switch;
+  if (switched_) end_ = segment_end(end - 1);
   on_record(record);
 }
 

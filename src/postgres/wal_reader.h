@@ -106,7 +106,7 @@ class WalReader {
 
   // Behind the last page that was read.
   [[nodiscard]] Lsn position() const { return {position_}; }
-  // Behind the last whole record.
+  // Behind the last whole record; behind the segment, where that is a switch.
   [[nodiscard]] Lsn end() const { return {end_}; }
   [[nodiscard]] const WalHead& head() const { return head_; }
   [[nodiscard]] const std::optional<WalStop>& stop() const { return stop_; }
@@ -128,6 +128,8 @@ class WalReader {
   [[nodiscard]] bool check_header(ByteView header, std::uint64_t start);
   void read_records(ByteView page, std::size_t offset, const OnRecord& on_record);
   void add_to_head(ByteView bytes);
+  [[nodiscard]] bool head_ends_switch() const;
+  [[nodiscard]] std::uint64_t segment_end(std::uint64_t position) const;
   void assemble(ByteView bytes);
   void deliver(ByteView bytes, std::uint64_t start, std::uint32_t length, std::uint32_t body_crc,
                std::uint64_t end, const OnRecord& on_record);

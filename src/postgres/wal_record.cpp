@@ -52,6 +52,7 @@ RelationFile read_relation(ByteReader& in) {
 
 // A list's length; as many of them as are kept when the record was cut.
 std::size_t list_length(ByteReader& in, std::size_t bytes_each, bool cut) {
+  if (cut && in.left() < sizeof(std::uint32_t)) return 0;
   const auto length = in.u32();
   const auto most = in.left() / bytes_each;
   if (length > most && !cut) {

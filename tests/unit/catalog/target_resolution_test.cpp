@@ -251,6 +251,40 @@ TEST_F(TargetResolutionTest, ARecordThatCrossesIntoTheNextSegmentIsFound) {
   }
 }
 
+TEST_F(TargetResolutionTest, ARecordOfThreeSegmentsIsFound) {
+  wal_.add_filler(300);
+  wal_.add_commit(3'700, at(181));
+  fill_exactly(3, 8);
+  WalBuilder::TransactionSpec spec;
+  spec.subtransactions = std::vector<std::uint32_t>(400'000, 3'702);
+  const auto commit = wal_.add_end(3'701, at(190), spec);
+  wal_.add_commit(3'703, at(200));
+  archive();
+  expect_stop(stop(to_time(at(185))), commit, false);
+  expect_stop(stop(to_xid(3'701)), commit, true);
+  expect_stop(stop(to_xid(3'702)), commit, true);
+}
+
+TEST_F(TargetResolutionTest, ASwitchThatUsesUpTheNextSegmentIsPartOfTheChain) {
+  wal_.add_filler(300);
+  fill_exactly(3, 8);
+  wal_.add_switch();
+  const auto commit = wal_.add_commit(3'700, at(190));
+  archive();
+  expect_stop(stop(to_xid(3'700)), commit, true);
+  EXPECT_TRUE(plan(to(TargetKind::latest)).chain.broken.empty());
+}
+
+TEST_F(TargetResolutionTest, ABackupWhoseWalEndsTooEarlyIsRefused) {
+  wal_.add_filler(300);
+  wal_.add_commit(700, at(181));
+  archive_segment(0, wal_.segment(0));
+  backups_[0].stop = lsn_in(3, 0x80000);
+  for (const auto kind : {TargetKind::latest, TargetKind::immediate}) {
+    EXPECT_EQ(refusal(to(kind)), "unreachable_target");
+  }
+}
+
 TEST_F(TargetResolutionTest, DamageOnTheWayIsRefusedAndWhatComesBeforeIsNot) {
   wal_.add_filler(300);
   const auto commit = wal_.add_commit(700, at(185));

@@ -163,6 +163,28 @@ TEST(WalReader, PassesOverTheRestOfASegmentThatASwitchEnded) {
   EXPECT_EQ(first.end.value, wal.start().value + test_segment_bytes);
 }
 
+// It may begin in the last bytes of a segment, and uses up the next one.
+TEST(WalReader, PassesOverASegmentThatASwitchOfTheOneBeforeUsedUp) {
+  for (const std::size_t before : {8u, 16u}) {
+    WalBuilder wal;
+    while (wal.left_in_segment() > 10'000) wal.add_filler(4000);
+    wal.add_filler(wal.left_in_segment() - 8192 - 24 - 5);
+    wal.add_filler(8192 - 24 - before - 24 - 5);
+    ASSERT_EQ(wal.left_in_segment(), before);
+    const auto crossing = wal.add_switch();
+    const auto next = wal.add_filler(100);
+    const auto one = read_wal(wal.segment(0), wal.start());
+    const auto two = read_wal(wal.segment(1), {wal.start().value + test_segment_bytes});
+    EXPECT_FALSE(two.stop) << two.stop->text;
+    EXPECT_EQ(two.end.value, wal.start().value + 2 * test_segment_bytes);
+    EXPECT_EQ(check_seam(*one.tail, {&two.head, 1}), std::nullopt);
+    const auto all = read_wal(wal.pages(), wal.start());
+    ASSERT_GE(all.starts.size(), 2u);
+    EXPECT_EQ(all.starts[all.starts.size() - 2], crossing);
+    EXPECT_EQ(all.starts.back(), next);
+  }
+}
+
 TEST(WalReader, ARecycledFilesOldPagesAreNotRead) {
   WalBuilder wal;
   std::vector<Lsn> written;

@@ -214,6 +214,27 @@ TEST(WalSummary, ARecordThatIsNotBuiltAsExpectedIsCounted) {
   EXPECT_EQ(summary.records, 2u);
 }
 
+// A record that is longer than what is kept of it, wherever its lists are cut.
+TEST(WalSummary, ACommitOfHundredsOfThousandsOfSubtransactions) {
+  for (const bool prepared : {false, true}) {
+    WalBuilder wal;
+    WalBuilder::TransactionSpec spec;
+    spec.subtransactions = std::vector<std::uint32_t>(270'000, 650);
+    spec.dropped = {table};
+    if (prepared) {
+      spec.prepared_xid = 700;
+      spec.dropped_statistics = 2;
+      spec.invalidations = 3;
+    }
+    wal.add_end(700, after(5), spec);
+    wal.add_commit(701, after(6));
+    const auto summary = summarize(wal);
+    EXPECT_EQ(summary.not_understood, 0u);
+    EXPECT_EQ(summary.commits, 2u);
+    EXPECT_EQ(summary.earliest, after(5));
+  }
+}
+
 TEST(WalSummary, NoListGrowsWithoutBound) {
   WalBuilder wal;
   for (std::uint32_t i = 0; i < 400; ++i) {
