@@ -5,6 +5,15 @@
 #include "base/error.h"
 
 namespace walvault {
+
+RelationFile read_relation(ByteReader& in) {
+  RelationFile relation;
+  relation.tablespace = in.u32();
+  relation.database = in.u32();
+  relation.number = in.u32();
+  return relation;
+}
+
 namespace {
 
 // access/xlogrecord.h
@@ -40,14 +49,6 @@ Error not_understood(const WalRecord& record, std::string why) {
   return {ErrorKind::corrupt,
           "the record at " + record.start.text() + " is not built as its header says",
           std::move(why)};
-}
-
-RelationFile read_relation(ByteReader& in) {
-  RelationFile relation;
-  relation.tablespace = in.u32();
-  relation.database = in.u32();
-  relation.number = in.u32();
-  return relation;
 }
 
 // A list's length; as many of them as are kept when the record was cut.

@@ -23,6 +23,8 @@ struct RelationFile {
   auto operator<=>(const RelationFile&) const = default;
 };
 
+[[nodiscard]] RelationFile read_relation(ByteReader& in);
+
 // A page that a record changes.
 struct BlockReference {
   std::uint8_t id = 0;

@@ -35,14 +35,6 @@ constexpr std::size_t dropped_relations_max = 1024;
 // Transactions and relations whose rows are counted at a time.
 constexpr std::size_t counted_rows_max = 65536;
 
-RelationFile read_relation(ByteReader& in) {
-  RelationFile relation;
-  relation.tablespace = in.u32();
-  relation.database = in.u32();
-  relation.number = in.u32();
-  return relation;
-}
-
 Timestamp from_unix_seconds(std::int64_t seconds) {
   // No foreign value may overflow.
   constexpr std::int64_t most = 1'000'000'000'000;
