@@ -255,7 +255,7 @@ class Resolver {
       });
       if (match || !reader->tail() || reader->stop()) break;
       ++name.number;
-      const auto next = key_of(name.number);
+      const auto next = key_in_stretch(archive_, plan_.wal, name.number);
       if (!next) break;
       key = *next;
     }
@@ -277,17 +277,6 @@ class Resolver {
       end.xid = glimpse->xid;
       return end;
     }
-  }
-
-  [[nodiscard]] std::optional<std::string> key_of(std::uint64_t number) const {
-    for (const auto& run : plan_.wal.runs) {
-      if (number < run.first || number - run.first >= run.segments) continue;
-      return archive_.key_of(segment_text({.timeline = run.timeline, .number = number}));
-    }
-    const auto& partial = plan_.wal.partial;
-    if (!partial || partial->number != number) return std::nullopt;
-    const auto whole = archive_.key_of(segment_text(*partial));
-    return whole.substr(0, whole.rfind('/') + 1) + plan_.wal.partial_object;
   }
 
   const WalArchive& archive_;

@@ -20,20 +20,17 @@ class Walk {
     for (const auto& run : stretch_.runs) {
       for (std::uint64_t i = 0; i < run.segments; ++i) {
         const SegmentName name{.timeline = run.timeline, .number = run.first + i};
-        if (!take(name, archive_.key_of(name.text(segment_bytes_)))) return std::move(chain_);
+        if (!take(name)) return std::move(chain_);
       }
     }
-    if (stretch_.partial) {
-      const auto whole = archive_.key_of(stretch_.partial->text(segment_bytes_));
-      (void)take(*stretch_.partial,
-                 whole.substr(0, whole.rfind('/') + 1) + stretch_.partial_object);
-    }
+    if (stretch_.partial) (void)take(*stretch_.partial);
     return std::move(chain_);
   }
 
  private:
   // False: the chain breaks here.
-  bool take(const SegmentName& name, const std::string& key) {
+  bool take(const SegmentName& name) {
+    const auto key = key_in_stretch(archive_, stretch_, name.number).value();
     std::optional<WalArchive::SummarizedWal> found;
     try {
       found = archive_.find_summary(key);

@@ -109,6 +109,19 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
   return stretch;
 }
 
+std::optional<std::string> key_in_stretch(const WalArchive& archive, const WalStretch& stretch,
+                                          std::uint64_t number) {
+  const auto segment_bytes = archive.identity().segment_bytes;
+  for (const auto& run : stretch.runs) {
+    if (number < run.first || number - run.first >= run.segments) continue;
+    return archive.key_of(
+        SegmentName{.timeline = run.timeline, .number = number}.text(segment_bytes));
+  }
+  if (!stretch.partial || stretch.partial->number != number) return std::nullopt;
+  const auto whole = archive.key_of(stretch.partial->text(segment_bytes));
+  return whole.substr(0, whole.rfind('/') + 1) + stretch.partial_object;
+}
+
 std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
                                              const std::vector<BackupInfo>& backups) {
   struct Course {

@@ -45,6 +45,12 @@ struct WalStretch {
 [[nodiscard]] WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history,
                                   Lsn start);
 
+// The key under which a segment of a stretch is stored, the partial one too;
+// nullopt: the stretch does not have it.
+[[nodiscard]] std::optional<std::string> key_in_stretch(const WalArchive& archive,
+                                                        const WalStretch& stretch,
+                                                        std::uint64_t number);
+
 // A stretch of time and WAL that can be recovered: from a backup's consistent
 // point to the end of the WAL that follows it without a gap.
 struct RecoveryWindow {

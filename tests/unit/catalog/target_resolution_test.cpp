@@ -330,6 +330,19 @@ TEST_F(TargetResolutionTest, ASegmentOfAnotherServerBreaksTheChain) {
   EXPECT_NE(words(to(TargetKind::latest)).find("000000010000000000000004"), std::string::npos);
 }
 
+// What ends in a segment only the one before can prove.
+TEST_F(TargetResolutionTest, ARecordWhosePartsDoNotFitBreaksTheChain) {
+  wal_.add_filler(300);
+  fill_exactly(3, 200);
+  wal_.add_filler(1500);
+  wal_.add_switch();
+  archive_segment(0, wal_.segment(0));
+  auto second = wal_.segment(1);
+  second[100] ^= 1;
+  archive_segment(1, second);
+  EXPECT_NE(words(to(TargetKind::latest)).find("its checksum does not fit"), std::string::npos);
+}
+
 TEST_F(TargetResolutionTest, SegmentsWithoutASummaryAreRead) {
   wal_.add_filler(300);
   wal_.add_commit(700, at(185));
