@@ -4,7 +4,7 @@
 
 #include "app/connection_options.h"
 #include "base/format.h"
-#include "catalog/wal_stretch.h"
+#include "catalog/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 #include "maintenance/server_check.h"
 #include "postgres/client/replication_connection.h"
@@ -155,19 +155,23 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
   findings.push_back(good("backups", std::to_string(list.backups.size()) + ", the newest is " +
                                          newest.id + ", " + to_local_text(newest.stop_time)));
   // Only what follows the newest backup can still be mended by another one.
-  const auto gaps = wal_gaps(archive);
-  const auto gap = std::ranges::find_if(gaps, [&](const WalGap& each) {
-    return each.to > newest.start && each.timeline >= newest.timeline;
+  const auto moments = recoverable_moments(archive.at_this_moment(true), list.backups);
+  const auto gap = std::ranges::find_if(moments.gaps, [&](const WalGap& each) {
+    return !each.accepted && each.to > newest.start && each.timeline.timeline >= newest.timeline;
   });
-  if (gap == gaps.end()) {
+  if (gap == moments.gaps.end()) {
     findings.push_back(good("gaps", "none since the newest backup"));
     return;
   }
-  findings.push_back(bad("gaps",
-                         "WAL from " + gap->from.text() + " to " + gap->to.text() +
-                             " of timeline " + std::to_string(gap->timeline.value) +
-                             " is not archived: moments behind it cannot be restored",
-                         "Archive it from pg_wal if it is still there, and take a new backup."));
+  const auto where = gap->from.text() + " to " + gap->to.text() + " of timeline " +
+                     std::to_string(gap->timeline.timeline.value);
+  findings.push_back(
+      gap->damage.empty()
+          ? bad("gaps",
+                "WAL from " + where + " is not archived: moments behind it cannot be restored",
+                "Archive it from pg_wal if it is still there, and take a new backup.")
+          : bad("gaps", "WAL from " + where + " cannot be replayed: " + gap->damage,
+                "Take a new backup."));
 }
 
 ordered_json finding_json(const Finding& finding) {

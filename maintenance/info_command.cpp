@@ -1,8 +1,10 @@
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "app/backup_text.h"
 #include "base/format.h"
-#include "catalog/wal_stretch.h"
+#include "catalog/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {
@@ -19,51 +21,127 @@ std::string label_text(const BackupInfo& backup) {
   return backup.label.empty() ? "" : "  \"" + backup.label + "\"";
 }
 
-// The windows and gaps of one identity; returns the stored bytes of its WAL.
-std::uint64_t show_wal(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                       bool is_newest, Shown& shown) {
-  auto& [document, text] = shown;
-  const auto& identity = archive.identity();
-  const auto windows = recovery_windows(archive, backups);
-  if (!is_newest) {
-    text += "  Before the upgrade, PostgreSQL " + std::to_string(identity.postgres_major) +
-            ", system identifier " + std::to_string(identity.system_identifier) + ":\n";
-  }
-  if (!windows.empty()) text += "  Recoverable:\n";
-  for (const auto& window : windows) {
-    document["windows"].push_back(
-        {{"timeline", window.timeline.timeline.value},
-         {"branch", window.timeline.branch},
-         {"earliest_time", to_rfc3339(window.earliest_time)},
-         {"latest_time", to_rfc3339(window.latest_time)},
-         {"earliest_lsn", window.earliest.text()},
-         {"latest_lsn", window.latest.text()},
-         {"time_proved", false},
-         {"system_identifier", std::to_string(identity.system_identifier)}});
-    text += "    " + to_local_text(window.earliest_time) + "  to  " +
-            to_local_text(window.latest_time) + "  on timeline " +
-            (window.timeline.branch == archive.branch_of(window.timeline.timeline)
-                 ? std::to_string(window.timeline.timeline.value)
-                 : window.timeline.text() + ", set aside,") +
-            "  (" + window.earliest.text() + " to " + window.latest.text() + ")\n";
-  }
-  if (!windows.empty()) {
-    text +=
-        "    The last time is when the newest archived segment was last written; the last\n"
-        "    commit in it may be earlier.\n";
-  }
-  for (const auto& gap : wal_gaps(archive)) {
-    document["gaps"].push_back({{"timeline", gap.timeline.value},
-                                {"from_lsn", gap.from.text()},
-                                {"to_lsn", gap.to.text()},
-                                {"system_identifier", std::to_string(identity.system_identifier)}});
-    text += "  GAP in the WAL of timeline " + std::to_string(gap.timeline.value) + ": " +
-            gap.from.text() + " to " + gap.to.text() + " is not archived\n";
-  }
-  return archive.stored_bytes();
+std::string timeline_text(const WalArchive& archive, const TimelineBranch& timeline) {
+  return timeline.branch == archive.branch_of(timeline.timeline)
+             ? std::to_string(timeline.timeline.value)
+             : timeline.text() + ", set aside,";
 }
 
-Shown show_cluster(const Repository& repository, const ClusterIdentity& identity) {
+void show_window(const WalArchive& archive, const RecoveryWindow& window, Shown& shown) {
+  const auto last = window.last_transaction;
+  shown.document["windows"].push_back(
+      {{"timeline", window.timeline.timeline.value},
+       {"branch", window.timeline.branch},
+       {"earliest_time", to_rfc3339(window.earliest_time)},
+       {"latest_time", to_rfc3339(window.latest_time)},
+       {"last_transaction_time", last ? ordered_json(to_rfc3339(*last)) : ordered_json(nullptr)},
+       {"earliest_lsn", window.earliest.text()},
+       {"latest_lsn", window.latest.text()},
+       {"system_identifier", std::to_string(archive.identity().system_identifier)}});
+  shown.text += "    " + to_local_text(window.earliest_time) + "  to  " +
+                to_local_text(window.latest_time) + "  on timeline " +
+                timeline_text(archive, window.timeline) + "  (" + window.earliest.text() + " to " +
+                window.latest.text() + ")\n" +
+                (last ? "      the last transaction in it ended at " + to_local_text(*last)
+                      : "      no transaction ended in it") +
+                "\n";
+}
+
+void show_gap(const WalArchive& archive, const WalGap& gap, Shown& shown) {
+  shown.document["gaps"].push_back(
+      {{"timeline", gap.timeline.timeline.value},
+       {"branch", gap.timeline.branch},
+       {"from_lsn", gap.from.text()},
+       {"to_lsn", gap.to.text()},
+       {"reason", gap.damage.empty() ? "missing" : "damaged"},
+       {"text", gap.damage},
+       {"accepted", gap.accepted},
+       {"system_identifier", std::to_string(archive.identity().system_identifier)}});
+  const auto where = "the WAL of timeline " + timeline_text(archive, gap.timeline) + ": ";
+  const auto range = gap.from.text() + " to " + gap.to.text();
+  shown.text += "  " + std::string(gap.accepted ? "Accepted gap" : "GAP") + " in " + where +
+                (gap.damage.empty() ? range + " is not archived"
+                                    : range + " cannot be replayed: " + gap.damage) +
+                "\n";
+}
+
+// Windows, gaps and ends of the WAL of one identity.
+void show_wal(const WalArchive& archive, const std::vector<BackupInfo>& backups, bool is_newest,
+              Shown& shown) {
+  const auto& identity = archive.identity();
+  const auto moments = recoverable_moments(archive, backups);
+  if (!is_newest) {
+    shown.text += "  Before the upgrade, PostgreSQL " + std::to_string(identity.postgres_major) +
+                  ", system identifier " + std::to_string(identity.system_identifier) + ":\n";
+  }
+  if (!moments.windows.empty()) shown.text += "  Recoverable, every moment:\n";
+  for (const auto& window : moments.windows) show_window(archive, window, shown);
+  for (const auto& gap : moments.gaps) show_gap(archive, gap, shown);
+  if (!moments.ends.empty()) shown.text += "  Last archived:\n";
+  for (const auto& end : moments.ends) {
+    const auto name = end.segment.text(identity.segment_bytes);
+    const auto age = std::max(
+        std::chrono::milliseconds{0},
+        std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().now() - end.modified));
+    shown.document["timelines"].push_back(
+        {{"timeline", end.timeline.timeline.value},
+         {"branch", end.timeline.branch},
+         {"last_segment", name},
+         {"last_time", to_rfc3339(end.modified)},
+         {"age_s", static_cast<double>(age.count()) / 1000},
+         {"system_identifier", std::to_string(identity.system_identifier)}});
+    shown.text += "    timeline " + timeline_text(archive, end.timeline) + "  " + name + ", of " +
+                  to_local_text(end.modified) + ", " + format_duration(age) + " ago\n";
+  }
+}
+
+// The archives of all identities that count, as they are at this moment.
+class Archives {
+ public:
+  explicit Archives(const Repository& repository) : repository_(repository) {}
+
+  const WalArchive& of(const ClusterIdentity& identity) {
+    const auto key = identity.name + "/" + std::to_string(identity.number);
+    const auto it = archives_.find(key);
+    if (it != archives_.end()) return it->second;
+    return archives_.emplace(key, WalArchive(repository_, identity).at_this_moment(true))
+        .first->second;
+  }
+
+  // Of the whole repository.
+  [[nodiscard]] std::uint64_t stored_bytes() const {
+    auto& storage = repository_.storage();
+    std::uint64_t sum = 0;
+    const auto add = [&](const std::string& prefix) {
+      storage.list(prefix, [&](const ObjectInfo& object) { sum += object.size; });
+    };
+    for (const auto& top : storage.list_names("")) {
+      if (top != "wal") {
+        add(top + "/");
+        continue;
+      }
+      for (const auto& cluster : storage.list_names("wal/")) {
+        for (const auto& number : storage.list_names("wal/" + cluster + "/")) {
+          // Most of the objects are here: they are listed once.
+          const auto it = archives_.find(cluster + "/" + number);
+          if (it != archives_.end()) {
+            sum += it->second.stored_bytes();
+          } else {
+            add("wal/" + cluster + "/" + number + "/");
+          }
+        }
+      }
+    }
+    return sum;
+  }
+
+ private:
+  const Repository& repository_;
+  std::map<std::string, WalArchive> archives_;
+};
+
+Shown show_cluster(const Repository& repository, const ClusterIdentity& identity,
+                   Archives& archives) {
   const auto list = list_backups(repository, identity.name);
   const auto identities = cluster_identities(repository, identity.name);
 
@@ -77,6 +155,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
               {"damaged_backups", list.damaged},
               {"windows", ordered_json::array()},
               {"gaps", ordered_json::array()},
+              {"timelines", ordered_json::array()},
               {"wal_stored_bytes", 0}};
   auto& text = shown.text;
   text = "\nCluster " + identity.name + "  (PostgreSQL " + std::to_string(identity.postgres_major) +
@@ -95,8 +174,9 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
 
   std::uint64_t wal_stored = 0;
   for (const auto& each : identities) {
-    wal_stored +=
-        show_wal(WalArchive(repository, each), list.backups, each.number == identity.number, shown);
+    const auto& archive = archives.of(each);
+    show_wal(archive, list.backups, each.number == identity.number, shown);
+    wal_stored += archive.stored_bytes();
   }
   document["wal_stored_bytes"] = wal_stored;
   text += "  WAL: " + format_size(wal_stored) + " stored\n";
@@ -105,8 +185,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
 
 void show(Program& program) {
   const auto opened = program.open_repository();
-  std::uint64_t stored = 0;
-  opened.storage->list("", [&](const ObjectInfo& object) { stored += object.size; });
+  Archives archives(opened.repository);
 
   std::vector<ClusterIdentity> clusters;
   if (const auto& asked = program.config().cluster_asked) {
@@ -115,10 +194,9 @@ void show(Program& program) {
     clusters = list_clusters(opened.repository);
   }
   ordered_json documents = ordered_json::array();
-  std::string text = "Repository " + opened.storage->url() + "  " + format_size(stored) +
-                     " stored, not encrypted\n";
+  std::string text;
   for (const auto& identity : clusters) {
-    auto shown = show_cluster(opened.repository, identity);
+    auto shown = show_cluster(opened.repository, identity, archives);
     documents.push_back(std::move(shown.document));
     text += shown.text;
   }
@@ -126,13 +204,15 @@ void show(Program& program) {
     text +=
         "No cluster is registered. Register one with: walvault cluster add NAME --pg CONNINFO\n";
   }
+  const auto stored = archives.stored_bytes();
   program.print({{"repository",
                   {{"id", opened.repository.id()},
                    {"url", opened.storage->url()},
                    {"stored_bytes", stored},
                    {"encrypted", false}}},
                  {"clusters", documents}},
-                text);
+                "Repository " + opened.storage->url() + "  " + format_size(stored) +
+                    " stored, not encrypted\n" + text);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// walvault init, cluster, info, check, wal, timeline
+// walvault init, cluster, info, check, wal, timeline, window
 #pragma once
 
 #include "app/program.h"
@@ -11,5 +11,6 @@ void add_info_command(Program& program, CommandLine& commands);
 void add_check_command(Program& program, CommandLine& commands);
 void add_wal_command(Program& program, CommandLine& commands);
 void add_timeline_command(Program& program, CommandLine& commands);
+void add_window_command(Program& program, CommandLine& commands);
 
 }  // namespace walvault

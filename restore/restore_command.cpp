@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "catalog/target_resolution.h"
+#include "catalog/wal_check.h"
 #include "datadir/data_directory.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"
@@ -248,6 +249,31 @@ std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
   return text;
 }
 
+// Reads all WAL that replay will ask for, before a byte is written: damage is not
+// to be found hours later.
+void expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsigned jobs,
+                     bool standby) {
+  const auto& plan = proved.plan;
+  const auto until = standby ? plan.backup.stop : proved.stop.lsn.value_or(plan.wal.end);
+  const auto view = archive.with(plan.branches);
+  const auto damaged = find_unreadable(view, plan.wal, until, jobs, Program::check_cancelled);
+  if (!damaged) return;
+  const auto segment_bytes = archive.identity().segment_bytes;
+  // The last record that lies wholly before it.
+  Lsn last;
+  const auto number = damaged->name.number - 1;
+  if (const auto key = key_in_stretch(view, plan.wal, number)) {
+    const auto before = view.find_chain_summary({.timeline = {}, .number = number}, *key);
+    if (before) last = before->last;
+  }
+  throw Error(ErrorKind::unreachable_target, "the archived WAL is damaged on the way to the target",
+              "Segment " + damaged->name.text(segment_bytes) + ": " + damaged->why + ".",
+              (last >= plan.backup.stop
+                   ? "The last position that can be reached is --to-lsn " + last.text() + "."
+                   : "Choose another backup with --backup.") +
+                  std::string(" Or put a good copy of that segment in its place."));
+}
+
 void run_restore(Program& program, const RestoreOptions& options) {
   program.catch_signals();
   const auto& config = program.config();
@@ -273,7 +299,10 @@ void run_restore(Program& program, const RestoreOptions& options) {
   for (const auto& key : list.damaged)
     log_warning("the backup " + key + " is damaged; it is left out");
   const WalArchive archive(opened.repository, choose_identity(identities, list.backups, wanted));
-  const auto proved = plan_proved_recovery(archive, list.backups, wanted, options.standby);
+  // What is only looked at may come from ledgers; what is relied on does not.
+  const auto proved =
+      plan_proved_recovery(options.dry_run ? archive.at_this_moment(false) : archive, list.backups,
+                           wanted, options.standby);
   const auto& plan = proved.plan;
   if (plan.target.kind == TargetKind::time && !proved.stop.time_proved) {
     log_warning("no transaction after " + to_rfc3339(plan.target.time) +
@@ -298,8 +327,9 @@ void run_restore(Program& program, const RestoreOptions& options) {
   request.settings.primary_conninfo = primary_conninfo_of(options, config, cluster);
   // Before a gap or damage, reading ahead would ask for the segment that cannot
   // be had, and end a recovery that stops short of it.
-  request.settings.reads_ahead = (!plan.wal.gap_follows && proved.chain.broken.empty()) ||
-                                 plan.backup.server_version < prefetch_version_min;
+  const bool is_whole = !plan.wal.gap_follows && plan.wal.switches_from == TimelineId{} &&
+                        proved.chain.broken.empty();
+  request.settings.reads_ahead = is_whole || plan.backup.server_version < prefetch_version_min;
   (void)check_destination(archive, plan, request);
 
   const auto segment_bytes = archive.identity().segment_bytes;
@@ -314,6 +344,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
         "running as root: the restored files will belong to root, and a server refuses to "
         "start as root; chown them to the server's user");
   }
+  expect_readable(archive, proved, request.jobs, options.standby);
   const auto began = std::chrono::steady_clock::now();
   Progress progress("restore", plan.backup.size_bytes - plan.backup.zero_bytes,
                     program.shows_progress());

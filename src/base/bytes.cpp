@@ -24,6 +24,14 @@ std::string to_hex(ByteView bytes) {
   return text;
 }
 
+std::string to_upper_hex(std::uint32_t value) {
+  std::string text(8, '0');
+  for (auto digit = text.rbegin(); value != 0; ++digit, value >>= 4) {
+    *digit = "0123456789ABCDEF"[value & 15];
+  }
+  return text;
+}
+
 void ByteWriter::fixed(std::uint64_t value, int width) {
   for (int i = 0; i < width; ++i) out_.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
 }

@@ -28,6 +28,9 @@ using ByteView = std::span<const std::uint8_t>;
 // Lower-case hexadecimal, two digits a byte.
 [[nodiscard]] std::string to_hex(ByteView bytes);
 
+// Eight upper-case hexadecimal digits, as PostgreSQL names files.
+[[nodiscard]] std::string to_upper_hex(std::uint32_t value);
+
 // Appends values to a buffer: fixed-width little-endian integers, LEB128
 // varints, and byte strings preceded by their varint length.
 class ByteWriter {

@@ -10,9 +10,6 @@ namespace {
 
 using std::chrono::seconds;
 
-// File times come from a coarser clock than commit times.
-constexpr seconds mtime_slack{1};
-
 // The history to follow, and the archive as that history has it.
 struct Course {
   WalArchive archive;
@@ -149,56 +146,50 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
             " from pg_wal of the server that is on this timeline, or choose another with "
             "--timeline.");
   }
-  const auto& target = plan.target;
-  std::string evidence = "Archived without a gap: until " + wal.end.text();
-  if (wal.segments > 0) evidence += ", last written to at " + to_rfc3339(wal.until);
-  evidence += ".";
-  std::string hint = "Leave the target out to get all there is.";
-  if (wal.gap_follows) {
-    evidence += " Segment " + missing.text(segment_bytes) + " is missing, later ones are there.";
-    hint =
-        "Look for that segment on the old server and archive it, or choose a target before it, "
-        "with --to or --to-lsn.";
-  } else if (wal.switches_from != TimelineId{}) {
-    evidence += " The segment with the switch from timeline " +
-                std::to_string(wal.switches_from.value) + " to " +
-                std::to_string(plan.timeline.value) + " is archived only as the former wrote it.";
-    hint = "Archive that segment of timeline " + std::to_string(plan.timeline.value) +
-           ", or follow the old timeline with --timeline " +
-           std::to_string(wal.switches_from.value) + ".";
-  } else if (target.kind == TargetKind::time || target.kind == TargetKind::lsn) {
-    hint =
-        "Archive more (SELECT pg_switch_wal() on the server), or leave the target out to get "
-        "all there is.";
-  }
   const auto refuse = [&](const std::string& why) {
-    return Error(ErrorKind::unreachable_target, why, evidence, hint);
+    auto [evidence, hint] = describe_wal_end(archive, plan);
+    return Error(ErrorKind::unreachable_target, why, std::move(evidence), std::move(hint));
   };
-  const bool ends_in_a_hole = wal.gap_follows || wal.switches_from != TimelineId{};
-  switch (target.kind) {
-    case TargetKind::immediate: return;
-    case TargetKind::lsn:
-      if (target.lsn >= wal.end) throw refuse("the target lies behind the archived WAL");
-      return;
-    case TargetKind::time:
-      if (target.time > wal.until + mtime_slack) {
-        throw refuse("the target lies behind the archived WAL");
-      }
-      // How early in its last segment a commit with a later time stands is not
-      // known, and behind the switch there is none of this history.
-      if (wal.switches_from != TimelineId{}) {
-        throw refuse("the archived WAL ends at a change of timeline");
-      }
-      return;
-    case TargetKind::latest:
-    case TargetKind::xid:
-    case TargetKind::name:
-      if (ends_in_a_hole) throw refuse("the archived WAL has a gap on the way to the target");
-      return;
+  const auto kind = plan.target.kind;
+  if (kind == TargetKind::lsn && plan.target.lsn >= wal.end) {
+    throw refuse("the target lies behind the archived WAL");
+  }
+  // Where the records of the other kinds lie, the WAL itself tells.
+  if (kind == TargetKind::latest && (wal.gap_follows || wal.switches_from != TimelineId{})) {
+    throw refuse("the archived WAL has a gap on the way to the target");
   }
 }
 
 }  // namespace
+
+WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan) {
+  const auto& wal = plan.wal;
+  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto missing = SegmentName::containing(plan.timeline, wal.end, segment_bytes);
+  WalEnd end{.evidence = "Archived without a gap: until " + wal.end.text(),
+             .hint = "Leave the target out to get all there is."};
+  if (wal.segments > 0) end.evidence += ", last written to at " + to_rfc3339(wal.until);
+  end.evidence += ".";
+  if (wal.gap_follows) {
+    end.evidence +=
+        " Segment " + missing.text(segment_bytes) + " is missing, later ones are there.";
+    end.hint =
+        "Look for that segment on the old server and archive it, or choose a target before it, "
+        "with --to or --to-lsn.";
+  } else if (wal.switches_from != TimelineId{}) {
+    const auto from = std::to_string(wal.switches_from.value);
+    const auto to = std::to_string(plan.timeline.value);
+    end.evidence += " The segment with the switch from timeline " + from + " to " + to +
+                    " is archived only as the former wrote it.";
+    end.hint = "Archive that segment of timeline " + to +
+               ", or follow the old timeline with --timeline " + from + ".";
+  } else if (plan.target.kind == TargetKind::time || plan.target.kind == TargetKind::lsn) {
+    end.hint =
+        "Archive more (SELECT pg_switch_wal() on the server), or leave the target out to get "
+        "all there is.";
+  }
+  return end;
+}
 
 ClusterIdentity choose_identity(const std::vector<ClusterIdentity>& identities,
                                 const std::vector<BackupInfo>& backups,

@@ -41,6 +41,13 @@ struct RecoveryPlan {
   WalStretch wal;
 };
 
+// Where the WAL of a plan ends and why, and what can be done about it.
+struct WalEnd {
+  std::string evidence;
+  std::string hint;
+};
+[[nodiscard]] WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan);
+
 // The identity of the cluster that a request is about: that of the backup it
 // names; for a time, the newest that had a complete backup by then; else the
 // newest. REQUIRES: `identities` are not empty, oldest first.
@@ -51,9 +58,8 @@ struct RecoveryPlan {
 // Error{unreachable_target} when the moment cannot be recovered, with the
 // nearest that can; Error{not_found} for a backup or timeline that does not
 // exist, or an identity without backups; Error{usage} for a malformed timeline.
-// Until commit times are read from the WAL, whether a time, xid or name is
-// reached within the archived WAL is known only as far as the times at which
-// segments were written tell.
+// Whether and where a time, xid or name is reached within the archived WAL is not
+// looked at here: target_resolution.h.
 [[nodiscard]] RecoveryPlan plan_recovery(const WalArchive& archive,
                                          const std::vector<BackupInfo>& backups,
                                          const PlanRequest& request);

@@ -10,6 +10,8 @@ namespace walvault {
 namespace {
 
 constexpr std::size_t names_shown_max = 5;
+// File times come from a coarser clock than commit times.
+constexpr std::chrono::seconds mtime_slack{1};
 
 struct Match {
   Lsn lsn;
@@ -66,11 +68,12 @@ class Resolver {
   }
 
   [[nodiscard]] Error behind(const std::string& what) const {
-    return {ErrorKind::unreachable_target, what,
-            "Asked: " + plan_.target.asked + ". Archived and proved until " + chain_.end.text() +
-                (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") +
-                ".",
-            nearest() + " Leave the target out to get all there is."};
+    auto [evidence, hint] = describe_wal_end(archive_, plan_);
+    return {
+        ErrorKind::unreachable_target, what,
+        "Asked: " + plan_.target.asked + ". " + evidence + " Proved until " + chain_.end.text() +
+            (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") + ".",
+        nearest() + " " + hint};
   }
 
   void reach_consistency() {
@@ -125,6 +128,13 @@ class Resolver {
     }
     if (!chain_.broken.empty()) throw broken();
     if (plan_.wal.gap_follows) throw behind("the target lies where WAL is missing");
+    // And behind the switch there is none of this history.
+    if (plan_.wal.switches_from != TimelineId{}) {
+      throw behind("the archived WAL ends at a change of timeline");
+    }
+    if (target.time > std::max(plan_.wal.until + mtime_slack, chain_.frontier)) {
+      throw behind("the target lies behind the archived WAL");
+    }
     if (chain_.end < plan_.backup.stop) throw inconsistent();
     if (chain_.begin < plan_.backup.stop) {
       // Nothing but the backup itself: it is consistent where its WAL ends.

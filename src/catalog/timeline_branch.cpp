@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
 
 #include "base/error.h"
 
@@ -11,13 +10,6 @@ namespace {
 
 std::string prefix_of(const ClusterIdentity& identity) {
   return "branches/" + identity.name + "/" + std::to_string(identity.number) + "/";
-}
-
-// 00000002
-std::string timeline_part(TimelineId timeline) {
-  char digits[16];
-  std::snprintf(digits, sizeof digits, "%08X", timeline.value);
-  return digits;
 }
 
 std::optional<std::uint32_t> parse_decimal(std::string_view text) {
@@ -94,8 +86,8 @@ std::vector<BranchOpening> list_branch_openings(const Repository& repository,
 bool put_branch_opening(const Repository& repository, const ClusterIdentity& identity,
                         const BranchOpening& opening) {
   return repository.put_sealed(ObjectKind::branch,
-                               prefix_of(identity) + timeline_part(opening.opened.timeline) + "/" +
-                                   std::to_string(opening.opened.branch),
+                               prefix_of(identity) + to_upper_hex(opening.opened.timeline.value) +
+                                   "/" + std::to_string(opening.opened.branch),
                                encode_branch_opening(opening));
 }
 

@@ -1,12 +1,13 @@
 #include "catalog/wal_archive.h"
 
 #include <algorithm>
-#include <cstdio>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
 #include "catalog/stored_summary.h"
+#include "catalog/wal_ledger.h"
 #include "postgres/wal_page.h"
 
 namespace walvault {
@@ -55,10 +56,9 @@ WalArchive WalArchive::view_of(TimelineBranch branch) const {
 }
 
 std::vector<TimelineBranch> WalArchive::branches() const {
-  const auto prefix = "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/";
   std::vector<TimelineBranch> found;
   // Timeline directories are "<8 hex digits>-<branch>".
-  for (const auto& name : repository_.storage().list_names(prefix)) {
+  for (const auto& name : repository_.storage().list_names(prefix())) {
     const auto id =
         parse_hex(std::string_view(name).substr(0, std::min<std::size_t>(8, name.size())));
     if (!id || name.size() < 9) continue;
@@ -97,11 +97,16 @@ TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
   return opening.opened;
 }
 
+std::string WalArchive::prefix() const {
+  return "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/";
+}
+
+std::uint64_t WalArchive::segments_in_log() const {
+  return 0x1'0000'0000u / identity_.segment_bytes;
+}
+
 std::string WalArchive::timeline_prefix(TimelineId timeline) const {
-  char digits[16];
-  std::snprintf(digits, sizeof digits, "%08X", timeline.value);
-  return "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/" + digits + "-" +
-         std::to_string(branch_of(timeline)) + "/";
+  return prefix() + to_upper_hex(timeline.value) + "-" + std::to_string(branch_of(timeline)) + "/";
 }
 
 std::string WalArchive::key_of(std::string_view file_name) const {
@@ -215,11 +220,35 @@ TimelineHistory WalArchive::history(TimelineId timeline) const {
   return find_history(timeline).value_or(TimelineHistory::root(timeline));
 }
 
-std::vector<WalArchive::StoredSegment> WalArchive::segments(TimelineId timeline,
-                                                            std::uint64_t first) const {
+// What is remembered of an archive at one moment.
+struct WalArchive::Memory {
+  // A walk goes through one directory after another.
+  static constexpr std::size_t ledgers_max = 2;
+
+  explicit Memory(bool keeps) : keep_ledgers(keeps) {}
+
+  const bool keep_ledgers;
+  std::mutex mutex;
+  // Set with the first look at any of it.
+  bool is_listed = false;
+  std::uint64_t stored_bytes = 0;
+  // By what the keys of a timeline begin with.
+  std::map<std::string, std::shared_ptr<const std::vector<StoredSegment>>> segments;
+  // By key, the last one used at the end.
+  std::vector<std::pair<std::string, std::shared_ptr<const WalLedger>>> ledgers;
+};
+
+WalArchive WalArchive::at_this_moment(bool keep_ledgers) const {
+  auto archive = *this;
+  archive.memory_ = std::make_shared<Memory>(keep_ledgers);
+  return archive;
+}
+
+std::vector<StoredSegment> WalArchive::list_segments(TimelineId timeline,
+                                                     std::uint64_t first) const {
   auto& storage = repository_.storage();
   const auto prefix = timeline_prefix(timeline);
-  const auto first_log = first / (0x1'0000'0000u / identity_.segment_bytes);
+  const auto first_log = first / segments_in_log();
   std::vector<StoredSegment> found;
   for (const auto& log : storage.list_names(prefix)) {
     if (log.size() != 8 || parse_hex(log).value_or(0) < first_log) continue;
@@ -235,11 +264,130 @@ std::vector<WalArchive::StoredSegment> WalArchive::segments(TimelineId timeline,
   return found;
 }
 
+std::shared_ptr<const std::vector<StoredSegment>> WalArchive::remembered_segments(
+    TimelineId timeline) const {
+  const std::lock_guard lock(memory_->mutex);
+  list_all();
+  const auto it = memory_->segments.find(timeline_prefix(timeline));
+  return it == memory_->segments.end() ? std::make_shared<const std::vector<StoredSegment>>()
+                                       : it->second;
+}
+
+// REQUIRES: the lock of the memory is held.
+void WalArchive::list_all() const {
+  if (memory_->is_listed) return;
+  std::string timeline;  // that of the key before
+  std::shared_ptr<std::vector<StoredSegment>> segments;
+  const auto all = prefix();
+  repository_.storage().list(all, [&](const ObjectInfo& object) {
+    memory_->stored_bytes += object.size;
+    const auto name = object.key.rfind('/') + 1;
+    const auto segment =
+        SegmentName::parse(std::string_view(object.key).substr(name), identity_.segment_bytes);
+    if (!segment) return;
+    if (!segments || !object.key.starts_with(timeline)) {
+      timeline = object.key.substr(0, object.key.find('/', all.size()) + 1);
+      segments = std::make_shared<std::vector<StoredSegment>>();
+      memory_->segments.emplace(timeline, segments);
+    }
+    segments->push_back({.number = segment->number, .stored_bytes = object.size});
+  });
+  memory_->is_listed = true;
+}
+
 std::uint64_t WalArchive::stored_bytes() const {
-  std::uint64_t sum = 0;
-  repository_.storage().list("wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/",
-                             [&](const ObjectInfo& object) { sum += object.size; });
-  return sum;
+  if (!memory_) return at_this_moment(false).stored_bytes();
+  const std::lock_guard lock(memory_->mutex);
+  list_all();
+  return memory_->stored_bytes;
+}
+
+std::vector<StoredSegment> WalArchive::segments(TimelineId timeline, std::uint64_t first) const {
+  if (!memory_) return list_segments(timeline, first);
+  const auto all = remembered_segments(timeline);
+  return {std::ranges::lower_bound(*all, first, {}, &StoredSegment::number), all->end()};
+}
+
+std::optional<WalSummary> WalArchive::find_chain_summary(const SegmentName& name,
+                                                         const std::string& key) const {
+  if (memory_ && key == key_of(name.text(identity_.segment_bytes))) {
+    const auto ledger = find_ledger(name);
+    const auto* const known = ledger ? ledger->find(name.number) : nullptr;
+    if (known != nullptr) return *known;
+  }
+  auto found = find_summary(key);
+  if (!found) return std::nullopt;
+  if (found->header.start != name.start(identity_.segment_bytes) ||
+      found->summary.begin != found->header.start) {
+    throw Error(ErrorKind::corrupt, "it holds other WAL than its name says",
+                "It starts at " + found->header.start.text() + ".");
+  }
+  return std::move(found->summary);
+}
+
+// Of a directory that its timeline goes on behind: nothing new comes into it as
+// a rule, and if it does, the ledger has another name. nullptr: there is none.
+std::shared_ptr<const WalLedger> WalArchive::find_ledger(const SegmentName& name) const {
+  const auto all = remembered_segments(name.timeline);
+  const auto log = name.number / segments_in_log();
+  const auto first =
+      std::ranges::lower_bound(*all, log * segments_in_log(), {}, &StoredSegment::number);
+  const auto behind =
+      std::ranges::lower_bound(*all, (log + 1) * segments_in_log(), {}, &StoredSegment::number);
+  if (first == behind || behind == all->end()) return nullptr;
+  const std::span<const StoredSegment> segments(first, behind);
+
+  const std::lock_guard lock(memory_->mutex);
+  auto& ledgers = memory_->ledgers;
+  const auto prefix = "wal-ledger/" + timeline_prefix(name.timeline).substr(4) +
+                      name.text(identity_.segment_bytes).substr(8, 8) + "/";
+  const auto known = std::ranges::find_if(
+      ledgers, [&](const auto& each) { return each.first.starts_with(prefix); });
+  if (known != ledgers.end()) {
+    std::rotate(known, known + 1, ledgers.end());
+    return ledgers.back().second;
+  }
+  const auto key = prefix + ledger_name(segments);
+  std::shared_ptr<const WalLedger> ledger;
+  try {
+    if (const auto payload = repository_.find_sealed(ObjectKind::ledger, key)) {
+      ledger = std::make_shared<WalLedger>(decode_wal_ledger(*payload, key));
+    } else if (memory_->keep_ledgers) {
+      ledger = make_ledger(key, name.timeline, segments);
+    }
+  } catch (const Error& error) {
+    // The segments say the same.
+    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
+  }
+  if (ledgers.size() == Memory::ledgers_max) ledgers.erase(ledgers.begin());
+  ledgers.emplace_back(key, ledger);
+  return ledger;
+}
+
+std::shared_ptr<const WalLedger> WalArchive::make_ledger(
+    const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments) const {
+  WalLedger ledger;
+  for (const auto& segment : segments) {
+    const SegmentName name{.timeline = timeline, .number = segment.number};
+    try {
+      const auto found = find_summary(key_of(name.text(identity_.segment_bytes)));
+      if (!found || found->header.start != name.start(identity_.segment_bytes) ||
+          found->summary.begin != found->header.start) {
+        continue;
+      }
+      ledger.entries.push_back({.number = segment.number, .summary = found->summary});
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+    }
+  }
+  trim_for_ledger(ledger.entries);
+  try {
+    (void)repository_.put_sealed(ObjectKind::ledger, key, encode_wal_ledger(ledger));
+  } catch (const Error& error) {
+    // Who may only read does without.
+    if (error.kind() != ErrorKind::unavailable) throw;
+  }
+  return std::make_shared<WalLedger>(std::move(ledger));
 }
 
 void decode_wal_object(ByteView object, std::string_view key, unsigned threads,

@@ -5,7 +5,9 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,6 +18,13 @@
 #include "postgres/wal_summary.h"
 
 namespace walvault {
+
+struct StoredSegment {
+  std::uint64_t number = 0;
+  std::uint64_t stored_bytes = 0;
+};
+
+struct WalLedger;
 
 // Of a timeline that was used twice an archive shows one branch: the newest,
 // unless it is the view of an older history.
@@ -31,6 +40,14 @@ class WalArchive {
   [[nodiscard]] WalArchive view_of(TimelineBranch branch) const;
   // The archive with these branches in place of those it shows.
   [[nodiscard]] WalArchive with(const std::vector<TimelineBranch>& branches) const;
+
+  // The same archive as it is at this moment: what is listed is listed once, and
+  // what its chain is made of comes from ledgers where there are some
+  // (catalog/wal_ledger.h). For one look at the whole, not for who waits for
+  // what is still to come. Copies and views of it share what it remembers.
+  // With `keep_ledgers`, ledgers that do not exist yet are made; that they
+  // cannot be stored is no error.
+  [[nodiscard]] WalArchive at_this_moment(bool keep_ledgers) const;
 
   // All branches of all timelines that have anything archived, ascending.
   [[nodiscard]] std::vector<TimelineBranch> branches() const;
@@ -62,6 +79,13 @@ class WalArchive {
   };
   [[nodiscard]] std::optional<SummarizedWal> find_summary(const std::string& key) const;
 
+  // Of a segment or .partial stored under `key`, what tells whether and how it
+  // continues the WAL before it: its summary, of whose lists only the restore
+  // points need be there. Error{corrupt} also where it holds other WAL than its
+  // name says.
+  [[nodiscard]] std::optional<WalSummary> find_chain_summary(const SegmentName& name,
+                                                             const std::string& key) const;
+
   // All that are archived of a .partial of this name.
   [[nodiscard]] std::vector<std::string> partial_keys(std::string_view file_name) const;
 
@@ -83,25 +107,36 @@ class WalArchive {
 
   // The numbers of a timeline's archived segments from `first` on, ascending,
   // with their stored sizes.
-  struct StoredSegment {
-    std::uint64_t number = 0;
-    std::uint64_t stored_bytes = 0;
-  };
   [[nodiscard]] std::vector<StoredSegment> segments(TimelineId timeline,
                                                     std::uint64_t first = 0) const;
 
-  // Stored bytes of everything that is archived.
+  // Stored bytes of everything that is archived, on all branches.
   [[nodiscard]] std::uint64_t stored_bytes() const;
 
+  // What the keys of all its files begin with.
+  [[nodiscard]] std::string prefix() const;
+
  private:
+  struct Memory;
+
+  [[nodiscard]] std::vector<StoredSegment> list_segments(TimelineId timeline,
+                                                         std::uint64_t first) const;
+  [[nodiscard]] std::shared_ptr<const std::vector<StoredSegment>> remembered_segments(
+      TimelineId timeline) const;
+  void list_all() const;
+  [[nodiscard]] std::shared_ptr<const WalLedger> find_ledger(const SegmentName& name) const;
+  [[nodiscard]] std::shared_ptr<const WalLedger> make_ledger(
+      const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments) const;
   [[nodiscard]] std::optional<WalSummary> summarize_object(const std::string& key) const;
   [[nodiscard]] std::string timeline_prefix(TimelineId timeline) const;
+  [[nodiscard]] std::uint64_t segments_in_log() const;
   void show_newest_branches();
 
   const Repository& repository_;
   ClusterIdentity identity_;
   std::vector<BranchOpening> openings_;
   std::map<TimelineId, std::uint32_t> shown_;  // branches other than 0
+  std::shared_ptr<Memory> memory_;             // nullptr: none is kept
 };
 
 // Decodes a whole stored object held in memory, with `threads` at work; the

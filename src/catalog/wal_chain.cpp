@@ -11,10 +11,7 @@ class Walk {
  public:
   Walk(const WalArchive& archive, const WalStretch& stretch,
        const std::function<void(const ChainSegment&)>& each)
-      : archive_(archive),
-        stretch_(stretch),
-        each_(each),
-        segment_bytes_(archive.identity().segment_bytes) {}
+      : archive_(archive), stretch_(stretch), each_(each) {}
 
   WalChain run() {
     for (const auto& run : stretch_.runs) {
@@ -31,20 +28,16 @@ class Walk {
   // False: the chain breaks here.
   bool take(const SegmentName& name) {
     const auto key = key_in_stretch(archive_, stretch_, name.number).value();
-    std::optional<WalArchive::SummarizedWal> found;
+    std::optional<WalSummary> found;
     try {
-      found = archive_.find_summary(key);
+      found = archive_.find_chain_summary(name, key);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt) throw;
       return breaks(name, error.message() + ": " + error.detail());
     }
     if (!found) return breaks(name, "it is not there any more");
     ChainSegment segment{
-        .name = name, .key = key, .summary = std::move(found->summary), .crossing = std::nullopt};
-    if (found->header.start != name.start(segment_bytes_) ||
-        segment.summary.begin != found->header.start) {
-      return breaks(name, "it holds other WAL than its name says");
-    }
+        .name = name, .key = key, .summary = std::move(*found), .crossing = std::nullopt};
     if (!joins(segment)) return false;
     follow(segment);
     each_(segment);
@@ -136,9 +129,16 @@ class Walk {
     const auto note = [&](Timestamp time) {
       chain_.until = chain_.has_ends ? std::max(chain_.until, time) : time;
       chain_.has_ends = true;
+      chain_.frontier = std::max(chain_.frontier, time);
     };
     if (segment.crossing && segment.crossing->end) note(segment.crossing->end->time);
     if (summary.commits + summary.aborts > 0) note(summary.latest);
+    if (segment.crossing && segment.crossing->restore_point) {
+      chain_.frontier = std::max(chain_.frontier, segment.crossing->restore_point->time);
+    }
+    for (const auto& point : summary.restore_points) {
+      chain_.frontier = std::max(chain_.frontier, point.time);
+    }
     if (summary.records > 0) {
       expected_previous_ = summary.last;
       chain_.begin = summary.last;
@@ -153,7 +153,6 @@ class Walk {
   const WalArchive& archive_;
   const WalStretch& stretch_;
   const std::function<void(const ChainSegment&)>& each_;
-  const std::uint64_t segment_bytes_;
   WalChain chain_;
   bool is_first_ = true;
   Lsn expected_previous_;

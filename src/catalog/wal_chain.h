@@ -33,6 +33,9 @@ struct WalChain {
   Lsn end;          // behind it
   Timestamp until;  // the latest end of a transaction in what is proved
   bool has_ends = false;
+  // The latest time that anything in what is proved has: an end of a transaction
+  // or a restore point. Zero: nothing has one.
+  Timestamp frontier{};
   // What breaks it, in words, and in which segment; empty: all of the stretch is
   // one chain.
   std::string broken;

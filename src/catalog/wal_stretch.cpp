@@ -9,11 +9,10 @@
 namespace walvault {
 namespace {
 
-using Segments = std::vector<WalArchive::StoredSegment>;
+using Segments = std::vector<StoredSegment>;
 
-const WalArchive::StoredSegment* find_segment(const Segments& segments, std::uint64_t number) {
-  const auto it =
-      std::ranges::lower_bound(segments, number, {}, &WalArchive::StoredSegment::number);
+const StoredSegment* find_segment(const Segments& segments, std::uint64_t number) {
+  const auto it = std::ranges::lower_bound(segments, number, {}, &StoredSegment::number);
   return it != segments.end() && it->number == number ? &*it : nullptr;
 }
 
@@ -66,7 +65,7 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
     // Where a segment holds a switch, PostgreSQL asks for the newer timeline's
     // file first, and then for the older one's (XLogFileReadAnyTLI).
     const SegmentName probe{.timeline = {}, .number = number};
-    const WalArchive::StoredSegment* found = nullptr;
+    const StoredSegment* found = nullptr;
     TimelineId timeline;
     for (const auto candidate : {history.at({probe.end(segment_bytes).value - 1}),
                                  history.at(probe.start(segment_bytes))}) {
@@ -120,63 +119,6 @@ std::optional<std::string> key_in_stretch(const WalArchive& archive, const WalSt
   if (!stretch.partial || stretch.partial->number != number) return std::nullopt;
   const auto whole = archive.key_of(stretch.partial->text(segment_bytes));
   return whole.substr(0, whole.rfind('/') + 1) + stretch.partial_object;
-}
-
-std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
-                                             const std::vector<BackupInfo>& backups) {
-  struct Course {
-    TimelineBranch branch;
-    WalArchive view;
-    TimelineHistory history;
-  };
-  std::vector<Course> courses;
-  for (const auto& branch : archive.branches()) {
-    auto view = archive.view_of(branch);
-    auto history = view.history(branch.timeline);
-    courses.push_back({.branch = branch, .view = std::move(view), .history = std::move(history)});
-  }
-  std::vector<RecoveryWindow> windows;
-  for (const auto& course : courses) {
-    Lsn covered;  // backups that start before it lie in a window already listed
-    for (const auto& backup : backups) {
-      if (backup.identity_number != archive.identity().number ||
-          !lies_on(course.view, backup, course.history) || backup.start < covered) {
-        continue;
-      }
-      const auto stretch = wal_from(course.view, course.history, backup.start);
-      if (stretch.end < backup.stop) continue;
-      covered = stretch.end;
-      // A window that a descendant's goes beyond is part of that one.
-      const bool is_part = std::ranges::any_of(courses, [&](const Course& other) {
-        const auto leaves = other.history.leaves(course.branch.timeline);
-        return leaves && other.view.branch_of(course.branch.timeline) == course.branch.branch &&
-               backup.stop <= *leaves &&
-               stretch.last.start(archive.identity().segment_bytes) <= *leaves;
-      });
-      if (is_part) continue;
-      windows.push_back({.timeline = course.branch,
-                         .earliest_time = backup.stop_time,
-                         .latest_time = std::max(stretch.until, backup.stop_time),
-                         .earliest = backup.stop,
-                         .latest = stretch.end});
-    }
-  }
-  return windows;
-}
-
-std::vector<WalGap> wal_gaps(const WalArchive& archive) {
-  const auto segment_bytes = archive.identity().segment_bytes;
-  std::vector<WalGap> gaps;
-  for (const auto timeline : archive.timelines()) {
-    const auto segments = archive.segments(timeline);
-    for (std::size_t i = 1; i < segments.size(); ++i) {
-      if (segments[i].number == segments[i - 1].number + 1) continue;
-      gaps.push_back({.timeline = timeline,
-                      .from = {(segments[i - 1].number + 1) * segment_bytes},
-                      .to = {segments[i].number * segment_bytes}});
-    }
-  }
-  return gaps;
 }
 
 }  // namespace walvault

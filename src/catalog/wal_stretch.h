@@ -51,27 +51,6 @@ struct WalStretch {
                                                         const WalStretch& stretch,
                                                         std::uint64_t number);
 
-// A stretch of time and WAL that can be recovered: from a backup's consistent
-// point to the end of the WAL that follows it without a gap.
-struct RecoveryWindow {
-  TimelineBranch timeline;
-  Timestamp earliest_time;
-  Timestamp latest_time;
-  Lsn earliest;
-  Lsn latest;
-};
-
-struct WalGap {
-  TimelineId timeline;
-  Lsn from;
-  Lsn to;
-};
-
-// On all branches, those that were set aside too.
-[[nodiscard]] std::vector<RecoveryWindow> recovery_windows(const WalArchive& archive,
-                                                           const std::vector<BackupInfo>& backups);
-[[nodiscard]] std::vector<WalGap> wal_gaps(const WalArchive& archive);
-
 // Whether a backup lies on a history: replay from it can follow that history,
 // of which `archive` is the view.
 [[nodiscard]] bool lies_on(const WalArchive& archive, const BackupInfo& backup,

@@ -17,5 +17,6 @@ int main(int argc, char** argv) {
   walvault::add_check_command(program, commands);
   walvault::add_wal_command(program, commands);
   walvault::add_timeline_command(program, commands);
+  walvault::add_window_command(program, commands);
   return program.run(argc, argv);
 }

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
+
+#include "base/bytes.h"
 
 namespace walvault {
 namespace {
@@ -23,11 +24,9 @@ bool is_segment_size(std::uint64_t bytes) {
 
 std::string SegmentName::text(std::uint64_t segment_bytes) const {
   const auto segments_a_log = 0x1'0000'0000u / segment_bytes;
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, "%08X%08X%08X", timeline.value,
-                static_cast<unsigned>(number / segments_a_log),
-                static_cast<unsigned>(number % segments_a_log));
-  return buffer;
+  return to_upper_hex(timeline.value) +
+         to_upper_hex(static_cast<std::uint32_t>(number / segments_a_log)) +
+         to_upper_hex(static_cast<std::uint32_t>(number % segments_a_log));
 }
 
 std::optional<SegmentName> SegmentName::parse(std::string_view text, std::uint64_t segment_bytes) {
@@ -61,9 +60,7 @@ TimelineId timeline_of(std::string_view wal_file_name) {
 }
 
 std::string history_file_name(TimelineId timeline) {
-  char buffer[32];
-  std::snprintf(buffer, sizeof buffer, "%08X.history", timeline.value);
-  return buffer;
+  return to_upper_hex(timeline.value) + ".history";
 }
 
 }  // namespace walvault

@@ -21,6 +21,9 @@ enum class ObjectKind : std::uint8_t {
   cluster = 16,
   wal = 17,
   branch = 18,
+  ledger = 19,
+  accepted_gap = 20,
+  catalogue = 21,
 };
 
 inline constexpr std::size_t envelope_bytes = 32;

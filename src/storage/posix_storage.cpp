@@ -220,20 +220,30 @@ void PosixStorage::list(std::string_view prefix,
                         const std::function<void(const ObjectInfo&)>& each) {
   // Ascending order of whole keys is not that of names: "a-b" sorts before
   // "a/x" but after "a". Comparing directories as "name/" sets that right.
-  std::vector<std::pair<std::string, bool>> entries;
-  for (auto& name : list_names(prefix)) {
-    const auto status = find_status(root_ + "/" + std::string(prefix) + name);
-    if (!status) continue;  // removed since
-    const bool is_directory = S_ISDIR(status->st_mode);
-    entries.emplace_back(is_directory ? name + "/" : std::move(name), is_directory);
+  std::vector<ObjectInfo> entries;
+  const auto names = list_names(prefix);
+  const auto path = root_ + "/" + std::string(prefix);
+  const auto directory = find_file(path, O_RDONLY | O_DIRECTORY);
+  if (!directory) return;  // removed since
+  for (const auto& name : names) {
+    struct stat status {};
+    // By its name alone: the way to it is long.
+    if (::fstatat(directory->get(), name.c_str(), &status, 0) != 0) {
+      if (errno == ENOENT) continue;  // removed since
+      throw system_error("look at \"" + path + name + "\"", errno);
+    }
+    auto& entry = entries.emplace_back();
+    entry.size = static_cast<std::uint64_t>(status.st_size);
+    entry.key.reserve(prefix.size() + name.size() + 1);
+    entry.key.append(prefix).append(name);
+    if (S_ISDIR(status.st_mode)) entry.key.push_back('/');
   }
-  std::ranges::sort(entries);
-  for (const auto& [name, is_directory] : entries) {
-    const auto key = std::string(prefix) + name;
-    if (is_directory) {
-      list(key, each);
-    } else if (const auto size = find_size(key)) {
-      each({.key = key, .size = *size});
+  std::ranges::sort(entries, {}, &ObjectInfo::key);
+  for (const auto& entry : entries) {
+    if (entry.key.ends_with('/')) {
+      list(entry.key, each);
+    } else {
+      each(entry);
     }
   }
 }

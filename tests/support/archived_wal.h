@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 
 #include "catalog/wal_archive.h"
+#include "support/wal_builder.h"
 #include "support/wal_files.h"
 
 namespace walvault {
@@ -57,11 +59,23 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
                    std::chrono::minutes(static_cast<std::int64_t>(number)));
 }
 
+// Each continues the one of the number before, on whichever timeline, and has
+// the checkpoint of wal_files.h.
+[[nodiscard]] inline Bytes chained_segment(std::uint32_t timeline, std::uint64_t number) {
+  constexpr std::uint64_t switch_offset = test_checkpoint_offset + 120;
+  WalBuilder wal(number, 15, timeline);
+  wal.follow({(number - 1) * test_segment_bytes + switch_offset});
+  wal.add_filler(test_checkpoint_offset - wal_segment_header_bytes - wal_record_header_bytes - 2);
+  wal.add_main(0, 0x10, 0, checkpoint_copy());
+  if (wal.add_switch().value % test_segment_bytes != switch_offset) std::abort();
+  return wal.segment(0);
+}
+
 inline void archive_segments(const WalArchive& archive, std::uint32_t timeline, std::uint64_t first,
                              std::uint64_t last) {
   for (auto number = first; number <= last; ++number) {
     const WalSegmentSpec spec{.timeline = timeline, .number = number, .content_bytes = 300};
-    archive_file(archive, spec.name(), wal_segment(spec), minute_of(number));
+    archive_file(archive, spec.name(), chained_segment(timeline, number), minute_of(number));
   }
 }
 

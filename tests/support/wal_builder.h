@@ -171,6 +171,9 @@ class WalBuilder {
     out.u32(relation.number);
   }
 
+  // What the first record names as the one before it.
+  void follow(Lsn previous) { previous_ = previous.value; }
+
   [[nodiscard]] Lsn start() const { return {start_}; }
   // Where the next record will start, unless it opens a page.
   [[nodiscard]] std::uint64_t position() const { return start_ + bytes_.size(); }

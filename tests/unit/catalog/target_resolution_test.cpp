@@ -173,6 +173,30 @@ TEST_F(TargetResolutionTest, AMomentAfterTheLastTransactionIsNotProved) {
   EXPECT_EQ(refusal(to_time(at(400))), "unreachable_target");
 }
 
+TEST_F(TargetResolutionTest, WhatLiesBeforeAGapIsReachedAndWhatLiesBehindIsNot) {
+  wal_.add_filler(300);
+  const auto before = wal_.add_commit(3700, at(181));
+  const auto second = wal_.add_commit(3701, at(190));
+  const auto point = wal_.add_restore_point("before", at(191));
+  for (std::uint64_t segment = 3; segment < 6; ++segment) {
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  wal_.add_commit(3900, at(400));
+  wal_.add_restore_point("behind", at(401));
+  archive();
+  archive_.repository().storage().remove({archive_.key_of("000000010000000000000005")});
+  expect_stop(stop(to_time(at(185))), second, false);
+  expect_stop(stop(to_xid(3700)), before, true);
+  expect_stop(stop(to_name("before")), point, true);
+  EXPECT_EQ(refusal(to_time(at(195))), "unreachable_target");
+  EXPECT_EQ(refusal(to_time(at(500))), "unreachable_target");
+  EXPECT_EQ(refusal(to_xid(3900)), "unreachable_target");
+  EXPECT_EQ(refusal(to_name("behind")), "unreachable_target");
+  EXPECT_NE(words(to_xid(3900)).find("000000010000000000000005 is missing"), std::string::npos)
+      << words(to_xid(3900));
+}
+
 TEST_F(TargetResolutionTest, ATransactionIsFoundByAnyOfItsIds) {
   wal_.add_filler(300);
   wal_.add_commit(2'000, at(181));

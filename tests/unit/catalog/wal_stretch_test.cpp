@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "catalog/recovery_window.h"
 #include "support/catalog_examples.h"
 #include "support/memory_repository.h"
 
@@ -122,84 +123,6 @@ TEST_F(WalStretchTest, KnowsWhetherABackupLiesOnAHistory) {
   EXPECT_FALSE(lies_on(archive_, backup_of("d", 1, 6, 7), history));
   EXPECT_TRUE(lies_on(archive_, backup_of("e", 2, 6, 7), history));
   EXPECT_FALSE(lies_on(archive_, backup_of("f", 3, 1, 2), history));
-}
-
-TEST_F(WalStretchTest, GivesOneWindowForBackupsOnUnbrokenWal) {
-  archive_segments(archive_, 1, 2, 9);
-  const auto windows =
-      recovery_windows(archive_, {backup_of("a", 1, 2, 3), backup_of("b", 1, 6, 7)});
-  ASSERT_EQ(windows.size(), 1u);
-  EXPECT_EQ(windows[0].timeline, (TimelineBranch{.timeline = {1}}));
-  EXPECT_EQ(windows[0].earliest, backup_of("a", 1, 2, 3).stop);
-  EXPECT_EQ(windows[0].latest, lsn_in(10, 0));
-  EXPECT_EQ(windows[0].earliest_time, minute_of(3));
-  EXPECT_EQ(windows[0].latest_time, minute_of(9));
-}
-
-TEST_F(WalStretchTest, GivesAWindowOnEachSideOfAGap) {
-  archive_segments(archive_, 1, 2, 4);
-  archive_segments(archive_, 1, 6, 9);
-  const auto windows =
-      recovery_windows(archive_, {backup_of("a", 1, 2, 3), backup_of("b", 1, 6, 7)});
-  ASSERT_EQ(windows.size(), 2u);
-  EXPECT_EQ(windows[0].latest, lsn_in(5, 0));
-  EXPECT_EQ(windows[1].earliest, backup_of("b", 1, 6, 7).stop);
-  EXPECT_EQ(windows[1].latest, lsn_in(10, 0));
-}
-
-TEST_F(WalStretchTest, GivesNoWindowForABackupWithoutItsWal) {
-  archive_segments(archive_, 1, 2, 2);
-  EXPECT_TRUE(recovery_windows(archive_, {backup_of("a", 1, 2, 3)}).empty());
-  EXPECT_TRUE(recovery_windows(archive_, {}).empty());
-}
-
-TEST_F(WalStretchTest, GivesNoWindowForBackupsOfAnotherIdentity) {
-  archive_segments(archive_, 1, 2, 9);
-  auto backup = backup_of("a", 1, 2, 3);
-  backup.identity_number = 2;
-  EXPECT_TRUE(recovery_windows(archive_, {backup}).empty());
-}
-
-TEST_F(WalStretchTest, JoinsAWindowToThatOfTheDescendantThatGoesOn) {
-  archive_segments(archive_, 1, 2, 4);
-  branch_in_segment_5();
-  archive_segments(archive_, 2, 5, 8);
-  const auto windows = recovery_windows(archive_, {backup_of("a", 1, 2, 3)});
-  ASSERT_EQ(windows.size(), 1u);
-  EXPECT_EQ(windows[0].timeline, (TimelineBranch{.timeline = {2}}));
-  EXPECT_EQ(windows[0].earliest, backup_of("a", 1, 2, 3).stop);
-  EXPECT_EQ(windows[0].latest, lsn_in(9, 0));
-}
-
-TEST_F(WalStretchTest, KeepsAWindowOfATimelineThatWentItsOwnWay) {
-  archive_segments(archive_, 1, 2, 9);
-  branch_in_segment_5();
-  archive_segments(archive_, 2, 5, 6);
-  const auto windows = recovery_windows(archive_, {backup_of("a", 1, 2, 3)});
-  ASSERT_EQ(windows.size(), 2u);
-  EXPECT_EQ(windows[0].timeline, (TimelineBranch{.timeline = {1}}));
-  EXPECT_EQ(windows[0].latest, lsn_in(10, 0));
-  EXPECT_EQ(windows[1].timeline, (TimelineBranch{.timeline = {2}}));
-  EXPECT_EQ(windows[1].latest, lsn_in(7, 0));
-}
-
-TEST_F(WalStretchTest, ListsGapsOfEachTimeline) {
-  EXPECT_TRUE(wal_gaps(archive_).empty());
-  archive_segments(archive_, 1, 2, 3);
-  archive_segments(archive_, 1, 6, 6);
-  archive_segments(archive_, 1, 8, 9);
-  archive_segments(archive_, 2, 1, 1);
-  archive_segments(archive_, 2, 4097, 4097);
-  const auto gaps = wal_gaps(archive_);
-  ASSERT_EQ(gaps.size(), 3u);
-  EXPECT_EQ(gaps[0].timeline, TimelineId{1});
-  EXPECT_EQ(gaps[0].from, lsn_in(4, 0));
-  EXPECT_EQ(gaps[0].to, lsn_in(6, 0));
-  EXPECT_EQ(gaps[1].from, lsn_in(7, 0));
-  EXPECT_EQ(gaps[1].to, lsn_in(8, 0));
-  EXPECT_EQ(gaps[2].timeline, TimelineId{2});
-  EXPECT_EQ(gaps[2].from, lsn_in(2, 0));
-  EXPECT_EQ(gaps[2].to, lsn_in(4097, 0));
 }
 
 Bytes partial_segment(std::uint32_t timeline, std::uint64_t number) {
@@ -350,7 +273,7 @@ TEST_F(BranchTest, TakesABackupForItsOwnBranchOnly) {
   EXPECT_TRUE(lies(after, {{2}, 1}));
   EXPECT_FALSE(lies(after, {{3}, 0}));
 
-  const auto windows = recovery_windows(now, {before, after});
+  const auto windows = recoverable_moments(now, {before, after}).windows;
   ASSERT_EQ(windows.size(), 2u);
   EXPECT_EQ(windows[0].timeline, (TimelineBranch{{2}, 1}));
   EXPECT_EQ(windows[0].latest, lsn_in(7, 0));

@@ -1,0 +1,79 @@
+#include "catalog/accepted_gap.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+std::string prefix_of(const ClusterIdentity& identity) {
+  return "accepted-gaps/" + identity.name + "/" + std::to_string(identity.number) + "/";
+}
+
+// The numbers that are taken, ascending.
+std::vector<std::uint32_t> numbers(const Repository& repository, const std::string& prefix) {
+  std::vector<std::uint32_t> found;
+  for (const auto& name : repository.storage().list_names(prefix)) {
+    std::uint32_t number = 0;
+    const auto* const end = name.data() + name.size();
+    const auto [stop, failure] = std::from_chars(name.data(), end, number);
+    if (failure == std::errc{} && stop == end) found.push_back(number);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+}  // namespace
+
+Bytes encode_accepted_gap(const AcceptedGap& gap) {
+  ByteWriter out;
+  out.u32(gap.timeline.timeline.value);
+  out.u32(gap.timeline.branch);
+  out.u64(gap.from.value);
+  out.u64(gap.to.value);
+  out.i64(gap.when.time_since_epoch().count());
+  out.string(gap.reason);
+  return out.take();
+}
+
+AcceptedGap decode_accepted_gap(ByteView payload) {
+  ByteReader in(payload, "an accepted gap");
+  AcceptedGap gap;
+  gap.timeline.timeline = {in.u32()};
+  gap.timeline.branch = in.u32();
+  gap.from = {in.u64()};
+  gap.to = {in.u64()};
+  gap.when = Timestamp(std::chrono::microseconds(in.i64()));
+  gap.reason = in.string(gap_reason_bytes_max);
+  in.expect_end();
+  return gap;
+}
+
+std::vector<AcceptedGap> list_accepted_gaps(const Repository& repository,
+                                            const ClusterIdentity& identity) {
+  const auto prefix = prefix_of(identity);
+  std::vector<AcceptedGap> gaps;
+  for (const auto number : numbers(repository, prefix)) {
+    const auto key = prefix + std::to_string(number);
+    const auto payload = repository.find_sealed(ObjectKind::accepted_gap, key);
+    if (!payload) throw Error(ErrorKind::corrupt, "the object " + key + " is gone");
+    gaps.push_back(decode_accepted_gap(*payload));
+  }
+  return gaps;
+}
+
+void put_accepted_gap(const Repository& repository, const ClusterIdentity& identity,
+                      const AcceptedGap& gap) {
+  const auto prefix = prefix_of(identity);
+  const auto payload = encode_accepted_gap(gap);
+  const auto taken = numbers(repository, prefix);
+  auto number = taken.empty() ? 1 : taken.back() + 1;
+  while (
+      !repository.put_sealed(ObjectKind::accepted_gap, prefix + std::to_string(number), payload)) {
+    ++number;
+  }
+}
+
+}  // namespace walvault

@@ -1,0 +1,157 @@
+#include "catalog/recovery_window.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "catalog/wal_chain.h"
+#include "catalog/wal_stretch.h"
+
+namespace walvault {
+namespace {
+
+// One branch, and the archive as its history has it.
+struct Course {
+  TimelineBranch branch;
+  WalArchive view;
+  TimelineHistory history;
+};
+
+class Survey {
+ public:
+  Survey(const WalArchive& archive, const std::vector<BackupInfo>& backups)
+      : archive_(archive), backups_(backups), segment_bytes_(archive.identity().segment_bytes) {
+    for (const auto& branch : archive.branches()) {
+      auto view = archive.view_of(branch);
+      auto history = view.history(branch.timeline);
+      courses_.push_back(
+          {.branch = branch, .view = std::move(view), .history = std::move(history)});
+    }
+  }
+
+  RecoverableMoments run() {
+    for (const auto& course : courses_) {
+      find_windows(course);
+      find_gaps(course);
+    }
+    accept_gaps();
+    return std::move(found_);
+  }
+
+ private:
+  void find_windows(const Course& course) {
+    Lsn covered;  // backups that start before it lie in a window already listed
+    for (const auto& backup : backups_) {
+      if (backup.identity_number != archive_.identity().number ||
+          !lies_on(course.view, backup, course.history) || backup.start < covered) {
+        continue;
+      }
+      const auto stretch = wal_from(course.view, course.history, backup.start);
+      const auto chain = prove_chain(course.view, stretch, [](const ChainSegment&) {});
+      const bool whole = chain.broken.empty();
+      if (!whole) add_damage(course, chain);
+      const auto end = whole ? stretch.end : chain.end;
+      if (end < backup.stop) continue;
+      covered = end;
+      const auto last = SegmentName::before(course.branch.timeline, end, segment_bytes_);
+      if (is_part_of_another(course, backup, last.start(segment_bytes_))) continue;
+      auto latest_time = std::max(chain.frontier, backup.stop_time);
+      if (whole) latest_time = std::max(latest_time, stretch.until);
+      found_.windows.push_back(
+          {.timeline = course.branch,
+           .earliest_time = backup.stop_time,
+           .latest_time = latest_time,
+           .last_transaction = chain.has_ends ? std::optional(chain.until) : std::nullopt,
+           .earliest = backup.stop,
+           .latest = end});
+    }
+  }
+
+  // A window that a descendant's goes beyond is part of that one.
+  [[nodiscard]] bool is_part_of_another(const Course& course, const BackupInfo& backup,
+                                        Lsn last) const {
+    return std::ranges::any_of(courses_, [&](const Course& other) {
+      const auto leaves = other.history.leaves(course.branch.timeline);
+      return leaves && other.view.branch_of(course.branch.timeline) == course.branch.branch &&
+             backup.stop <= *leaves && last <= *leaves;
+    });
+  }
+
+  // Where a chain breaks is where it does on every course that goes through.
+  void add_damage(const Course& course, const WalChain& chain) {
+    const auto& segment = chain.broken_in;
+    const TimelineBranch timeline{.timeline = segment.timeline,
+                                  .branch = course.view.branch_of(segment.timeline)};
+    add({.timeline = timeline,
+         .from = std::max(chain.end, segment.start(segment_bytes_)),
+         .to = segment.end(segment_bytes_),
+         .damage = chain.broken});
+  }
+
+  void add(WalGap gap) {
+    const bool known = std::ranges::any_of(found_.gaps, [&](const WalGap& each) {
+      return each.timeline == gap.timeline && each.from == gap.from && each.to == gap.to;
+    });
+    if (!known) found_.gaps.push_back(std::move(gap));
+  }
+
+  void find_gaps(const Course& course) {
+    const auto segments = course.view.segments(course.branch.timeline);
+    for (std::size_t i = 1; i < segments.size(); ++i) {
+      if (segments[i].number == segments[i - 1].number + 1) continue;
+      add_missing(course.branch, segments[i - 1].number + 1, segments[i].number);
+    }
+    if (!segments.empty()) {
+      const SegmentName last{.timeline = course.branch.timeline, .number = segments.back().number};
+      const auto header = course.view.find_header(course.view.key_of(last.text(segment_bytes_)));
+      found_.ends.push_back({.timeline = course.branch,
+                             .segment = last,
+                             .modified = header ? header->modified : Timestamp{}});
+    }
+    // What nobody archived of a timeline before this one left it: the segment of
+    // the switch itself is one of this timeline too.
+    for (const auto& ancestor : course.history.ancestors()) {
+      const auto archived = course.view.segments(ancestor.timeline);
+      const auto leaves = ancestor.end.value / segment_bytes_;
+      if (archived.empty() || segments.empty() || archived.back().number + 1 >= leaves) continue;
+      add_missing(
+          {.timeline = ancestor.timeline, .branch = course.view.branch_of(ancestor.timeline)},
+          archived.back().number + 1, std::min(leaves, segments.front().number));
+    }
+  }
+
+  // Segments from `first` to before `behind`.
+  void add_missing(TimelineBranch timeline, std::uint64_t first, std::uint64_t behind) {
+    if (first >= behind) return;
+    add({.timeline = timeline,
+         .from = {first * segment_bytes_},
+         .to = {behind * segment_bytes_},
+         .damage = {}});
+  }
+
+  void accept_gaps() {
+    const auto accepted = list_accepted_gaps(archive_.repository(), archive_.identity());
+    for (auto& gap : found_.gaps) {
+      gap.accepted = std::ranges::any_of(accepted, [&](const AcceptedGap& each) {
+        return each.timeline == gap.timeline && each.from <= gap.from && each.to >= gap.to;
+      });
+    }
+    std::ranges::sort(found_.gaps, {},
+                      [](const WalGap& gap) { return std::tuple(gap.timeline, gap.from); });
+  }
+
+  const WalArchive& archive_;
+  const std::vector<BackupInfo>& backups_;
+  const std::uint64_t segment_bytes_;
+  std::vector<Course> courses_;
+  RecoverableMoments found_;
+};
+
+}  // namespace
+
+RecoverableMoments recoverable_moments(const WalArchive& archive,
+                                       const std::vector<BackupInfo>& backups) {
+  return Survey(archive, backups).run();
+}
+
+}  // namespace walvault

@@ -1,0 +1,55 @@
+// Which moments a repository can bring back, from what is proved of its WAL.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "catalog/accepted_gap.h"
+#include "catalog/backup_info.h"
+#include "catalog/wal_archive.h"
+
+namespace walvault {
+
+// A stretch in which every moment can be recovered: from a backup's consistent
+// point to the end of the WAL that is proved to follow it.
+struct RecoveryWindow {
+  TimelineBranch timeline;
+  Timestamp earliest_time;
+  Timestamp latest_time;
+  // The latest end of a transaction in it: up to then it is proved that no
+  // transaction of an earlier time is missing. nullopt: none ended.
+  std::optional<Timestamp> last_transaction;
+  Lsn earliest;
+  Lsn latest;
+};
+
+// WAL that cannot be replayed, with archived WAL behind it.
+struct WalGap {
+  TimelineBranch timeline;
+  Lsn from;
+  Lsn to;
+  std::string damage;     // of the segment that is there; empty: it is not archived
+  bool accepted = false;  // as lost, by the operator
+};
+
+// Of one branch of a timeline, the last segment that is archived.
+struct TimelineEnd {
+  TimelineBranch timeline;
+  SegmentName segment;
+  Timestamp modified;  // when its server last wrote to it
+};
+
+struct RecoverableMoments {
+  std::vector<RecoveryWindow> windows;
+  std::vector<WalGap> gaps;
+  std::vector<TimelineEnd> ends;
+};
+
+// Of all branches, those that were set aside too; backups of other identities
+// than the archive's do not count. Damage is looked for where a backup needs the
+// WAL. Give it an archive at_this_moment.
+[[nodiscard]] RecoverableMoments recoverable_moments(const WalArchive& archive,
+                                                     const std::vector<BackupInfo>& backups);
+
+}  // namespace walvault

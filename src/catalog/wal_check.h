@@ -1,0 +1,28 @@
+// Whether archived WAL can be read back: every stored byte, not only what its
+// summaries tell.
+#pragma once
+
+#include <functional>
+
+#include "catalog/wal_stretch.h"
+
+namespace walvault {
+
+// The first segment of a stretch that cannot, and what is wrong with it.
+struct UnreadableSegment {
+  SegmentName name;
+  std::string why;
+};
+
+// Reads the stretch up to the segment of `until`, and the one behind it where the
+// last record may end, with `threads` at work: headers, checksums of the stored
+// frames, trailers. nullopt: all of it is right. `check_cancelled` is called from
+// any thread.
+[[nodiscard]] std::optional<UnreadableSegment> find_unreadable(
+    const WalArchive& archive, const WalStretch& stretch, Lsn until, unsigned threads,
+    const std::function<void()>& check_cancelled);
+
+// One object. Error{corrupt} naming the key; false: it is not there.
+[[nodiscard]] bool check_stored_wal(const WalArchive& archive, const std::string& key);
+
+}  // namespace walvault
