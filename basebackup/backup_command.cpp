@@ -13,6 +13,7 @@
 #include "app/progress.h"
 #include "base/format.h"
 #include "basebackup/base_backup.h"
+#include "basebackup/catalogue_reader.h"
 
 namespace walvault {
 namespace {
@@ -98,6 +99,11 @@ void run_backup(Program& program, const Options& options) {
                         .note = log_info,
                         .warning = log_warning,
                         .check_cancelled = Program::check_cancelled});
+
+  // For walvault find. A replication user need not be allowed to read it.
+  const auto unnamed =
+      store_catalogue(opened.repository, archive.identity(), connect, system_clock().now());
+  if (!unnamed.empty()) log_info("the names of relations could not be read: " + unnamed);
 
   std::string damage;
   if (!info.damaged_pages.empty()) {

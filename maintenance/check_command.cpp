@@ -4,6 +4,7 @@
 
 #include "app/connection_options.h"
 #include "base/format.h"
+#include "basebackup/catalogue_reader.h"
 #include "catalog/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 #include "maintenance/server_check.h"
@@ -132,6 +133,12 @@ void check_with_sql(Program& program, const WalArchive& archive, const ConnectOp
                                "Run the check on the primary."));
     return;
   }
+  const auto unnamed =
+      store_catalogue(archive.repository(), archive.identity(), connect, system_clock().now());
+  findings.push_back(unnamed.empty()
+                         ? good("names of relations", "read, for walvault find")
+                         : warning("names of relations", "could not be read: " + unnamed,
+                                   "walvault find will tell files by number only."));
   findings.push_back(judge_archiver(archiver_state(*sql)));
   findings.push_back(
       check_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));

@@ -10,14 +10,13 @@ namespace {
 
 using std::chrono::seconds;
 
-// The history to follow, and the archive as that history has it.
-struct Course {
-  WalArchive archive;
-  TimelineHistory history;
+using Course = HistoryCourse;
 
-  Course(const WalArchive& whole, TimelineBranch branch)
-      : archive(whole.view_of(branch)), history(archive.history(branch.timeline)) {}
-};
+Course course_of(const WalArchive& whole, TimelineBranch branch) {
+  auto view = whole.view_of(branch);
+  auto history = view.history(branch.timeline);
+  return {.archive = std::move(view), .history = std::move(history)};
+}
 
 // The branch of a timeline that its id alone means.
 TimelineBranch newest_branch(const WalArchive& archive, TimelineId timeline) {
@@ -44,22 +43,22 @@ TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text
 Course choose_course(const WalArchive& archive, const std::vector<BackupInfo>& backups,
                      const PlanRequest& request) {
   if (request.timeline == "current") {
-    return {archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
-                                                 : backups.back())};
+    return course_of(archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
+                                                          : backups.back()));
   }
   if (request.timeline == "latest") {
     // The newest timeline that the chosen backup, or any, can reach.
     const auto archived = archive.timelines();
     for (auto it = archived.rbegin(); it != archived.rend(); ++it) {
-      Course course(archive, newest_branch(archive, *it));
+      auto course = course_of(archive, newest_branch(archive, *it));
       const bool reachable = std::ranges::any_of(backups, [&](const BackupInfo& backup) {
         return (!request.backup_id || backup.id == *request.backup_id) &&
                lies_on(course.archive, backup, course.history);
       });
       if (reachable) return course;
     }
-    return {archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
-                                                 : backups.back())};
+    return course_of(archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
+                                                          : backups.back()));
   }
   const auto branch = parse_timeline(archive, request.timeline);
   const auto archived = archive.branches();
@@ -73,7 +72,7 @@ Course choose_course(const WalArchive& archive, const std::vector<BackupInfo>& b
     throw Error(ErrorKind::not_found, "nothing of timeline " + request.timeline + " is archived",
                 "Archived timelines: " + (known.empty() ? "none" : known) + ".");
   }
-  return {archive, branch};
+  return course_of(archive, branch);
 }
 
 // What a backup has to fulfil so that replay from it can stop at the target.
@@ -212,6 +211,20 @@ ClusterIdentity choose_identity(const std::vector<ClusterIdentity>& identities,
         [&](const BackupInfo& backup) { return starts_early_enough(backup, request.target); });
   }
   return identities.back();
+}
+
+HistoryCourse follow_history(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                             const std::string& timeline) {
+  const auto archived = archive.timelines();
+  if (archived.empty()) {
+    throw Error(ErrorKind::not_found,
+                "no WAL of cluster " + archive.identity().name + " is archived", {},
+                "Set archive_command on the server; walvault check proves it.");
+  }
+  if (backups.empty() && (timeline == "latest" || timeline == "current")) {
+    return course_of(archive, newest_branch(archive, archived.back()));
+  }
+  return choose_course(archive, backups, {.target = {}, .timeline = timeline});
 }
 
 RecoveryPlan plan_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,

@@ -41,6 +41,18 @@ struct RecoveryPlan {
   WalStretch wal;
 };
 
+// The history to follow, and the archive as that history has it.
+struct HistoryCourse {
+  WalArchive archive;
+  TimelineHistory history;
+};
+
+// The one that `timeline` of a request means, as for a plan, with backups or
+// without. Error{not_found} when nothing is archived.
+[[nodiscard]] HistoryCourse follow_history(const WalArchive& archive,
+                                           const std::vector<BackupInfo>& backups,
+                                           const std::string& timeline);
+
 // Where the WAL of a plan ends and why, and what can be done about it.
 struct WalEnd {
   std::string evidence;

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "postgres/wal_page.h"
+#include "catalog/transaction_ends.h"
 
 namespace walvault {
 namespace {
@@ -238,55 +238,21 @@ class Resolver {
   // The first meant record that begins in a segment.
   std::optional<Match> search(const ChainSegment& segment,
                               const std::function<bool(const TransactionRecord&)>& is_it) {
-    const auto major = archive_.identity().postgres_major;
-    const auto behind = segment.name.end(archive_.identity().segment_bytes);
     std::optional<Match> match;
-    std::optional<WalReader> reader;
-    WalRecordParts parts;
-    bool done = false;
-    auto name = segment.name;
-    auto key = segment.key;
-    // The last record may end in a later segment.
-    while (!done) {
-      const auto object = archive_.repository().storage().find(key);
-      if (!object) {
-        throw Error(ErrorKind::unavailable, "the object " + key + " is not there any more",
-                    "It was there a moment ago.", "Try again.");
-      }
-      const auto wal = decode_wal_object(*object, key, 1);
-      const auto first = parse_wal_segment_header(wal);
-      // Where history changes timelines, pages of a later one follow.
-      if (!reader) reader.emplace(first, first.page.page_address, plan_.timeline);
-      reader->read(wal, [&](const WalRecord& record) {
-        if (record.start >= behind) done = true;
-        if (done || match || record.start < plan_.backup.start || !ends_transaction(record)) return;
-        const auto end = end_of(record, major, parts);
-        if (end && is_it(*end)) match = Match{.lsn = record.start, .transaction = *end};
-      });
-      if (match || !reader->tail() || reader->stop()) break;
-      ++name.number;
-      const auto next = key_in_stretch(archive_, plan_.wal, name.number);
-      if (!next) break;
-      key = *next;
-    }
+    visit_transaction_ends(
+        archive_,
+        {.name = segment.name,
+         .key = segment.key,
+         .timeline = plan_.timeline,
+         .key_behind =
+             [&](std::uint64_t number) { return key_in_stretch(archive_, plan_.wal, number); }},
+        [&](Lsn start, const TransactionRecord& end) {
+          if (start >= plan_.backup.start && is_it(end)) {
+            match = Match{.lsn = start, .transaction = end};
+          }
+          return !match;
+        });
     return match;
-  }
-
-  // Of a record that is not built as expected, what its first bytes tell.
-  static std::optional<TransactionRecord> end_of(const WalRecord& record, int major,
-                                                 WalRecordParts& parts) {
-    try {
-      parse_wal_record(record, major, parts);
-      return transaction_record(record, parts.main, major);
-    } catch (const Error&) {
-      const auto glimpse = transaction_glimpse(record.bytes);
-      if (!glimpse) return std::nullopt;
-      TransactionRecord end;
-      end.end = glimpse->end;
-      end.time = glimpse->time;
-      end.xid = glimpse->xid;
-      return end;
-    }
   }
 
   const WalArchive& archive_;

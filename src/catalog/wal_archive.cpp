@@ -142,7 +142,7 @@ std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::str
   if (!tail || tail->size() < wal_object_trailer_bytes) return std::nullopt;
   const auto place = parse_wal_object_trailer(ByteView(*tail).last(wal_object_trailer_bytes), key);
   if (place.length == 0) {
-    auto summary = summarize_object(key);
+    auto summary = make_summary(key);
     if (!summary) return std::nullopt;
     return SummarizedWal{.header = std::move(*header), .summary = std::move(*summary)};
   }
@@ -160,13 +160,14 @@ std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::str
   return SummarizedWal{.header = std::move(*header), .summary = decode_wal_summary(stored, key)};
 }
 
-std::optional<WalSummary> WalArchive::summarize_object(const std::string& key) const {
+std::optional<WalSummary> WalArchive::make_summary(const std::string& key,
+                                                   std::size_t list_max) const {
   const auto object = repository_.storage().find(key);
   if (!object) return std::nullopt;
   const auto wal = decode_wal_object(*object, key, 1);
   const auto first = parse_wal_segment_header(wal);
   WalSummarizer summarizer(first, first.page.page_address,
-                           timeline_of(key.substr(key.rfind('/') + 1)));
+                           timeline_of(key.substr(key.rfind('/') + 1)), list_max);
   summarizer.read(wal);
   return summarizer.finish();
 }

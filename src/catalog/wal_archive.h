@@ -79,6 +79,10 @@ class WalArchive {
   };
   [[nodiscard]] std::optional<SummarizedWal> find_summary(const std::string& key) const;
 
+  // A summary made anew, each of whose lists may have `list_max` entries.
+  [[nodiscard]] std::optional<WalSummary> make_summary(
+      const std::string& key, std::size_t list_max = wal_summary_list_max) const;
+
   // Of a segment or .partial stored under `key`, what tells whether and how it
   // continues the WAL before it: its summary, of whose lists only the restore
   // points need be there. Error{corrupt} also where it holds other WAL than its
@@ -127,7 +131,6 @@ class WalArchive {
   [[nodiscard]] std::shared_ptr<const WalLedger> find_ledger(const SegmentName& name) const;
   [[nodiscard]] std::shared_ptr<const WalLedger> make_ledger(
       const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments) const;
-  [[nodiscard]] std::optional<WalSummary> summarize_object(const std::string& key) const;
   [[nodiscard]] std::string timeline_prefix(TimelineId timeline) const;
   [[nodiscard]] std::uint64_t segments_in_log() const;
   void show_newest_branches();

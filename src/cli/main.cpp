@@ -2,6 +2,7 @@
 #include "basebackup/backup_command.h"
 #include "maintenance/maintenance_commands.h"
 #include "restore/extract_command.h"
+#include "restore/find_command.h"
 #include "restore/restore_command.h"
 
 int main(int argc, char** argv) {
@@ -13,6 +14,7 @@ int main(int argc, char** argv) {
   walvault::add_backup_command(program, commands);
   walvault::add_restore_command(program, commands);
   walvault::add_extract_command(program, commands);
+  walvault::add_find_command(program, commands);
   walvault::add_info_command(program, commands);
   walvault::add_check_command(program, commands);
   walvault::add_wal_command(program, commands);

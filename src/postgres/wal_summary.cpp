@@ -30,6 +30,8 @@ constexpr std::uint8_t heap2_multi_insert = 0x50;
 constexpr std::uint32_t main_fork = 0;
 // Below it lie the file numbers that initdb gave out: system catalogs.
 constexpr std::uint32_t first_user_number = 16384;
+// Of pg_class, unless it was rewritten.
+constexpr std::uint32_t pg_class_number = 1259;
 // Of all file drops together.
 constexpr std::size_t dropped_relations_max = 1024;
 // Transactions and relations whose rows are counted at a time.
@@ -54,8 +56,10 @@ std::size_t WalSummarizer::RowKeyHash::operator()(const RowKey& key) const {
   return mixed * 0xBF58'476D'1CE4'E5B9u >> 16;
 }
 
-WalSummarizer::WalSummarizer(const WalSegmentHeader& first, Lsn start, TimelineId timeline)
+WalSummarizer::WalSummarizer(const WalSegmentHeader& first, Lsn start, TimelineId timeline,
+                             std::size_t list_max)
     : postgres_major_(postgres_major_of_magic(first.page.magic).value_or(postgres_major_max)),
+      list_max_(list_max),
       reader_(first, start, timeline) {
   summary_.begin = start;
 }
@@ -240,8 +244,11 @@ void WalSummarizer::choose_row_counts() {
                          .inserted = rows.inserted,
                          .deleted = rows.deleted};
     // Rows that were only inserted matter where they say what a transaction
-    // that made or removed files did.
-    if (rows.deleted > 0 || preference(count) == 1) counts.push_back(count);
+    // that made or removed files did, maybe in another segment.
+    if (rows.deleted > 0 || count.relation.number == pg_class_number ||
+        std::ranges::binary_search(with_files, count.xid)) {
+      counts.push_back(count);
+    }
   }
   std::ranges::sort(counts, [&](const RowCount& a, const RowCount& b) {
     return std::tuple(preference(a), b.deleted, a.xid, a.relation) <

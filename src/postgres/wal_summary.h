@@ -13,8 +13,8 @@
 
 namespace walvault {
 
-// Each list of a summary has at most so many entries; what is left out is
-// counted, and stands in the WAL itself.
+// Each list of a summary that is stored has at most so many entries; what is left
+// out is counted, and stands in the WAL itself.
 inline constexpr std::size_t wal_summary_list_max = 256;
 
 struct Checkpoint {
@@ -123,7 +123,8 @@ struct WalSummary {
 class WalSummarizer {
  public:
   // As for WalReader.
-  WalSummarizer(const WalSegmentHeader& first, Lsn start, TimelineId timeline);
+  WalSummarizer(const WalSegmentHeader& first, Lsn start, TimelineId timeline,
+                std::size_t list_max = wal_summary_list_max);
 
   // REQUIRES: whole pages, the next ones.
   void read(ByteView pages);
@@ -157,7 +158,7 @@ class WalSummarizer {
 
   template <typename Entry>
   void append(std::vector<Entry>& list, Entry entry) {
-    if (list.size() < wal_summary_list_max) {
+    if (list.size() < list_max_) {
       list.push_back(std::move(entry));
     } else {
       ++summary_.left_out;
@@ -165,6 +166,7 @@ class WalSummarizer {
   }
 
   const int postgres_major_;
+  const std::size_t list_max_;
   WalReader reader_;
   WalRecordParts parts_;
   WalSummary summary_;

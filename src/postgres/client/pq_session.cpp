@@ -89,8 +89,9 @@ std::string sqlstate_of(const PGresult* result) {
   return state == nullptr ? "" : state;
 }
 
-PqSession::PqSession(ConnectOptions options, Mode mode) : options_(std::move(options)) {
-  connect(mode);
+PqSession::PqSession(ConnectOptions options, Mode mode, const std::string& database)
+    : options_(std::move(options)) {
+  connect(mode, database);
   PQsetNoticeReceiver(
       connection(),
       [](void* session, const PGresult* notice) {
@@ -106,8 +107,8 @@ PqSession::PqSession(ConnectOptions options, Mode mode) : options_(std::move(opt
       this);
 }
 
-void PqSession::connect(Mode mode) {
-  const bool needs_database = !names_database(options_.conninfo) && mode == Mode::sql;
+void PqSession::connect(Mode mode, std::string database) {
+  if (!names_database(options_.conninfo) && database.empty()) database = "postgres";
   // Parameters after the first dbname override what the connection string says;
   // those before it are defaults that it may override.
   std::vector<const char*> keywords = {"keepalives_idle",  "keepalives_interval",
@@ -118,9 +119,9 @@ void PqSession::connect(Mode mode) {
   if (mode == Mode::replication) {
     keywords.push_back("replication");
     values.push_back("true");
-  } else if (needs_database) {
+  } else if (!database.empty()) {
     keywords.push_back("dbname");
-    values.push_back("postgres");
+    values.push_back(database.c_str());
   }
   keywords.push_back(nullptr);
   values.push_back(nullptr);

@@ -20,10 +20,12 @@ class PqSession {
   using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
   enum class Mode {
     replication,  // physical replication: no SQL
-    sql,          // to the database that the connection string names, else postgres
+    sql,
   };
 
-  PqSession(ConnectOptions options, Mode mode);
+  // SQL runs in `database`; when that is empty, in the one that the connection
+  // string names, else in postgres.
+  PqSession(ConnectOptions options, Mode mode, const std::string& database = {});
   ~PqSession() = default;
   // libpq holds a pointer to this.
   PqSession(const PqSession&) = delete;
@@ -49,7 +51,7 @@ class PqSession {
   [[nodiscard]] Error failure(const std::string& action, const PGresult* result) const;
 
  private:
-  void connect(Mode mode);
+  void connect(Mode mode, std::string database);
 
   ConnectOptions options_;
   std::unique_ptr<PGconn, decltype(&PQfinish)> connection_{nullptr, &PQfinish};

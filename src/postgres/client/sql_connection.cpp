@@ -7,8 +7,8 @@ namespace {
 
 class PqSqlConnection final : public SqlConnection {
  public:
-  explicit PqSqlConnection(ConnectOptions options)
-      : session_(std::move(options), PqSession::Mode::sql) {}
+  PqSqlConnection(ConnectOptions options, const std::string& database)
+      : session_(std::move(options), PqSession::Mode::sql, database) {}
 
   [[nodiscard]] std::vector<SqlRow> query(const std::string& sql) override {
     session_.send(sql);
@@ -36,8 +36,8 @@ class PqSqlConnection final : public SqlConnection {
 
 }  // namespace
 
-std::unique_ptr<SqlConnection> connect_sql(ConnectOptions options) {
-  return std::make_unique<PqSqlConnection>(std::move(options));
+std::unique_ptr<SqlConnection> connect_sql(ConnectOptions options, const std::string& database) {
+  return std::make_unique<PqSqlConnection>(std::move(options), database);
 }
 
 }  // namespace walvault

@@ -21,7 +21,9 @@ class SqlConnection {
   [[nodiscard]] virtual std::vector<SqlRow> query(const std::string& sql) = 0;
 };
 
-// To the database that the connection string names, else to postgres.
-[[nodiscard]] std::unique_ptr<SqlConnection> connect_sql(ConnectOptions options);
+// To `database`; when that is empty, to the one that the connection string
+// names, else to postgres.
+[[nodiscard]] std::unique_ptr<SqlConnection> connect_sql(ConnectOptions options,
+                                                         const std::string& database = {});
 
 }  // namespace walvault

@@ -1,0 +1,56 @@
+#include "catalog/transaction_ends.h"
+
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+std::optional<TransactionRecord> end_of(const WalRecord& record, int major, WalRecordParts& parts) {
+  try {
+    parse_wal_record(record, major, parts);
+    return transaction_record(record, parts.main, major);
+  } catch (const Error&) {
+    const auto glimpse = transaction_glimpse(record.bytes);
+    if (!glimpse) return std::nullopt;
+    TransactionRecord end;
+    end.end = glimpse->end;
+    end.time = glimpse->time;
+    end.xid = glimpse->xid;
+    return end;
+  }
+}
+
+}  // namespace
+
+void visit_transaction_ends(const WalArchive& archive, const SegmentSource& source,
+                            const std::function<bool(Lsn, const TransactionRecord&)>& each) {
+  const auto major = archive.identity().postgres_major;
+  const auto behind = source.name.end(archive.identity().segment_bytes);
+  std::optional<WalReader> reader;
+  WalRecordParts parts;
+  bool done = false;
+  auto number = source.name.number;
+  std::optional<std::string> key = source.key;
+  while (key && !done) {
+    const auto object = archive.repository().storage().find(*key);
+    if (!object) {
+      throw Error(ErrorKind::unavailable, "the object " + *key + " is not there any more",
+                  "It was there a moment ago.", "Try again.");
+    }
+    const auto wal = decode_wal_object(*object, *key, 1);
+    const auto first = parse_wal_segment_header(wal);
+    // Where history changes timelines, pages of a later one follow.
+    if (!reader) reader.emplace(first, first.page.page_address, source.timeline);
+    reader->read(wal, [&](const WalRecord& record) {
+      if (record.start >= behind) done = true;
+      if (done || !ends_transaction(record)) return;
+      const auto end = end_of(record, major, parts);
+      if (end && !each(record.start, *end)) done = true;
+    });
+    // The last record may end in a later segment.
+    if (!reader->tail() || reader->stop()) break;
+    key = source.key_behind(++number);
+  }
+}
+
+}  // namespace walvault
