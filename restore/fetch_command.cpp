@@ -8,6 +8,7 @@
 #include "app/program.h"
 #include "base/format.h"
 #include "restore/fetch.h"
+#include "restore/spool.h"
 
 namespace walvault {
 namespace {
@@ -44,6 +45,7 @@ struct Request {
   std::optional<std::string> identity;
   std::vector<std::string> branches;
   std::string partial;
+  std::optional<std::string> prefetch;
   bool standby = false;
 };
 
@@ -75,14 +77,41 @@ std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts
   return branches;
 }
 
+unsigned prefetch_of(const std::string& text) {
+  unsigned count = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, count);
+  if (failure != std::errc{} || stop != end || count > prefetch_max) {
+    throw Error(ErrorKind::usage, "\"" + text + "\" is not a value for --prefetch",
+                "0 to " + std::to_string(prefetch_max) + " segments can be fetched ahead.");
+  }
+  return count;
+}
+
 FetchOutcome fetch_once(Program& program, const Request& request) {
   const auto& config = program.config();
   const auto opened = open_mounted(program);
   const auto identity = identity_of(opened.repository, config.cluster(), request);
   const auto archive =
       WalArchive(opened.repository, identity).with(parse_branches(request.branches));
-  return fetch_wal_file(archive, request.name, request.destination,
-                        std::min(config.worker_threads(), threads_max), request.partial);
+  const auto threads = std::min(config.worker_threads(), threads_max);
+  const auto segment = SegmentName::parse(request.name, identity.segment_bytes);
+  const auto ahead = request.prefetch ? prefetch_of(*request.prefetch) : config.fetch_prefetch;
+  const auto spool = Spool::of_current_directory(request.destination);
+  auto outcome = FetchOutcome::delivered;
+  if (!segment || !spool ||
+      !spool->deliver(archive, archive.key_of(request.name), request.destination)) {
+    outcome = fetch_wal_file(archive, request.name, request.destination, threads, request.partial);
+  }
+  if (!spool) return outcome;
+  // What PostgreSQL asks for last is a segment or the history of a timeline that
+  // do not exist.
+  if (outcome == FetchOutcome::absent) {
+    spool->remove();
+  } else if (segment && ahead > 0) {
+    spool->fill_in_background(archive, *segment, ahead, threads);
+  }
+  return outcome;
 }
 
 FetchOutcome fetch_with_patience(Program& program, const Request& request) {
@@ -121,6 +150,9 @@ int fetch_main(int argc, char** argv) {
                       "TIMELINE-BRANCH: what was set aside of a timeline (repeatable)");
   command_line.option("--partial", request.partial,
                       "The segment that may be delivered as far as it was written");
+  command_line.option("--prefetch", request.prefetch,
+                      "How many segments are fetched ahead, into a directory beside the data "
+                      "directory; 0 for none");
   command_line.flag("--standby", request.standby,
                     "The server is a standby: what cannot be had is left to streaming");
   command_line.action([&] {

@@ -194,6 +194,7 @@ ordered_json plan_json(const ProvedPlan& proved, std::uint64_t segment_bytes) {
         {"xid", optional(target.kind == TargetKind::xid, target.xid)},
         {"time", optional(target.kind == TargetKind::time, to_rfc3339(target.time))},
         {"inclusive", target.inclusive},
+        {"stops", optional(stop.lsn.has_value(), stop.inclusive ? "behind" : "before")},
         {"time_proved", stop.time_proved}}},
       {"segments", plan.wal.segments},
       {"wal_bytes", plan.wal.segments * segment_bytes},

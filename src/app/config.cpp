@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 3> repository_keys = {"url", "compression
                                                              "wal_compression"};
 constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
 constexpr std::array<std::string_view, 1> cluster_keys = {"pg"};
-constexpr std::array<std::string_view, 1> fetch_keys = {"retry_for"};
+constexpr std::array<std::string_view, 2> fetch_keys = {"retry_for", "prefetch"};
 
 Error bad_config(const std::string& path, std::string detail, std::string hint = {}) {
   if (hint.empty()) hint = "docs/walvault.example.toml shows every key.";
@@ -49,6 +49,20 @@ const toml::table* section(const std::string& path, const toml::table& root,
   if (node == nullptr) return nullptr;
   if (!node->is_table()) throw bad_config(path, "\"" + key + "\" is not a section.");
   return node->as_table();
+}
+
+// nullopt: the key is not there.
+std::optional<unsigned> number(const std::string& path, const toml::table& table,
+                               const std::string& section_name, const std::string& key,
+                               std::int64_t least, std::int64_t most) {
+  const auto* const node = table.get(key);
+  if (node == nullptr) return std::nullopt;
+  const auto value = node->value<std::int64_t>();
+  if (!node->is_integer() || !value || *value < least || *value > most) {
+    throw bad_config(path, section_name + " " + key + " wants a number from " +
+                               std::to_string(least) + " to " + std::to_string(most) + ".");
+  }
+  return static_cast<unsigned>(*value);
 }
 
 std::optional<std::string> text(const std::string& path, const toml::table& table,
@@ -89,12 +103,8 @@ void read_file_into(Config& config) {
   }
   if (const auto* table = section(config.path, root, "defaults")) {
     check_keys(config.path, "[defaults]", *table, defaults_keys);
-    if (const auto* node = table->get("jobs")) {
-      const auto jobs = node->value<std::int64_t>();
-      if (!node->is_integer() || !jobs || *jobs < 1 || *jobs > 256) {
-        throw bad_config(config.path, "[defaults] jobs wants a number from 1 to 256.");
-      }
-      config.jobs = static_cast<unsigned>(*jobs);
+    if (const auto jobs = number(config.path, *table, "[defaults]", "jobs", 1, 256)) {
+      config.jobs = *jobs;
     }
   }
   if (const auto* table = section(config.path, root, "fetch")) {
@@ -103,6 +113,8 @@ void read_file_into(Config& config) {
       (void)parse_duration(*value, "[fetch] retry_for");
       config.fetch_retry_for = *value;
     }
+    const auto ahead = number(config.path, *table, "[fetch]", "prefetch", 0, prefetch_max);
+    if (ahead) config.fetch_prefetch = *ahead;
   }
   if (const auto* table = section(config.path, root, "cluster")) {
     for (const auto& [key, value] : *table) {

@@ -22,6 +22,7 @@ struct Config {
   CompressionSetting wal_compression;
   unsigned jobs = 0;  // 0: as many as the machine has processors
   std::string fetch_retry_for = "5min";
+  unsigned fetch_prefetch = 8;  // segments
   std::map<std::string, ClusterConfig> clusters;
 
   // The options of the command line win over the file.
@@ -33,6 +34,8 @@ struct Config {
 
   [[nodiscard]] unsigned worker_threads() const;
 };
+
+inline constexpr unsigned prefetch_max = 64;
 
 // Error{usage} for a file that is missing though named, that does not parse,
 // or that has a key no version of walvault knows: the nearest known is named.

@@ -176,5 +176,44 @@ TEST_F(DamagedArchive, TwoSegmentsThatChangedPlaces) {
   expect_refused_from(paths_.size() - 3);
 }
 
+class PrefetchTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Majors, PrefetchTest, ::testing::Values(13, 18),
+                         [](const auto& of) { return "Postgres" + std::to_string(of.param); });
+
+TEST_P(PrefetchTest, FetchesAheadBoundedlyAndLeavesNothingBehind) {
+  MainJob job(GetParam());
+  auto& server = job.server();
+  (void)server.sql("CREATE TABLE t (n int)");
+  (void)job.backup();
+  for (int i = 0; i < 20; ++i) {
+    // More than a server decodes ahead of what it replays.
+    (void)server.sql("INSERT INTO t SELECT generate_series(1, 20000)");
+    if (i == 5) (void)server.sql("SELECT pg_create_restore_point('middle')");
+    (void)server.sql("SELECT pg_switch_wal()");
+  }
+  job.archive_everything();
+  auto restored = job.restore("new", {"--to-name", "middle", "--action", "pause"});
+  for (int i = 0; i < 100; ++i) {
+    if (restored->sql("SELECT pg_is_wal_replay_paused()") == "t") break;
+    std::this_thread::sleep_for(100ms);
+  }
+  // Ahead of the stop, and no further than it may be.
+  const auto spool = job.directory().path("new.walvault-spool");
+  const auto segments = [&] {
+    std::size_t count = 0;
+    if (!fs::exists(spool)) return count;
+    for (const auto& entry : fs::directory_iterator(spool)) {
+      count += entry.path().filename().string().find('-') == 32 ? 1 : 0;
+    }
+    return count;
+  };
+  for (int i = 0; i < 100 && segments() < 8; ++i) std::this_thread::sleep_for(50ms);
+  EXPECT_EQ(segments(), 8u) << restored->log();
+  (void)restored->sql("SELECT pg_wal_replay_resume()");
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
+  EXPECT_EQ(restored->sql("SELECT count(*) FROM t"), "120000");
+  EXPECT_FALSE(fs::exists(spool));
+}
+
 }  // namespace
 }  // namespace walvault

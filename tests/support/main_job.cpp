@@ -86,7 +86,7 @@ void PostgresServer::configure(const std::string& lines) {
 bool PostgresServer::start() {
   const auto started = run({program("pg_ctl"), "-D", data_, "-l", directory_.path(name_ + ".log"),
                             "-o", "-c port=" + std::to_string(port_), "-w", "-t", "60", "start"},
-                           {}, directory_.path());
+                           environment_, directory_.path());
   running_ = fs::exists(data_ + "/postmaster.pid");
   return started.exit_code == 0;
 }

@@ -32,6 +32,10 @@ class PostgresServer {
   PostgresServer& operator=(const PostgresServer&) = delete;
 
   void configure(const std::string& lines);
+  // Of the server's own process, from its next start on.
+  void set_environment(std::map<std::string, std::string> environment) {
+    environment_ = std::move(environment);
+  }
   // Of its programs.
   [[nodiscard]] const std::string& programs() const { return programs_; }
   // False when it did not come up; log() tells why.
@@ -59,6 +63,7 @@ class PostgresServer {
   std::string name_;
   std::string data_;
   int port_;
+  std::map<std::string, std::string> environment_;
   bool running_ = false;
 };
 

@@ -1,0 +1,219 @@
+#include "restore/spool.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/ordered_workers.h"
+#include "codec/crc32c.h"
+#include "codec/sha256.h"
+#include "datadir/data_directory.h"
+
+namespace walvault {
+namespace {
+
+const std::string lock_name = "lock";
+const std::string unfinished_prefix = "part-";
+constexpr std::size_t id_digits = 32;
+constexpr std::size_t copy_bytes = 1u << 20;
+constexpr std::uint64_t spool_bytes_max = 1u << 30;
+// A process that nobody waits for must not live for ever.
+constexpr unsigned fill_seconds_max = 300;
+
+// What a segment is called here: other repositories and clusters that were
+// restored to the same place have other names for theirs.
+std::string id_of(const WalArchive& archive, const std::string& key) {
+  return sha256(as_bytes(archive.repository().id() + "/" + key)).hex().substr(0, id_digits);
+}
+
+std::string file_name(const std::string& id, std::uint32_t crc) {
+  return id + "-" + to_upper_hex(crc);
+}
+
+// The CRC-32C of a file; nullopt when it does not have this size.
+std::optional<std::uint32_t> checksum_of(const std::string& path, std::uint64_t bytes) {
+  const auto file = find_file(path, O_RDONLY);
+  if (!file) return std::nullopt;
+  Bytes buffer(copy_bytes);
+  std::uint32_t crc = 0;
+  std::uint64_t offset = 0;
+  while (const auto length = read_at(*file, buffer, offset, path)) {
+    crc = crc32c(ByteView(buffer).first(length), crc);
+    offset += length;
+  }
+  return offset == bytes ? std::optional(crc) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Spool> Spool::of_current_directory(const std::string& destination) {
+  std::array<char, PATH_MAX> current{};
+  if (::getcwd(current.data(), current.size()) == nullptr) return std::nullopt;
+  const std::string directory = current.data();
+  if (directory == "/" || !find_status("global/pg_control") || !find_status("PG_VERSION")) {
+    return std::nullopt;
+  }
+  const auto beside = find_status(parent_directory(directory));
+  const auto wanted = find_status(parent_directory(destination));
+  // What cannot be renamed would be copied once more than without a spool.
+  if (!beside || !wanted || beside->st_dev != wanted->st_dev) return std::nullopt;
+  return Spool(directory + ".walvault-spool");
+}
+
+std::optional<std::string> Spool::find(const std::string& id) const {
+  if (!find_status(directory_)) return std::nullopt;
+  for (const auto& name : names_in(directory_)) {
+    if (name.starts_with(id + "-")) return name;
+  }
+  return std::nullopt;
+}
+
+bool Spool::deliver(const WalArchive& archive, const std::string& key,
+                    const std::string& destination) const {
+  const auto id = id_of(archive, key);
+  const auto name = find(id);
+  if (!name) return false;
+  const auto path = directory_ + "/" + *name;
+  // It was not synced: a machine that went down may have left anything.
+  const auto crc = checksum_of(path, archive.identity().segment_bytes);
+  if (!crc || *name != file_name(id, *crc)) {
+    ::unlink(path.c_str());
+    return false;
+  }
+  ::unlink(destination.c_str());
+  return ::rename(path.c_str(), destination.c_str()) == 0;
+}
+
+void Spool::fill(const WalArchive& archive, const SegmentName& delivered, unsigned count,
+                 unsigned threads) const {
+  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return;
+  const auto lock = open_file(directory_ + "/" + lock_name, O_RDWR | O_CREAT);
+  write_position(lock, delivered);
+  // Whoever has the lock goes on for the others. It looks once more after it has
+  // let go, because one may have been turned away just before.
+  std::optional<SegmentName> done;
+  while (read_position(lock) != done && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
+    while (true) {
+      const auto wanted = read_position(lock);
+      if (wanted == done) break;
+      fetch_behind(archive, wanted, count, threads);
+      done = wanted;
+    }
+    (void)::flock(lock.get(), LOCK_UN);
+  }
+}
+
+void Spool::write_position(const FileDescriptor& lock, const SegmentName& delivered) const {
+  ByteWriter out;
+  out.u32(delivered.timeline.value);
+  out.u64(delivered.number);
+  write_all_at(lock, out.bytes(), 0, directory_ + "/" + lock_name);
+}
+
+SegmentName Spool::read_position(const FileDescriptor& lock) const {
+  Bytes bytes(12);
+  bytes.resize(read_at(lock, bytes, 0, directory_ + "/" + lock_name));
+  ByteReader in(bytes, "the position of a spool");
+  const TimelineId timeline{in.u32()};
+  return {.timeline = timeline, .number = in.u64()};
+}
+
+// What is wanted once `delivered` is, and nothing else. REQUIRES: the lock.
+void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered, unsigned count,
+                         unsigned threads) const {
+  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto wanted_max =
+      std::min<std::uint64_t>(count, std::max<std::uint64_t>(1, spool_bytes_max / segment_bytes));
+  struct Item {
+    std::string key;
+    std::string id;
+    bool is_there = false;
+  };
+  std::vector<std::string> wanted;
+  std::vector<Item> items;
+  for (std::uint64_t i = 1; i <= wanted_max; ++i) {
+    const SegmentName name{.timeline = delivered.timeline, .number = delivered.number + i};
+    const auto key = archive.key_of(name.text(segment_bytes));
+    wanted.push_back(id_of(archive, key));
+    if (!find(wanted.back())) items.push_back({.key = key, .id = wanted.back()});
+  }
+  for (const auto& name : names_in(directory_)) {
+    const bool keep = name == lock_name || std::ranges::any_of(wanted, [&](const auto& id) {
+                        return name.starts_with(id + "-");
+                      });
+    if (!keep) ::unlink((directory_ + "/" + name).c_str());
+  }
+  // A large segment is held in memory whole.
+  constexpr std::uint64_t parallel_bytes_max = 64u << 20;
+  const auto workers_max = segment_bytes > parallel_bytes_max ? 1u : std::max(threads, 1u);
+  std::atomic<bool> is_end = false;
+  OrderedWorkers<Item> workers(
+      {.threads = workers_max, .in_flight_max = workers_max},
+      [&](Item& item, unsigned) {
+        const auto object = archive.repository().storage().find(item.key);
+        if (!object) return;
+        const auto path = directory_ + "/" + unfinished_prefix + item.id;
+        std::uint32_t crc = 0;
+        std::uint64_t bytes = 0;
+        {
+          const auto file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
+          decode_wal_object(*object, item.key, 1, [&](ByteView part) {
+            crc = crc32c(part, crc);
+            bytes += part.size();
+            write_all(file, part, path);
+          });
+        }
+        item.is_there = bytes == segment_bytes;
+        const auto name = directory_ + "/" + file_name(item.id, crc);
+        if (!item.is_there || ::rename(path.c_str(), name.c_str()) != 0) ::unlink(path.c_str());
+      },
+      [&](Item& item) {
+        if (!item.is_there) is_end = true;
+      });
+  for (auto& item : items) {
+    // Behind the first one that is not archived there is none as a rule.
+    if (is_end) break;
+    workers.submit(std::move(item));
+  }
+  workers.finish();
+}
+
+void Spool::fill_in_background(const WalArchive& archive, const SegmentName& delivered,
+                               unsigned count, unsigned threads) const {
+  // Nothing was started that a child would miss: no thread runs here.
+  if (::fork() != 0) return;
+  int code = 0;
+  try {
+    // PostgreSQL's logger waits for whoever holds its pipe.
+    const int nothing = ::open("/dev/null", O_RDWR);
+    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nothing, fd);
+    ::alarm(fill_seconds_max);
+    fill(archive, delivered, count, threads);
+  } catch (...) {
+    // Whatever is missing is fetched when it is asked for, and its trouble told.
+    code = 1;
+  }
+  ::_exit(code);
+}
+
+void Spool::remove() const {
+  if (!find_status(directory_)) return;
+  // By another name first, so that a process that fills it finds no place.
+  const auto aside = directory_ + "." + std::to_string(::getpid());
+  if (::rename(directory_.c_str(), aside.c_str()) != 0) return;
+  for (const auto& name : names_in(aside)) ::unlink((aside + "/" + name).c_str());
+  ::rmdir(aside.c_str());
+}
+
+}  // namespace walvault

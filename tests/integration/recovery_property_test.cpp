@@ -1,0 +1,302 @@
+// For random workloads and random targets: the point that the plan names is the
+// one at which PostgreSQL stops, with exactly the rows that were committed by then.
+#include <gmock/gmock.h>
+
+#include <boost/filesystem.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <sstream>
+
+#include "postgres/lsn.h"
+#include "support/main_job.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = boost::filesystem;
+
+constexpr int steps = 60;
+constexpr int targets = 5;
+constexpr std::int64_t second = 1'000'000;
+
+// The end of a transaction, as its client saw it.
+struct End {
+  bool commit = true;
+  Lsn lsn;                // behind its record, and before the next one's end
+  std::int64_t time = 0;  // microseconds; of an abort not exact
+  std::int64_t time_to = 0;
+  std::string xid;
+  std::vector<std::string> other_xids;  // of subtransactions
+  std::vector<int> rows;
+};
+
+class RecoveryProperty : public ::testing::TestWithParam<int> {
+ protected:
+  RecoveryProperty() {
+    const auto shim = job_.directory().path("clock_shim.so");
+    fs::copy_file(WALVAULT_CLOCK_SHIM, shim);
+    clock_ = job_.directory().path("clock");
+    set_clock(0);
+    fs::permissions(shim, fs::perms::all_all);
+    give_to_server_user(clock_);
+    job_.server().stop();
+    job_.server().set_environment({{"LD_PRELOAD", shim}, {"WALVAULT_TEST_CLOCK", clock_}});
+    if (!job_.server().start()) throw std::runtime_error(job_.server().log());
+  }
+
+  // In place: the server has it mapped.
+  void set_clock(std::int64_t microseconds) {
+    std::fstream file(clock_, std::ios::binary | std::ios::in | std::ios::out);
+    if (!file.is_open()) file.open(clock_, std::ios::binary | std::ios::out);
+    file.write(reinterpret_cast<const char*>(&microseconds), sizeof microseconds);
+    ASSERT_TRUE(file.flush().good());
+  }
+
+  // One line for each command that gives one.
+  std::vector<std::string> run(const std::vector<std::string>& commands) {
+    std::vector<std::string> arguments{"psql", "-XAtq", "-v", "ON_ERROR_STOP=1"};
+    for (const auto& command : commands) {
+      arguments.emplace_back("-c");
+      arguments.push_back(command);
+    }
+    arguments.emplace_back("postgres");
+    const auto done = job_.server().tool(arguments);
+    if (done.exit_code != 0) throw std::runtime_error(done.text());
+    std::istringstream lines(done.out);
+    std::vector<std::string> result;
+    for (std::string line; std::getline(lines, line);) result.push_back(line);
+    return result;
+  }
+
+  static inline const std::string xid_of = "SELECT txid_current() % (1::bigint << 32)";
+  static inline const std::string where = "SELECT pg_current_wal_insert_lsn()";
+  static inline const std::string now =
+      "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+  static std::string time_of(const std::string& xid) {
+    return "SELECT (extract(epoch FROM pg_xact_commit_timestamp('" + xid +
+           "'::xid)) * 1000000)::bigint";
+  }
+  [[nodiscard]] std::string insert() {
+    pending_.push_back(++row_);
+    return "INSERT INTO t VALUES (" + std::to_string(row_) + ")";
+  }
+
+  void finish(End end) {
+    end.rows = std::exchange(pending_, {});
+    if (!end.commit) end.rows.clear();
+    if (end.commit) end.time = end.time_to = std::stoll(run({time_of(end.xid)}).at(0));
+    ends_.push_back(std::move(end));
+  }
+
+  void step() {
+    switch (random_() % 9) {
+      case 0: {  // with a subtransaction, and one that is rolled back
+        const auto out = run({"BEGIN", xid_of, insert(), "SAVEPOINT a", insert(),
+                              "SELECT xmin FROM t WHERE n = " + std::to_string(row_), "SAVEPOINT b",
+                              "INSERT INTO t VALUES (-1)", "ROLLBACK TO b", "COMMIT", where});
+        End end;
+        end.xid = out.at(0);
+        end.other_xids = {out.at(1)};
+        end.lsn = Lsn::parse(out.at(2)).value();
+        return finish(end);
+      }
+      case 1: {
+        const auto before = run({now}).at(0);
+        const auto out = run({"BEGIN", xid_of, insert(), "ROLLBACK", where, now});
+        End end;
+        end.commit = false;
+        end.time = std::stoll(before);
+        end.xid = out.at(0);
+        end.lsn = Lsn::parse(out.at(1)).value();
+        end.time_to = std::stoll(out.at(2));
+        return finish(end);
+      }
+      case 2: {  // prepared; what comes between has its own turn
+        const auto out = run({"BEGIN", xid_of, insert(), "PREPARE TRANSACTION 'p'",
+                              "SELECT pg_switch_wal()", "COMMIT PREPARED 'p'", where});
+        End end;
+        end.xid = out.at(0);
+        end.lsn = Lsn::parse(out.at(2)).value();
+        return finish(end);
+      }
+      case 3:
+        points_.push_back("point " + std::to_string(points_.size()));
+        point_ends_.push_back(
+            Lsn::parse(run({"SELECT pg_create_restore_point('" + points_.back() + "')"}).at(0))
+                .value());
+        return;
+      case 4: (void)run({"SELECT pg_switch_wal()"}); return;
+      case 5: set_clock(static_cast<std::int64_t>(random_() % 7200) * second); return;
+      default: {
+        const auto out = run({"BEGIN", xid_of, insert(), "COMMIT", where});
+        End end;
+        end.xid = out.at(0);
+        end.lsn = Lsn::parse(out.at(1)).value();
+        return finish(end);
+      }
+    }
+  }
+
+  // Rows of the first `count` ends.
+  [[nodiscard]] std::string rows_of(std::size_t count) const {
+    std::vector<int> rows;
+    for (std::size_t i = 0; i < count; ++i) {
+      rows.insert(rows.end(), ends_[i].rows.begin(), ends_[i].rows.end());
+    }
+    std::ranges::sort(rows);
+    std::string text;
+    for (const int row : rows) text += (text.empty() ? "" : ",") + std::to_string(row);
+    return text;
+  }
+
+  static std::string text_of(std::int64_t microseconds) {
+    const auto seconds = static_cast<std::time_t>(microseconds / second);
+    std::tm parts{};
+    ::gmtime_r(&seconds, &parts);
+    std::array<char, 64> text{};
+    (void)std::snprintf(text.data(), text.size(), "%04d-%02d-%02d %02d:%02d:%02d.%06d+00",
+                        parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour,
+                        parts.tm_min, parts.tm_sec, static_cast<int>(microseconds % second));
+    return text.data();
+  }
+
+  struct Target {
+    std::vector<std::string> arguments;
+    std::size_t ends = 0;  // that are replayed
+  };
+
+  // nullopt: what was drawn says nothing sure.
+  std::optional<Target> draw() {
+    const auto chosen = random_() % ends_.size();
+    const auto& end = ends_[chosen];
+    const bool exclusive = random_() % 2 == 0;
+    Target target;
+    switch (random_() % 4) {
+      case 0: {
+        const auto xid =
+            end.other_xids.empty() || random_() % 2 == 0 ? end.xid : end.other_xids.front();
+        target.arguments = {"--to-xid", xid};
+        target.ends = exclusive ? chosen : chosen + 1;
+        break;
+      }
+      case 1: {
+        if (points_.empty()) return std::nullopt;
+        const auto which = random_() % points_.size();
+        target.arguments = {"--to-name", points_[which]};
+        while (target.ends < ends_.size() && ends_[target.ends].lsn <= point_ends_[which]) {
+          ++target.ends;
+        }
+        return target;
+      }
+      case 2: {
+        // Behind the record: what comes next starts there or later.
+        target.arguments = {"--to-lsn", end.lsn.text(), "--exclusive"};
+        target.ends = chosen + 1;
+        return target;
+      }
+      default: {
+        if (!end.commit) return std::nullopt;
+        const auto time = end.time + static_cast<std::int64_t>(random_() % 3) - 1;
+        target.arguments = {"--to", text_of(time)};
+        const auto is_past = [&](std::int64_t each) {
+          return exclusive ? each >= time : each > time;
+        };
+        while (target.ends < ends_.size()) {
+          const auto& each = ends_[target.ends];
+          if (is_past(each.time)) break;
+          if (is_past(each.time_to)) return std::nullopt;  // an abort of just then
+          ++target.ends;
+        }
+        break;
+      }
+    }
+    if (exclusive) target.arguments.emplace_back("--exclusive");
+    return target;
+  }
+
+  void expect_reached(int number, const Target& target) {
+    const auto name = "new" + std::to_string(number);
+    std::string shown = name + ":";
+    for (const auto& argument : target.arguments) shown += " " + argument;
+    SCOPED_TRACE(shown);
+    std::vector<std::string> arguments{"restore",  "--pgdata", job_.directory().path(name),
+                                       "--action", "pause",    "--json"};
+    arguments.insert(arguments.end(), target.arguments.begin(), target.arguments.end());
+    const auto restored = job_.walvault(arguments);
+    ASSERT_EQ(restored.exit_code, 0) << restored.text();
+    const auto plan = nlohmann::json::parse(restored.out).at("plan").at("target");
+    auto server = job_.server_in(name);
+    ASSERT_TRUE(server->start()) << server->log();
+    std::string paused;
+    for (int i = 0; i < 300 && paused != "t"; ++i) {
+      paused = server->sql("SELECT pg_is_wal_replay_paused()");
+      if (paused != "t") (void)server->sql("SELECT pg_sleep(0.1)");
+    }
+    ASSERT_EQ(paused, "t") << server->log();
+    EXPECT_EQ(server->sql("SELECT string_agg(n::text, ',' ORDER BY n) FROM t"),
+              rows_of(target.ends));
+    // The last end that was replayed has the time that it had on the original.
+    std::size_t last_commit = target.ends;
+    while (last_commit > 0 && !ends_[last_commit - 1].commit) --last_commit;
+    // PostgreSQL does not count the record behind which it stops.
+    if (last_commit == target.ends && last_commit > 0 && plan.at("stops") == "before") {
+      EXPECT_EQ(server->sql("SELECT (extract(epoch FROM pg_last_xact_replay_timestamp()) * "
+                            "1000000)::bigint"),
+                std::to_string(ends_[last_commit - 1].time));
+    }
+    // And nothing was replayed from the record on that the plan says is not.
+    if (!plan.at("lsn").is_null()) {
+      const auto planned = Lsn::parse(plan.at("lsn").get<std::string>()).value();
+      const auto reached = Lsn::parse(server->sql("SELECT pg_last_wal_replay_lsn()")).value();
+      if (plan.at("stops") == "behind") {
+        EXPECT_GT(reached, planned);
+      } else {
+        EXPECT_LE(reached, planned);
+      }
+    }
+    server->stop("immediate");
+    fs::remove_all(job_.directory().path(name));
+  }
+
+  MainJob job_{GetParam(),
+               "track_commit_timestamp = on\nmax_prepared_transactions = 5\n"
+               "autovacuum = off\n"};
+  std::string clock_;
+  std::mt19937 random_;
+  std::vector<End> ends_;
+  std::vector<int> pending_;
+  std::vector<std::string> points_;
+  std::vector<Lsn> point_ends_;
+  int row_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Majors, RecoveryProperty, ::testing::Values(13, 14, 15, 16, 17, 18),
+                         [](const auto& of) { return "Postgres" + std::to_string(of.param); });
+
+TEST_P(RecoveryProperty, StopsWhereThePlanSays) {
+  const char* const given = std::getenv("WALVAULT_TEST_SEED");
+  const auto seed =
+      given != nullptr ? static_cast<unsigned>(std::atoi(given)) : std::random_device()();
+  SCOPED_TRACE("WALVAULT_TEST_SEED=" + std::to_string(seed));
+  random_.seed(seed);
+  (void)run({"CREATE TABLE t (n int)"});
+  (void)job_.backup();
+  for (int i = 0; i < steps; ++i) step();
+  // One with a later time than all: every moment before it is proved.
+  set_clock(9000 * second);
+  const auto out = run({"BEGIN", xid_of, insert(), "COMMIT", where});
+  End end;
+  end.xid = out.at(0);
+  end.lsn = Lsn::parse(out.at(1)).value();
+  finish(end);
+  job_.archive_everything();
+  const int wanted = long_tests() ? targets * 10 : targets;
+  for (int i = 0; i < wanted;) {
+    if (const auto target = draw()) expect_reached(i++, *target);
+    if (HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace walvault

@@ -1,0 +1,161 @@
+#include "restore/spool.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "datadir/data_directory.h"
+#include "support/archived_wal.h"
+#include "support/hooked_storage.h"
+#include "support/memory_repository.h"
+#include "support/temporary_directory.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+class SpoolTest : public testing::Test {
+ protected:
+  SpoolTest() { archive_segments(archive_, 1, 1, 12); }
+
+  [[nodiscard]] static SegmentName segment(std::uint64_t number) {
+    return {.timeline = {1}, .number = number};
+  }
+  [[nodiscard]] std::string key(std::uint64_t number) const {
+    return archive_.key_of(segment(number).text(test_segment_bytes));
+  }
+  void fill(std::uint64_t delivered, unsigned count = 4) {
+    spool_.fill(archive_, segment(delivered), count, 2);
+  }
+  [[nodiscard]] bool deliver(std::uint64_t number) {
+    return spool_.deliver(archive_, key(number), destination_);
+  }
+  // Segments, without the lock.
+  [[nodiscard]] std::vector<std::string> files() const {
+    auto names = names_in(spool_.directory());
+    std::erase(names, "lock");
+    return names;
+  }
+
+  TemporaryDirectory directory_;
+  std::string destination_ = directory_.path() + "/RECOVERYXLOG";
+  MemoryRepository made_;
+  WalArchive archive_{made_.repository, test_cluster()};
+  Spool spool_{directory_.path() + "/data.walvault-spool"};
+};
+
+TEST_F(SpoolTest, GivesWhatItFetchedAhead) {
+  EXPECT_FALSE(deliver(2));
+  fill(1);
+  EXPECT_EQ(files().size(), 4u);
+  EXPECT_FALSE(deliver(1));
+  ASSERT_TRUE(deliver(3));
+  EXPECT_TRUE(read_file(destination_, 2u << 20) == chained_segment(1, 3));
+  ASSERT_TRUE(deliver(2));  // over what stands there
+  EXPECT_TRUE(read_file(destination_, 2u << 20) == chained_segment(1, 2));
+  EXPECT_FALSE(deliver(2));
+  EXPECT_EQ(files().size(), 2u);
+}
+
+TEST_F(SpoolTest, HoldsNoMoreThanWhatComesNext) {
+  fill(1);
+  fill(3);  // 4 to 7; 2 and 3 are not asked for again
+  EXPECT_EQ(files().size(), 4u);
+  EXPECT_FALSE(deliver(2));
+  EXPECT_TRUE(deliver(7));
+  fill(10, 8);  // 11 and 12 are the last
+  EXPECT_EQ(files().size(), 2u);
+  fill(12);
+  EXPECT_TRUE(files().empty());
+}
+
+TEST_F(SpoolTest, NeverGivesADamagedSegment) {
+  fill(1, 1);
+  const auto path = spool_.directory() + "/" + files().at(0);
+  {
+    const auto file = open_file(path, O_WRONLY);
+    write_all_at(file, Bytes{1}, 500'000, path);
+  }
+  EXPECT_FALSE(deliver(2));
+  EXPECT_TRUE(files().empty());
+  fill(1, 1);
+  ASSERT_EQ(::truncate((spool_.directory() + "/" + files().at(0)).c_str(), 1000), 0);
+  EXPECT_FALSE(deliver(2));
+}
+
+TEST_F(SpoolTest, DoesNotTakeADamagedObject) {
+  auto bytes = made_.storage.find(key(3), whole_object).value();
+  bytes.at(bytes.size() / 2) ^= 1;
+  made_.storage.remove({key(3)});
+  ASSERT_TRUE(made_.storage.put_if_absent(key(3), bytes));
+  EXPECT_EQ(error_of([&] { fill(1); }), "corrupt");
+  EXPECT_FALSE(deliver(3));
+}
+
+TEST_F(SpoolTest, KeepsTheSegmentsOfAnotherRepositoryApart) {
+  MemoryRepository other;
+  const auto repository = [&] {
+    other.storage.remove(keys_under(other.storage, ""));
+    CountingRandomness randomness;
+    (void)randomness.id();
+    Repository::create(other.storage, other.clock, randomness);
+    return Repository::open(other.storage);
+  }();
+  ASSERT_NE(repository.id(), made_.repository.id());
+  const WalArchive archive(repository, test_cluster());
+  archive_segments(archive, 1, 1, 3);
+  fill(1);
+  EXPECT_FALSE(
+      spool_.deliver(archive, archive.key_of(segment(2).text(test_segment_bytes)), destination_));
+  EXPECT_TRUE(deliver(2));
+}
+
+TEST_F(SpoolTest, IsFilledByOneProcessAtATime) {
+  ASSERT_EQ(::mkdir(spool_.directory().c_str(), 0700), 0);
+  const auto lock = open_file(spool_.directory() + "/lock", O_RDWR | O_CREAT);
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+  fill(1);
+  EXPECT_TRUE(files().empty());
+  ASSERT_EQ(::flock(lock.get(), LOCK_UN), 0);
+  fill(1);
+  EXPECT_EQ(files().size(), 4u);
+}
+
+TEST_F(SpoolTest, GoesOnForWhoWasTurnedAway) {
+  HookedStorage storage(made_.storage);
+  const auto repository = Repository::open(storage);
+  const WalArchive archive(repository, test_cluster());
+  bool asked = false;
+  storage.before = [&](std::string_view operation, std::string_view) {
+    if (operation != "find" || std::exchange(asked, true)) return;
+    fill(5);  // another process, while this one works
+    EXPECT_TRUE(files().empty());
+  };
+  spool_.fill(archive, segment(1), 2, 1);
+  EXPECT_TRUE(deliver(6));
+  EXPECT_TRUE(deliver(7));
+  EXPECT_FALSE(deliver(2));
+}
+
+TEST_F(SpoolTest, IsRemovedAsAWhole) {
+  fill(1);
+  spool_.remove();
+  EXPECT_TRUE(names_in(directory_.path()).empty());
+  spool_.remove();
+}
+
+TEST_F(SpoolTest, ThatCannotBeMadeIsDoneWithout) {
+  const Spool nowhere(directory_.path() + "/missing/spool");
+  nowhere.fill(archive_, segment(1), 4, 1);
+  EXPECT_FALSE(nowhere.deliver(archive_, key(2), destination_));
+  nowhere.remove();
+}
+
+TEST_F(SpoolTest, BelongsToADataDirectoryOnly) {
+  EXPECT_FALSE(Spool::of_current_directory(destination_));
+}
+
+}  // namespace
+}  // namespace walvault
