@@ -7,6 +7,7 @@
 #include "basebackup/catalogue_reader.h"
 #include "catalog/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
+#include "maintenance/repair.h"
 #include "maintenance/server_check.h"
 #include "postgres/client/replication_connection.h"
 #include "postgres/client/sql_connection.h"
@@ -23,6 +24,7 @@ constexpr milliseconds poll_max{500};
 struct Options {
   std::optional<std::string> pg;
   std::string timeout = "1min";
+  bool repair = false;
 };
 
 Finding good(const std::string& name, const std::string& text) {
@@ -144,6 +146,28 @@ void check_with_sql(Program& program, const WalArchive& archive, const ConnectOp
       check_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));
 }
 
+// Of the gaps that the operator has not accepted, those that the server can fill.
+void repair_gaps(const WalArchive& archive, const ConnectOptions& connect,
+                 std::vector<Finding>& findings) {
+  const auto backups = list_backups(archive.repository(), archive.identity().name).backups;
+  for (const auto& gap : recoverable_moments(archive.at_this_moment(true), backups).gaps) {
+    if (gap.accepted || !gap.damage.empty()) continue;
+    const auto where = gap.from.text() + " to " + gap.to.text() + " of timeline " +
+                       std::to_string(gap.timeline.timeline.value);
+    try {
+      fetch_missing_wal(archive, gap, connect, system_clock());
+      findings.push_back(good("repair", "WAL from " + where + " was missing and is archived now"));
+    } catch (const Error& error) {
+      Program::check_cancelled();
+      findings.push_back(bad("repair",
+                             "WAL from " + where + " cannot be had from this server: " +
+                                 error.message() + ": " + error.detail(),
+                             "Look for it on the old server (walvault wal rescue). If it is lost: "
+                             "walvault window accept-gap, and a new backup."));
+    }
+  }
+}
+
 void check_repository(const WalArchive& archive, std::vector<Finding>& findings) {
   const auto& identity = archive.identity();
   auto list = list_backups(archive.repository(), identity.name);
@@ -176,7 +200,8 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
       gap->damage.empty()
           ? bad("gaps",
                 "WAL from " + where + " is not archived: moments behind it cannot be restored",
-                "Archive it from pg_wal if it is still there, and take a new backup.")
+                "Archive it from pg_wal if it is still there (check --repair), and take a new "
+                "backup.")
           : bad("gaps", "WAL from " + where + " cannot be replayed: " + gap->damage,
                 "Take a new backup."));
 }
@@ -226,6 +251,7 @@ void run_check(Program& program, const Options& options) {
   if (is_right_server) {
     check_with_sql(program, archive, connect, settings, timeout, findings);
   }
+  if (options.repair && is_right_server) repair_gaps(archive, connect, findings);
   check_repository(archive, findings);
 
   ordered_json documents = ordered_json::array();
@@ -252,6 +278,8 @@ void add_check_command(Program& program, CommandLine& commands) {
       commands.command("check", "Proves that a cluster's WAL arrives, and looks at its settings",
                        [&program, options] { run_check(program, *options); });
   command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
+  command.flag("--repair", options->repair,
+               "Fetch WAL that is missing in the archive from the server, if it still has it");
   command.option("--timeout", options->timeout, "How long to wait for the switched segment");
 }
 

@@ -250,14 +250,35 @@ std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
   return text;
 }
 
+// The number of the last segment that replay has to read.
+std::uint64_t last_needed(const WalArchive& view, const ProvedPlan& proved, bool standby) {
+  const auto& plan = proved.plan;
+  const auto segment_bytes = view.identity().segment_bytes;
+  if (standby || plan.target.kind == TargetKind::immediate) {
+    return SegmentName::before(plan.timeline, plan.backup.stop, segment_bytes).number;
+  }
+  const auto end = SegmentName::before(plan.timeline, plan.wal.end, segment_bytes).number;
+  if (!proved.stop.lsn) return end;
+  // The record at which it stops, or the first one behind that position, may end
+  // in a later segment.
+  auto number = proved.stop.lsn->value / segment_bytes;
+  for (; number < end; ++number) {
+    const auto key = key_in_stretch(view, plan.wal, number);
+    const auto summary =
+        key ? view.find_chain_summary({.timeline = {}, .number = number}, *key) : std::nullopt;
+    if (summary && summary->last >= *proved.stop.lsn) break;
+  }
+  return number;
+}
+
 // Reads all WAL that replay will ask for, before a byte is written: damage is not
 // to be found hours later.
 void expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsigned jobs,
                      bool standby) {
   const auto& plan = proved.plan;
-  const auto until = standby ? plan.backup.stop : proved.stop.lsn.value_or(plan.wal.end);
   const auto view = archive.with(plan.branches);
-  const auto damaged = find_unreadable(view, plan.wal, until, jobs, Program::check_cancelled);
+  const auto damaged = find_unreadable(view, plan.wal, last_needed(view, proved, standby), jobs,
+                                       Program::check_cancelled);
   if (!damaged) return;
   const auto segment_bytes = archive.identity().segment_bytes;
   // The last record that lies wholly before it.

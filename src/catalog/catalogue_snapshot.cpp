@@ -9,7 +9,7 @@
 namespace walvault {
 namespace {
 
-constexpr std::uint64_t plain_bytes_max = 512u << 20;
+constexpr std::uint64_t plain_bytes_max = 256u << 20;
 constexpr std::size_t lsn_digits = 16;
 constexpr std::size_t digest_digits = 32;
 

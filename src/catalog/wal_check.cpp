@@ -43,7 +43,7 @@ bool check_stored_wal(const WalArchive& archive, const std::string& key) {
 }
 
 std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,
-                                                 const WalStretch& stretch, Lsn until,
+                                                 const WalStretch& stretch, std::uint64_t last,
                                                  unsigned threads,
                                                  const std::function<void()>& check_cancelled) {
   struct Item {
@@ -68,7 +68,6 @@ std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,
           first = UnreadableSegment{.name = item.name, .why = std::move(item.why)};
         }
       });
-  const auto last = until.value / archive.identity().segment_bytes + 1;
   const auto submit = [&](const SegmentName& name) {
     if (name.number > last) return false;
     workers.submit(

@@ -14,12 +14,11 @@ struct UnreadableSegment {
   std::string why;
 };
 
-// Reads the stretch up to the segment of `until`, and the one behind it where the
-// last record may end, with `threads` at work: headers, checksums of the stored
-// frames, trailers. nullopt: all of it is right. `check_cancelled` is called from
-// any thread.
+// Reads the stretch up to segment number `last`, with `threads` at work: headers, checksums of the
+// stored frames, trailers. nullopt: all of it is right. `check_cancelled` is called from any
+// thread.
 [[nodiscard]] std::optional<UnreadableSegment> find_unreadable(
-    const WalArchive& archive, const WalStretch& stretch, Lsn until, unsigned threads,
+    const WalArchive& archive, const WalStretch& stretch, std::uint64_t last, unsigned threads,
     const std::function<void()>& check_cancelled);
 
 // One object. Error{corrupt} naming the key; false: it is not there.

@@ -11,10 +11,13 @@
 #include <filesystem>
 #include <fstream>
 
+#include "catalog/accepted_gap.h"
 #include "catalog/backup_info.h"
+#include "catalog/catalogue_snapshot.h"
 #include "catalog/stored_summary.h"
 #include "catalog/timeline_branch.h"
 #include "catalog/wal_archive.h"
+#include "catalog/wal_ledger.h"
 #include "codec/crc32c.h"
 #include "storage/memory_storage.h"
 #include "storage/posix_storage.h"
@@ -569,6 +572,54 @@ TEST(GoldenV1, WalSummary) {
   const auto place = parse_wal_object_trailer(read_golden("wal-trailer-with-summary.bin"), "k");
   EXPECT_EQ(place.offset, 200u);
   EXPECT_EQ(place.length, 300u);
+}
+
+TEST(GoldenV1, WalLedger) {
+  WalLedger ledger;
+  ledger.entries = {{.number = 3, .summary = example_summary()}};
+  ledger.entries.push_back({.number = 260, .summary = example_summary()});
+  trim_for_ledger(ledger.entries);
+  const std::string key = "wal-ledger/main/1/00000001-0/00000000/0123456789abcdef";
+  expect_golden("wal-ledger.bin", seal(ObjectKind::ledger, key, encode_wal_ledger(ledger)));
+  const auto payload = unseal(ObjectKind::ledger, key, read_golden("wal-ledger.bin"));
+  EXPECT_TRUE(decode_wal_ledger(payload, key).entries == ledger.entries);
+}
+
+TEST(GoldenV1, AcceptedGap) {
+  const AcceptedGap gap{.timeline = {.timeline = {2}, .branch = 1},
+                        .from = {0x5000000},
+                        .to = {0x7000000},
+                        .reason = "the disk is gone",
+                        .when = at(300, 9)};
+  const std::string key = "accepted-gaps/main/1/1";
+  expect_golden("accepted-gap.bin", seal(ObjectKind::accepted_gap, key, encode_accepted_gap(gap)));
+  const auto read =
+      decode_accepted_gap(unseal(ObjectKind::accepted_gap, key, read_golden("accepted-gap.bin")));
+  EXPECT_EQ(read.timeline, gap.timeline);
+  EXPECT_EQ(read.from, gap.from);
+  EXPECT_EQ(read.to, gap.to);
+  EXPECT_EQ(read.reason, gap.reason);
+  EXPECT_EQ(read.when, gap.when);
+}
+
+// Compressed, and so read only.
+TEST(GoldenV1, CatalogueSnapshot) {
+  CatalogueSnapshot snapshot{.lsn = {0x5000028}, .taken = at(300), .databases = {}};
+  auto& database = snapshot.databases.emplace_back();
+  database.oid = 5;
+  database.name = "app";
+  for (std::uint32_t i = 0; i < 20; ++i) {
+    database.relations.push_back({.file = {1663, 5, 16384 + i},
+                                  .oid = 16384 + i,
+                                  .kind = 'r',
+                                  .name = "public.orders_" + std::to_string(i)});
+  }
+  snapshot.databases.push_back(
+      {.oid = 4, .name = "template0", .unknown = "no connections", .relations = {}});
+  const std::string key = "catalogues/main/1/0000000005000028-0123456789abcdef0123456789abcdef";
+  write_if_missing("catalogue.bin", seal(ObjectKind::catalogue, key, encode_catalogue(snapshot)));
+  const auto payload = unseal(ObjectKind::catalogue, key, read_golden("catalogue.bin"));
+  EXPECT_TRUE(decode_catalogue(payload) == snapshot);
 }
 
 TEST(GoldenV1, TimelineHistory) {

@@ -121,7 +121,9 @@ class DamagedArchive : public ::testing::Test {
     std::ranges::sort(paths_);
   }
 
-  void expect_refused_from(std::size_t index) {
+  void expect_refused_from(std::size_t index, bool info_tells = true) {
+    const auto info = job_.walvault_json({"info"}).at("clusters").at(0);
+    EXPECT_EQ(info.at("gaps").empty(), !info_tells) << info.dump(1);
     const auto refused = job_.walvault({"restore", "--pgdata", job_.directory().path("new")});
     EXPECT_EQ(refused.exit_code, 7) << refused.text();
     EXPECT_THAT(refused.err, HasSubstr(fs::path(paths_[index]).filename().string()));
@@ -165,6 +167,20 @@ TEST_F(DamagedArchive, ASegmentThatWasDamagedInTheRepository) {
   fs::permissions(path, fs::owner_read | fs::owner_write);
   write_text(path, content);
   expect_refused_from(paths_.size() - 2);
+}
+
+// What only the content tells is found before a byte is written as well.
+TEST_F(DamagedArchive, ASegmentWhoseContentWasDamagedInTheRepository) {
+  const auto path = paths_[paths_.size() - 2];
+  auto content = read_text(path);
+  // Envelope, the length of the header, the header, its digest; then the content.
+  const auto header_bytes =
+      static_cast<unsigned char>(content[32]) + 256u * static_cast<unsigned char>(content[33]);
+  auto& byte = content.at(32 + 4 + header_bytes + 32 + 10);
+  byte = static_cast<char>(byte ^ 1);
+  fs::permissions(path, fs::owner_read | fs::owner_write);
+  write_text(path, content);
+  expect_refused_from(paths_.size() - 2, false);
 }
 
 TEST_F(DamagedArchive, TwoSegmentsThatChangedPlaces) {

@@ -90,6 +90,80 @@ TEST_P(TimelineTest, AStandbyFollowsIsBackedUpAndTakesOver) {
   EXPECT_EQ(old->sql(rows), "1,2,3");
 }
 
+// With archive_mode = on a standby never archives what it received by streaming.
+TEST_P(TimelineTest, WhatNobodyArchivedBeforeAPromotionIsFetchedFromTheNewPrimary) {
+  MainJob job(GetParam(), "wal_keep_size = 512MB\n");
+  auto& primary = job.server();
+  (void)primary.sql("CREATE TABLE t AS SELECT 1 AS n");
+  (void)job.backup();
+  auto standby = job.restore("standby", {"--standby", "--pg", primary.conninfo()});
+  ASSERT_TRUE(comes_to(*standby, rows, "1")) << standby->log();
+  // The archiver of the primary is stuck when it dies.
+  (void)primary.sql("ALTER SYSTEM SET archive_command = 'false'");
+  (void)primary.sql("SELECT pg_reload_conf()");
+  for (int n = 2; n <= 4; ++n) {
+    (void)primary.sql("INSERT INTO t VALUES (" + std::to_string(n) + ")");
+    (void)primary.sql("SELECT pg_switch_wal()");
+  }
+  ASSERT_TRUE(comes_to(*standby, rows, "1,2,3,4")) << standby->log();
+  primary.stop("immediate");
+  ASSERT_EQ(standby->tool({"psql", "-XAtqc", "SELECT pg_promote()", "postgres"}).out, "t\n");
+  ASSERT_TRUE(standby->wait_until_promoted());
+  (void)standby->sql("INSERT INTO t VALUES (5)");
+
+  const std::vector<std::string> check{"check", "--pg", standby->conninfo()};
+  const auto found = job.walvault(check);
+  EXPECT_EQ(found.exit_code, 8) << found.text();
+  EXPECT_THAT(found.out, HasSubstr("of timeline 1 is not archived"));
+  EXPECT_NE(job.walvault({"restore", "--dry-run", "--pgdata", job.directory().path("x")}).exit_code,
+            0);
+  auto repair = check;
+  repair.emplace_back("--repair");
+  const auto repaired = job.walvault(repair);
+  EXPECT_EQ(repaired.exit_code, 0) << repaired.text() << standby->log();
+  EXPECT_THAT(repaired.out, HasSubstr("was missing and is archived now"));
+  EXPECT_EQ(job.walvault(check).exit_code, 0);
+  standby->stop();
+  auto latest = job.restore("latest", {});
+  ASSERT_TRUE(latest->wait_until_promoted()) << latest->log();
+  EXPECT_EQ(latest->sql(rows), "1,2,3,4,5");
+}
+
+TEST(Gap, IsShownRefusedAndCanBeAccepted) {
+  MainJob job(usual_major);
+  auto& server = job.server();
+  (void)server.sql("CREATE TABLE t AS SELECT 1 AS n");
+  (void)job.backup();
+  std::string lost;
+  for (int n = 2; n <= 4; ++n) {
+    (void)server.sql("INSERT INTO t VALUES (" + std::to_string(n) + ")");
+    if (n == 3) lost = server.sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+    job.archive_everything();
+  }
+  fs::remove(job.repository() + "/wal/main/1/00000001-0/00000000/" + lost);
+  const auto info = job.walvault_json({"info"}).at("clusters").at(0);
+  ASSERT_EQ(info.at("gaps").size(), 1u) << info.dump(1);
+  EXPECT_EQ(info.at("gaps").at(0).at("reason"), "missing");
+  EXPECT_EQ(info.at("gaps").at(0).at("accepted"), false);
+  EXPECT_EQ(info.at("windows").at(0).at("latest_lsn"), info.at("gaps").at(0).at("from_lsn"));
+
+  const std::vector<std::string> check{"check", "--pg", server.conninfo()};
+  EXPECT_EQ(job.walvault(check).exit_code, 8);
+  EXPECT_EQ(job.walvault({"window", "accept-gap", "--reason", "tape lost"}).exit_code, 2);
+  const auto accepted = job.walvault({"window", "accept-gap", "--reason", "tape lost", "--yes"});
+  EXPECT_EQ(accepted.exit_code, 0) << accepted.text();
+  EXPECT_THAT(accepted.out, HasSubstr("Take one now"));
+  EXPECT_EQ(job.walvault({"window", "accept-gap", "--reason", "tape lost", "--yes"}).exit_code, 3);
+  EXPECT_EQ(job.walvault(check).exit_code, 0);
+  EXPECT_EQ(job.walvault_json({"info"}).at("clusters").at(0).at("gaps").at(0).at("accepted"), true);
+  // It does not become recoverable by that.
+  EXPECT_EQ(job.walvault({"restore", "--dry-run", "--pgdata", job.directory().path("x")}).exit_code,
+            7);
+  (void)job.backup();
+  EXPECT_EQ(job.walvault({"restore", "--dry-run", "--pgdata", job.directory().path("x")}).exit_code,
+            0);
+}
+
 TEST(Standby, KeepsStreamingWhileItsRepositoryIsAway) {
   MainJob job(newest_major);
   auto& primary = job.server();

@@ -1,0 +1,58 @@
+// Arbitrary bytes as what the catalog stores; the first byte chooses what. Of a
+// summary the checksum is made right, so that what lies behind it is read.
+#include <cstddef>
+#include <cstdint>
+
+#include "base/error.h"
+#include "catalog/accepted_gap.h"
+#include "catalog/backup_info.h"
+#include "catalog/catalogue_snapshot.h"
+#include "catalog/stored_summary.h"
+#include "catalog/timeline_branch.h"
+#include "catalog/wal_ledger.h"
+#include "catalog/wal_object.h"
+#include "codec/crc32c.h"
+#include "postgres/timeline_history.h"
+
+namespace {
+
+using namespace walvault;
+
+void decode(std::uint8_t what, ByteView bytes) {
+  switch (what % 8) {
+    case 0: {
+      ByteWriter whole;
+      whole.raw(bytes);
+      whole.u32(crc32c(bytes));
+      const auto summary = decode_wal_summary(whole.bytes(), "fuzzed");
+      if (!(decode_wal_summary(encode_wal_summary(summary), "fuzzed") == summary)) {
+        __builtin_trap();
+      }
+      return;
+    }
+    case 1: (void)decode_wal_ledger(bytes, "fuzzed"); return;
+    case 2: (void)parse_wal_object_header(bytes, "fuzzed"); return;
+    case 3: (void)parse_wal_object_trailer(bytes, "fuzzed"); return;
+    case 4: (void)decode_catalogue(bytes); return;
+    case 5: (void)TimelineHistory::parse({5}, bytes); return;
+    case 6: (void)decode_backup_info(bytes); return;
+    default:
+      (void)decode_accepted_gap(bytes);
+      (void)decode_branch_opening({.timeline = {2}, .branch = 1}, bytes);
+      return;
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  try {
+    decode(data[0], {data + 1, size - 1});
+  } catch (const Error& error) {
+    const auto kind = error.kind();
+    // A newer version is a conflict.
+    if (kind != ErrorKind::corrupt && kind != ErrorKind::conflict) __builtin_trap();
+  }
+  return 0;
+}
