@@ -26,6 +26,9 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int prefetch_version_min = 150000;  // the first with recovery_prefetch
+// Segments that PostgreSQL may read ahead of what it replays: half a megabyte of
+// records, of a server that switches often.
+constexpr std::uint64_t read_ahead_max = 64;
 
 std::string absolute(const std::string& path) {
   if (path.empty() || path.front() == '/') return path;
@@ -272,14 +275,19 @@ std::uint64_t last_needed(const WalArchive& view, const ProvedPlan& proved, bool
 }
 
 // Reads all WAL that replay will ask for, before a byte is written: damage is not
-// to be found hours later.
-void expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsigned jobs,
+// to be found hours later. False: what follows it is damaged, and must not be read
+// ahead.
+bool expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsigned jobs,
                      bool standby) {
   const auto& plan = proved.plan;
   const auto view = archive.with(plan.branches);
-  const auto damaged = find_unreadable(view, plan.wal, last_needed(view, proved, standby), jobs,
-                                       Program::check_cancelled);
-  if (!damaged) return;
+  const auto last_read = last_needed(view, proved, standby);
+  const auto damaged =
+      find_unreadable(view, plan.wal, 0, last_read, jobs, Program::check_cancelled);
+  if (!damaged) {
+    return !find_unreadable(view, plan.wal, last_read + 1, last_read + read_ahead_max, jobs,
+                            Program::check_cancelled);
+  }
   const auto segment_bytes = archive.identity().segment_bytes;
   // The last record that lies wholly before it.
   Lsn last;
@@ -366,7 +374,9 @@ void run_restore(Program& program, const RestoreOptions& options) {
         "running as root: the restored files will belong to root, and a server refuses to "
         "start as root; chown them to the server's user");
   }
-  expect_readable(archive, proved, request.jobs, options.standby);
+  if (!expect_readable(archive, proved, request.jobs, options.standby)) {
+    request.settings.reads_ahead = plan.backup.server_version < prefetch_version_min;
+  }
   const auto began = std::chrono::steady_clock::now();
   Progress progress("restore", plan.backup.size_bytes - plan.backup.zero_bytes,
                     program.shows_progress());

@@ -224,7 +224,9 @@ HistoryCourse follow_history(const WalArchive& archive, const std::vector<Backup
   if (backups.empty() && (timeline == "latest" || timeline == "current")) {
     return course_of(archive, newest_branch(archive, archived.back()));
   }
-  return choose_course(archive, backups, {.target = {}, .timeline = timeline});
+  PlanRequest request;
+  request.timeline = timeline;
+  return choose_course(archive, backups, request);
 }
 
 RecoveryPlan plan_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,

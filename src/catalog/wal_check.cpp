@@ -43,15 +43,15 @@ bool check_stored_wal(const WalArchive& archive, const std::string& key) {
 }
 
 std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,
-                                                 const WalStretch& stretch, std::uint64_t last,
-                                                 unsigned threads,
+                                                 const WalStretch& stretch, std::uint64_t first,
+                                                 std::uint64_t last, unsigned threads,
                                                  const std::function<void()>& check_cancelled) {
   struct Item {
     SegmentName name;
     std::string key;
     std::string why;
   };
-  std::optional<UnreadableSegment> first;
+  std::optional<UnreadableSegment> found;
   OrderedWorkers<Item> workers(
       {.threads = threads, .in_flight_max = std::size_t{threads} * 2},
       [&](Item& item, unsigned) {
@@ -64,11 +64,12 @@ std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,
         }
       },
       [&](Item& item) {
-        if (!first && !item.why.empty()) {
-          first = UnreadableSegment{.name = item.name, .why = std::move(item.why)};
+        if (!found && !item.why.empty()) {
+          found = UnreadableSegment{.name = item.name, .why = std::move(item.why)};
         }
       });
   const auto submit = [&](const SegmentName& name) {
+    if (name.number < first) return true;
     if (name.number > last) return false;
     workers.submit(
         {.name = name, .key = key_in_stretch(archive, stretch, name.number).value(), .why = {}});
@@ -82,7 +83,7 @@ std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,
   }
   if (more && stretch.partial) (void)submit(*stretch.partial);
   workers.finish();
-  return first;
+  return found;
 }
 
 }  // namespace walvault

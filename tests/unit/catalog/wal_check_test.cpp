@@ -24,7 +24,7 @@ class WalCheckTest : public testing::Test {
   // The number of the first segment up to `last` that cannot be read; 0: none.
   [[nodiscard]] std::uint64_t unreadable(std::uint64_t last) const {
     const auto stretch = wal_from(archive_, archive_.history({1}), lsn_in(2, 0x28));
-    const auto found = find_unreadable(archive_, stretch, last, 3, [] {});
+    const auto found = find_unreadable(archive_, stretch, 0, last, 3, [] {});
     return found ? found->name.number : 0;
   }
 
@@ -54,12 +54,14 @@ TEST_F(WalCheckTest, FindsTheFirstSegmentThatIsNeededAndDamaged) {
   EXPECT_EQ(unreadable(9), 6u);
   EXPECT_EQ(unreadable(6), 6u);
   EXPECT_EQ(unreadable(5), 0u);
+  const auto stretch = wal_from(archive_, archive_.history({1}), lsn_in(2, 0x28));
+  EXPECT_EQ(find_unreadable(archive_, stretch, 7, 9, 2, [] {})->name.number, 8u);
 }
 
 TEST_F(WalCheckTest, FindsASegmentThatIsGone) {
   const auto stretch = wal_from(archive_, archive_.history({1}), lsn_in(2, 0x28));
   made_.storage.remove({key(7)});
-  const auto found = find_unreadable(archive_, stretch, 9, 2, [] {});
+  const auto found = find_unreadable(archive_, stretch, 0, 9, 2, [] {});
   ASSERT_TRUE(found);
   EXPECT_EQ(found->name.number, 7u);
 }
@@ -67,7 +69,7 @@ TEST_F(WalCheckTest, FindsASegmentThatIsGone) {
 TEST_F(WalCheckTest, StopsWhenItIsCancelled) {
   const auto stretch = wal_from(archive_, archive_.history({1}), lsn_in(2, 0x28));
   EXPECT_EQ(error_of([&] {
-              (void)find_unreadable(archive_, stretch, 9, 2,
+              (void)find_unreadable(archive_, stretch, 0, 9, 2,
                                     [] { throw Error(ErrorKind::unavailable, "cancelled"); });
             }),
             "unavailable");
