@@ -121,13 +121,17 @@ class Archives {
         continue;
       }
       for (const auto& cluster : storage.list_names("wal/")) {
-        for (const auto& number : storage.list_names("wal/" + cluster + "/")) {
+        std::string prefix = "wal/";
+        prefix.append(cluster).append("/");
+        for (const auto& number : storage.list_names(prefix)) {
+          auto key = cluster;
+          key.append("/").append(number);
           // Most of the objects are here: they are listed once.
-          const auto it = archives_.find(cluster + "/" + number);
+          const auto it = archives_.find(key);
           if (it != archives_.end()) {
             sum += it->second.stored_bytes();
           } else {
-            add("wal/" + cluster + "/" + number + "/");
+            add("wal/" + key + "/");
           }
         }
       }

@@ -143,13 +143,20 @@ ordered_json change_json(const Config& config, const TransactionChange& change) 
 }
 
 std::string change_text(const Config& config, const TransactionChange& change) {
-  std::string text = to_local_text(change.time) + "  " +
+  std::string text = to_rfc3339(change.time) + "  " +
                      (change.end == TransactionEnd::commit ? "commit" : "abort") +
                      " of transaction " + std::to_string(change.xid) + " at " + change.lsn.text();
   if (change.kind != ChangeKind::none) text += ": " + change_kind_name(change.kind);
   text += "\n";
-  // Tables first, what hangs on them behind.
+  // Tables first, what hangs on them behind; a TOAST table is part of its table.
   auto relations = change.relations;
+  std::erase_if(relations, [&](const ChangedRelation& each) {
+    const auto table = each.name.substr(0, each.name.find(" (TOAST)"));
+    if (each.kind != 't' && table == each.name) return false;
+    return std::ranges::any_of(change.relations, [&](const ChangedRelation& other) {
+      return other.name == table && other.kind != 't';
+    });
+  });
   std::ranges::stable_sort(relations, {}, [](const ChangedRelation& relation) {
     return relation.kind == 'r' || relation.kind == 'm' || relation.kind == 'p' ? 0 : 1;
   });

@@ -212,7 +212,10 @@ void Spool::remove() const {
   // By another name first, so that a process that fills it finds no place.
   const auto aside = directory_ + "." + std::to_string(::getpid());
   if (::rename(directory_.c_str(), aside.c_str()) != 0) return;
-  for (const auto& name : names_in(aside)) ::unlink((aside + "/" + name).c_str());
+  for (const auto& name : names_in(aside)) {
+    auto path = aside;
+    ::unlink(path.append("/").append(name).c_str());
+  }
   ::rmdir(aside.c_str());
 }
 

@@ -14,9 +14,9 @@ struct UnreadableSegment {
   std::string why;
 };
 
-// Reads the segments of a stretch from number `first` to `last`, with `threads` at work: headers, checksums of the
-// stored frames, trailers. nullopt: all of it is right. `check_cancelled` is called from any
-// thread.
+// Reads the segments of a stretch from number `first` to `last`, with `threads` at
+// work: headers, checksums of the stored frames, trailers. nullopt: all of it is
+// right. `check_cancelled` is called from any thread.
 [[nodiscard]] std::optional<UnreadableSegment> find_unreadable(
     const WalArchive& archive, const WalStretch& stretch, std::uint64_t first, std::uint64_t last,
     unsigned threads, const std::function<void()>& check_cancelled);
