@@ -99,9 +99,8 @@ std::string kind_text(const ChangedRelation& relation) {
 }
 
 std::string relation_text(const ChangedRelation& relation) {
-  const auto database = relation.database.empty()
-                            ? "database " + std::to_string(relation.file.database)
-                            : relation.database;
+  auto database = relation.database.empty() ? "database " + std::to_string(relation.file.database)
+                                            : relation.database;
   if (relation.file.number == 0) return database;
   const auto name = relation.name.empty()
                         ? "file " + std::to_string(relation.file.number) + " (no name is known)"
