@@ -18,7 +18,6 @@ namespace {
 namespace fs = boost::filesystem;
 
 constexpr int steps = 60;
-constexpr int targets = 5;
 constexpr std::int64_t second = 1'000'000;
 
 // The end of a transaction, as its client saw it.
@@ -43,7 +42,8 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
     fs::permissions(shim, fs::perms::all_all);
     give_to_server_user(clock_);
     job_.server().stop();
-    job_.server().set_environment({{"LD_PRELOAD", shim}, {"WALVAULT_TEST_CLOCK", clock_}});
+    environment_ = {{"LD_PRELOAD", shim}, {"WALVAULT_TEST_CLOCK", clock_}};
+    job_.server().set_environment(environment_);
     if (!job_.server().start()) throw std::runtime_error(job_.server().log());
   }
 
@@ -63,7 +63,7 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
       arguments.push_back(command);
     }
     arguments.emplace_back("postgres");
-    const auto done = job_.server().tool(arguments);
+    const auto done = server_->tool(arguments);
     if (done.exit_code != 0) throw std::runtime_error(done.text());
     std::istringstream lines(done.out);
     std::vector<std::string> result;
@@ -124,7 +124,7 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
         return finish(end);
       }
       case 3:
-        points_.push_back("point " + std::to_string(points_.size()));
+        points_.push_back("point " + std::to_string(++named_));
         point_ends_.push_back(
             Lsn::parse(run({"SELECT pg_create_restore_point('" + points_.back() + "')"}).at(0))
                 .value());
@@ -171,7 +171,7 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
 
   // nullopt: what was drawn says nothing sure.
   std::optional<Target> draw() {
-    const auto chosen = random_() % ends_.size();
+    const auto chosen = only_from_ + random_() % (ends_.size() - only_from_);
     const auto& end = ends_[chosen];
     const bool exclusive = random_() % 2 == 0;
     Target target;
@@ -184,7 +184,7 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
         break;
       }
       case 1: {
-        if (points_.empty()) return std::nullopt;
+        if (points_.empty() || only_from_ > 0) return std::nullopt;
         const auto which = random_() % points_.size();
         target.arguments = {"--to-name", points_[which]};
         while (target.ends < ends_.size() && ends_[target.ends].lsn <= point_ends_[which]) {
@@ -218,8 +218,63 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
     return target;
   }
 
-  void expect_reached(int number, const Target& target) {
-    const auto name = "new" + std::to_string(number);
+  // Random targets of one timeline, each restored.
+  void expect_all_reached(int count, const std::string& timeline) {
+    for (int i = 0; i < count;) {
+      auto target = draw();
+      if (!target) continue;
+      target->arguments.insert(target->arguments.end(), {"--timeline", timeline});
+      expect_reached(*target);
+      if (HasFatalFailure()) return;
+      ++i;
+    }
+  }
+
+  // A commit with a later time than all, so that every moment before it is
+  // proved, and all of it archived.
+  void close() {
+    latest_ += 9000 * second;
+    set_clock(latest_);
+    const auto out = run({"BEGIN", xid_of, insert(), "COMMIT", where});
+    End end;
+    end.xid = out.at(0);
+    end.lsn = Lsn::parse(out.at(1)).value();
+    finish(end);
+    const auto segment = run({"SELECT pg_walfile_name(pg_current_wal_lsn())"}).at(0);
+    (void)run({"SELECT pg_switch_wal()"});
+    const auto query =
+        "SELECT coalesce(last_archived_wal, '') >= '" + segment + "' FROM pg_stat_archiver";
+    for (int i = 0; i < 600; ++i) {
+      if (run({query}).at(0) == "t") return;
+      (void)run({"SELECT pg_sleep(0.1)"});
+    }
+    FAIL() << segment << " is not archived: " << server_->log();
+  }
+
+  // Restores to a moment, promotes, and goes on from there: what came behind it
+  // is of the old timeline alone.
+  std::unique_ptr<PostgresServer> branch() {
+    const auto kept = ends_.size() / 2;
+    const auto behind = ends_[kept].lsn;
+    const auto done =
+        job_.walvault({"restore", "--pgdata", job_.directory().path("branch"), "--to-lsn",
+                       behind.text(), "--exclusive", "--archiving", "keep"});
+    if (done.exit_code != 0) throw std::runtime_error(done.text());
+    job_.server().stop();
+    auto server = job_.server_in("branch");
+    server->set_environment(environment_);
+    if (!server->start() || !server->wait_until_promoted()) throw std::runtime_error(server->log());
+    server_ = server.get();
+    ends_.resize(kept + 1);
+    while (!points_.empty() && point_ends_.back() > behind) {
+      points_.pop_back();
+      point_ends_.pop_back();
+    }
+    return server;
+  }
+
+  void expect_reached(const Target& target) {
+    const auto name = "new" + std::to_string(++restores_);
     std::string shown = name + ":";
     for (const auto& argument : target.arguments) shown += " " + argument;
     SCOPED_TRACE(shown);
@@ -269,12 +324,18 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
                "track_commit_timestamp = on\nmax_prepared_transactions = 5\n"
                "autovacuum = off\n"};
   std::string clock_;
+  std::map<std::string, std::string> environment_;
+  PostgresServer* server_ = &job_.server();  // that the workload runs on
   std::mt19937 random_;
   std::vector<End> ends_;
   std::vector<int> pending_;
   std::vector<std::string> points_;
   std::vector<Lsn> point_ends_;
   int row_ = 0;
+  int named_ = 0;
+  int restores_ = 0;
+  std::int64_t latest_ = 0;    // that the clock was set off by
+  std::size_t only_from_ = 0;  // the first end that a target may mean
 };
 INSTANTIATE_TEST_SUITE_P(Majors, RecoveryProperty, ::testing::Values(13, 14, 15, 16, 17, 18),
                          [](const auto& of) { return "Postgres" + std::to_string(of.param); });
@@ -288,19 +349,33 @@ TEST_P(RecoveryProperty, StopsWhereThePlanSays) {
   (void)run({"CREATE TABLE t (n int)"});
   (void)job_.backup();
   for (int i = 0; i < steps; ++i) step();
-  // One with a later time than all: every moment before it is proved.
-  set_clock(9000 * second);
-  const auto out = run({"BEGIN", xid_of, insert(), "COMMIT", where});
-  End end;
-  end.xid = out.at(0);
-  end.lsn = Lsn::parse(out.at(1)).value();
-  finish(end);
-  job_.archive_everything();
-  const int wanted = long_tests() ? targets * 10 : targets;
-  for (int i = 0; i < wanted;) {
-    if (const auto target = draw()) expect_reached(i++, *target);
-    if (HasFatalFailure()) return;
-  }
+  close();
+  const int times = long_tests() ? 10 : 1;
+  expect_all_reached(4 * times, "1");
+  if (HasFatalFailure()) return;
+
+  // A second history, and both of them.
+  const auto old_ends = ends_;
+  const auto old_points = points_;
+  const auto old_point_ends = point_ends_;
+  const auto second_server = branch();
+  for (int i = 0; i < steps / 4; ++i) step();
+  close();
+  expect_all_reached(times, "2");
+  if (HasFatalFailure()) return;
+  // From a backup of the server that was itself restored.
+  (void)job_.walvault_json({"backup", "--pg", second_server->conninfo()});
+  const auto backed_up = ends_.size();
+  for (int i = 0; i < steps / 4; ++i) step();
+  close();
+  only_from_ = backed_up;
+  expect_all_reached(times, "2");
+  if (HasFatalFailure()) return;
+  only_from_ = 0;
+  ends_ = old_ends;
+  points_ = old_points;
+  point_ends_ = old_point_ends;
+  expect_all_reached(times, "1");
 }
 
 }  // namespace
