@@ -230,7 +230,7 @@ void PosixStorage::list(std::string_view prefix,
     // By its name alone: the way to it is long.
     if (::fstatat(directory->get(), name.c_str(), &status, 0) != 0) {
       if (errno == ENOENT) continue;  // removed since
-      throw system_error("look at \"" + path + name + "\"", errno);
+      throw system_error(std::string("look at \"").append(path).append(name).append("\""), errno);
     }
     auto& entry = entries.emplace_back();
     entry.size = static_cast<std::uint64_t>(status.st_size);
