@@ -57,7 +57,7 @@ std::optional<std::uint32_t> checksum_of(const std::string& path, std::uint64_t 
 
 }  // namespace
 
-std::optional<Spool> Spool::of_current_directory(const std::string& destination) {
+std::optional<Spool> Spool::of_current_directory(const std::string& destination) try {
   std::array<char, PATH_MAX> current{};
   if (::getcwd(current.data(), current.size()) == nullptr) return std::nullopt;
   const std::string directory = current.data();
@@ -69,6 +69,8 @@ std::optional<Spool> Spool::of_current_directory(const std::string& destination)
   // What cannot be renamed would be copied once more than without a spool.
   if (!beside || !wanted || beside->st_dev != wanted->st_dev) return std::nullopt;
   return Spool(directory + ".walvault-spool");
+} catch (const Error&) {
+  return std::nullopt;
 }
 
 std::optional<std::string> Spool::find(const std::string& id) const {
@@ -80,7 +82,7 @@ std::optional<std::string> Spool::find(const std::string& id) const {
 }
 
 bool Spool::deliver(const WalArchive& archive, const std::string& key,
-                    const std::string& destination) const {
+                    const std::string& destination) const try {
   const auto id = id_of(archive, key);
   const auto name = find(id);
   if (!name) return false;
@@ -93,6 +95,8 @@ bool Spool::deliver(const WalArchive& archive, const std::string& key,
   }
   ::unlink(destination.c_str());
   return ::rename(path.c_str(), destination.c_str()) == 0;
+} catch (const Error&) {
+  return false;
 }
 
 void Spool::fill(const WalArchive& archive, const SegmentName& delivered, unsigned count,
@@ -198,6 +202,8 @@ void Spool::fill_in_background(const WalArchive& archive, const SegmentName& del
     // PostgreSQL's logger waits for whoever holds its pipe.
     const int nothing = ::open("/dev/null", O_RDWR);
     for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nothing, fd);
+    // Nor are files of the server, which older ones leave open, to be held on to.
+    ::closefrom(STDERR_FILENO + 1);
     ::alarm(fill_seconds_max);
     fill(archive, delivered, count, threads);
   } catch (...) {
@@ -207,7 +213,7 @@ void Spool::fill_in_background(const WalArchive& archive, const SegmentName& del
   ::_exit(code);
 }
 
-void Spool::remove() const {
+void Spool::remove() const try {
   if (!find_status(directory_)) return;
   // By another name first, so that a process that fills it finds no place.
   const auto aside = directory_ + "." + std::to_string(::getpid());
@@ -217,6 +223,8 @@ void Spool::remove() const {
     ::unlink(path.append("/").append(name).c_str());
   }
   ::rmdir(aside.c_str());
+} catch (const Error&) {
+  // Its files are harmless: nothing else is called as they are.
 }
 
 }  // namespace walvault

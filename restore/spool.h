@@ -13,6 +13,9 @@ namespace walvault {
 
 class Spool {
  public:
+  // None of these throws for what is the matter with the spool: recovery goes on
+  // without one. What is the matter with the repository, `fill` tells.
+
   // The spool of the server that runs in the current directory and wants files at
   // `destination`; nullopt: that is no data directory, or it lies on another file
   // system than what is beside it.

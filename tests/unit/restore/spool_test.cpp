@@ -153,6 +153,13 @@ TEST_F(SpoolTest, ThatCannotBeMadeIsDoneWithout) {
   nowhere.remove();
 }
 
+// Whatever is the matter with it, recovery goes on without.
+TEST_F(SpoolTest, IsNoReasonToFail) {
+  write_test_file(directory_.path(), "data.walvault-spool", bytes_of("no directory"));
+  EXPECT_FALSE(deliver(2));
+  EXPECT_EQ(error_of([&] { spool_.remove(); }), "nothing");
+}
+
 TEST_F(SpoolTest, BelongsToADataDirectoryOnly) {
   EXPECT_FALSE(Spool::of_current_directory(destination_));
 }
