@@ -8,6 +8,8 @@
 #include "base/format.h"
 #include "basebackup/backup_receiver.h"
 #include "basebackup/wal_streamer.h"
+#include "catalog/recovery_plan.h"
+#include "catalog/wal_chain.h"
 #include "postgres/checkpoint_record.h"
 #include "postgres/wal_page.h"
 #include "repository/tree_writer.h"
@@ -125,6 +127,22 @@ void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info)
               "Another server archives as cluster " + archive.identity().name +
                   ": end that. If both were promoted onto timeline " + timeline +
                   " and this one is to go on: walvault timeline set-aside " + timeline);
+}
+
+// A backup that its own WAL does not make consistent is none, though every
+// segment of that is there.
+void check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
+  const auto course = course_of(archive, {.timeline = info.timeline, .branch = info.branch});
+  const auto chain =
+      prove_chain(course.archive, wal_from(course.archive, course.history, info.start),
+                  [](const ChainSegment&) {});
+  if (chain.broken.empty() || chain.end >= info.stop) return;
+  throw Error(ErrorKind::corrupt, "the archived WAL of the backup is damaged",
+              "Segment " + chain.broken_in.text(archive.identity().segment_bytes) + ": " +
+                  chain.broken + ". It is needed up to " + info.stop.text() +
+                  ". No backup was recorded.",
+              "Run the backup again. If that happens again, the server's pg_wal is damaged, or "
+              "archive_command is not handed what the server wrote.");
 }
 
 // Recovery onto a timeline needs its history file, which a server that was
@@ -348,6 +366,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   wait_for_wal(archive, info, clock, request.wal_timeout, streamer ? &*streamer : nullptr,
                listener);
   check_wal_is_the_servers(archive, info);
+  check_wal_is_whole(archive, info);
   listener.check_cancelled();
   info.duration = std::chrono::duration_cast<milliseconds>(clock.now() - began);
   root.head = encode_backup_info(info);

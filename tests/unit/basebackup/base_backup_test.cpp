@@ -446,6 +446,20 @@ TEST_F(BaseBackupTest, RefusesWalThatAnotherServerWrote) {
   EXPECT_EQ(refusal(), "conflict");
 }
 
+TEST_F(BaseBackupTest, RefusesWalThatIsDamagedBeforeItsEnd) {
+  archive_segments(archive_, 1, 3, 3);
+  auto damaged = chained_segment(1, 4);
+  damaged[200] ^= 1;
+  const WalSegmentSpec fourth{.timeline = 1, .number = 4, .content_bytes = 300};
+  archive_file(archive_, fourth.name(), damaged, minute_of(4));
+  const auto words = words_of_error([&] { (void)back_up(); });
+  EXPECT_NE(words.find("Segment " + fourth.name()), std::string::npos) << words;
+  EXPECT_EQ(refusal(), "corrupt");
+  // Behind its end it concerns what is restored beyond it.
+  server_.end.lsn = {4 * test_segment_bytes};
+  EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
+}
+
 TEST_F(BaseBackupTest, RecordsPagesThatTheServerFoundDamaged) {
   archive_needed_wal(archive_);
   server_.warnings = {"checksum verification failed in file \"./base/5/1259\", block 3"};
