@@ -80,18 +80,25 @@ void show_wal(const WalArchive& archive, const std::vector<BackupInfo>& backups,
   if (!moments.ends.empty()) shown.text += "  Last archived:\n";
   for (const auto& end : moments.ends) {
     const auto name = end.segment.text(identity.segment_bytes);
-    const auto age = std::max(
-        std::chrono::milliseconds{0},
-        std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().now() - end.modified));
-    shown.document["timelines"].push_back(
-        {{"timeline", end.timeline.timeline.value},
-         {"branch", end.timeline.branch},
-         {"last_segment", name},
-         {"last_time", to_rfc3339(end.modified)},
-         {"age_s", static_cast<double>(age.count()) / 1000},
-         {"system_identifier", std::to_string(identity.system_identifier)}});
-    shown.text += "    timeline " + timeline_text(archive, end.timeline) + "  " + name + ", of " +
-                  to_local_text(end.modified) + ", " + format_duration(age) + " ago\n";
+    ordered_json document = {{"timeline", end.timeline.timeline.value},
+                             {"branch", end.timeline.branch},
+                             {"last_segment", name},
+                             {"last_time", nullptr},
+                             {"age_s", nullptr},
+                             {"system_identifier", std::to_string(identity.system_identifier)}};
+    shown.text += "    timeline " + timeline_text(archive, end.timeline) + "  " + name;
+    if (end.modified) {
+      const auto age = std::max(std::chrono::milliseconds{0},
+                                std::chrono::duration_cast<std::chrono::milliseconds>(
+                                    system_clock().now() - *end.modified));
+      document["last_time"] = to_rfc3339(*end.modified);
+      document["age_s"] = static_cast<double>(age.count()) / 1000;
+      shown.text += ", of " + to_local_text(*end.modified) + ", " + format_duration(age) + " ago";
+    } else {
+      shown.text += ", which is damaged";
+    }
+    shown.text += "\n";
+    shown.document["timelines"].push_back(std::move(document));
   }
 }
 

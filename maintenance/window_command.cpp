@@ -55,6 +55,7 @@ void accept_gap(Program& program, const Options& options) {
                 "Look for the segments on the old server first (walvault wal rescue). If they are "
                 "gone, add --yes.");
   }
+  // One by one: what a crash leaves out is asked for again.
   const auto now = system_clock().now();
   for (const auto& gap : moments.gaps) {
     put_accepted_gap(opened.repository, identity,

@@ -108,12 +108,15 @@ std::string relation_text(const ChangedRelation& relation) {
   return name + " in " + database;
 }
 
-std::string restore_text(const Config& config, const TransactionChange& change) {
-  return "walvault restore --cluster " + config.cluster() + " --pgdata DIR --to-lsn " +
-         change.stop.text() + " --exclusive --timeline " + std::to_string(change.timeline.value);
+// On the history that was walked: where it left an older timeline, that one's own
+// files need not be archived to their end.
+std::string restore_text(const std::string& cluster, const std::string& timeline,
+                         const TransactionChange& change) {
+  return "walvault restore --cluster " + cluster + " --pgdata DIR --to-lsn " + change.stop.text() +
+         " --exclusive --timeline " + timeline;
 }
 
-ordered_json change_json(const Config& config, const TransactionChange& change) {
+ordered_json change_json(const TransactionChange& change, const std::string& restore) {
   ordered_json relations = ordered_json::array();
   for (const auto& relation : change.relations) {
     const auto known = [](const std::string& text) {
@@ -138,10 +141,10 @@ ordered_json change_json(const Config& config, const TransactionChange& change) 
           {"rows_deleted", change.rows_deleted},
           {"relations", relations},
           {"stop_before_lsn", change.stop.text()},
-          {"restore", restore_text(config, change)}};
+          {"restore", restore}};
 }
 
-std::string change_text(const Config& config, const TransactionChange& change) {
+std::string change_text(const TransactionChange& change, const std::string& restore) {
   std::string text = to_rfc3339(change.time) + "  " +
                      (change.end == TransactionEnd::commit ? "commit" : "abort") +
                      " of transaction " + std::to_string(change.xid) + " at " + change.lsn.text();
@@ -170,7 +173,7 @@ std::string change_text(const Config& config, const TransactionChange& change) {
     text += "\n";
   }
   if (change.kind != ChangeKind::none || change.rows_deleted > 0) {
-    text += "    just before it:  " + restore_text(config, change) + "\n";
+    text += "    just before it:  " + restore + "\n";
   }
   return text;
 }
@@ -196,6 +199,10 @@ void run_find(Program& program, const Options& options) {
     }
   }
 
+  const auto& branch = course.branch;
+  const auto timeline = branch.branch == archive.branch_of(branch.timeline)
+                            ? std::to_string(branch.timeline.value)
+                            : branch.text();
   ordered_json documents = ordered_json::array();
   std::string text;
   std::size_t count = 0;
@@ -203,8 +210,9 @@ void run_find(Program& program, const Options& options) {
       course.archive, course.history, start, query,
       [&](const TransactionChange& change) {
         if (!is_asked_for(options, change) || ++count > changes_max) return;
-        documents.push_back(change_json(config, change));
-        text += change_text(config, change);
+        const auto restore = restore_text(cluster, timeline, change);
+        documents.push_back(change_json(change, restore));
+        text += change_text(change, restore);
       },
       Program::check_cancelled);
   if (count > changes_max) {

@@ -15,10 +15,10 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "catalog/target_resolution.h"
-#include "catalog/wal_check.h"
 #include "datadir/data_directory.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"
+#include "restore/wal_on_the_way.h"
 
 namespace walvault {
 namespace {
@@ -26,9 +26,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int prefetch_version_min = 150000;  // the first with recovery_prefetch
-// Segments that PostgreSQL may read ahead of what it replays: half a megabyte of
-// records, of a server that switches often.
-constexpr std::uint64_t read_ahead_max = 64;
 
 std::string absolute(const std::string& path) {
   if (path.empty() || path.front() == '/') return path;
@@ -253,57 +250,6 @@ std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
   return text;
 }
 
-// The number of the last segment that replay has to read.
-std::uint64_t last_needed(const WalArchive& view, const ProvedPlan& proved, bool standby) {
-  const auto& plan = proved.plan;
-  const auto segment_bytes = view.identity().segment_bytes;
-  if (standby || plan.target.kind == TargetKind::immediate) {
-    return SegmentName::before(plan.timeline, plan.backup.stop, segment_bytes).number;
-  }
-  const auto end = SegmentName::before(plan.timeline, plan.wal.end, segment_bytes).number;
-  if (!proved.stop.lsn) return end;
-  // The record at which it stops, or the first one behind that position, may end
-  // in a later segment.
-  auto number = proved.stop.lsn->value / segment_bytes;
-  for (; number < end; ++number) {
-    const auto key = key_in_stretch(view, plan.wal, number);
-    const auto summary =
-        key ? view.find_chain_summary({.timeline = {}, .number = number}, *key) : std::nullopt;
-    if (summary && summary->last >= *proved.stop.lsn) break;
-  }
-  return number;
-}
-
-// Reads all WAL that replay will ask for, before a byte is written: damage is not
-// to be found hours later. False: what follows it is damaged, and must not be read
-// ahead.
-bool expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsigned jobs,
-                     bool standby) {
-  const auto& plan = proved.plan;
-  const auto view = archive.with(plan.branches);
-  const auto last_read = last_needed(view, proved, standby);
-  const auto damaged =
-      find_unreadable(view, plan.wal, 0, last_read, jobs, Program::check_cancelled);
-  if (!damaged) {
-    return !find_unreadable(view, plan.wal, last_read + 1, last_read + read_ahead_max, jobs,
-                            Program::check_cancelled);
-  }
-  const auto segment_bytes = archive.identity().segment_bytes;
-  // The last record that lies wholly before it.
-  Lsn last;
-  const auto number = damaged->name.number - 1;
-  if (const auto key = key_in_stretch(view, plan.wal, number)) {
-    const auto before = view.find_chain_summary({.timeline = {}, .number = number}, *key);
-    if (before) last = before->last;
-  }
-  throw Error(ErrorKind::unreachable_target, "the archived WAL is damaged on the way to the target",
-              "Segment " + damaged->name.text(segment_bytes) + ": " + damaged->why + ".",
-              (last >= plan.backup.stop
-                   ? "The last position that can be reached is --to-lsn " + last.text() + "."
-                   : "Choose another backup with --backup.") +
-                  std::string(" Or put a good copy of that segment in its place."));
-}
-
 void run_restore(Program& program, const RestoreOptions& options) {
   program.catch_signals();
   const auto& config = program.config();
@@ -374,7 +320,8 @@ void run_restore(Program& program, const RestoreOptions& options) {
         "running as root: the restored files will belong to root, and a server refuses to "
         "start as root; chown them to the server's user");
   }
-  if (!expect_readable(archive, proved, request.jobs, options.standby)) {
+  log_info("reading the WAL that replay needs, to see that it is whole");
+  if (!expect_readable(archive, proved, request.jobs, options.standby, Program::check_cancelled)) {
     request.settings.reads_ahead = plan.backup.server_version < prefetch_version_min;
   }
   const auto began = std::chrono::steady_clock::now();

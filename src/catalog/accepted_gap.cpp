@@ -1,8 +1,5 @@
 #include "catalog/accepted_gap.h"
 
-#include <algorithm>
-#include <charconv>
-
 #include "base/error.h"
 
 namespace walvault {
@@ -10,19 +7,6 @@ namespace {
 
 std::string prefix_of(const ClusterIdentity& identity) {
   return "accepted-gaps/" + identity.name + "/" + std::to_string(identity.number) + "/";
-}
-
-// The numbers that are taken, ascending.
-std::vector<std::uint32_t> numbers(const Repository& repository, const std::string& prefix) {
-  std::vector<std::uint32_t> found;
-  for (const auto& name : repository.storage().list_names(prefix)) {
-    std::uint32_t number = 0;
-    const auto* const end = name.data() + name.size();
-    const auto [stop, failure] = std::from_chars(name.data(), end, number);
-    if (failure == std::errc{} && stop == end) found.push_back(number);
-  }
-  std::ranges::sort(found);
-  return found;
 }
 
 }  // namespace
@@ -54,8 +38,10 @@ AcceptedGap decode_accepted_gap(ByteView payload) {
 std::vector<AcceptedGap> list_accepted_gaps(const Repository& repository,
                                             const ClusterIdentity& identity) {
   const auto prefix = prefix_of(identity);
+  const auto latest = repository.latest_in_series(ObjectKind::accepted_gap, prefix);
   std::vector<AcceptedGap> gaps;
-  for (const auto number : numbers(repository, prefix)) {
+  // Each number is taken only once the one before is.
+  for (std::uint32_t number = 1; latest && number <= latest->first; ++number) {
     const auto key = prefix + std::to_string(number);
     const auto payload = repository.find_sealed(ObjectKind::accepted_gap, key);
     if (!payload) throw Error(ErrorKind::corrupt, "the object " + key + " is gone");
@@ -68,8 +54,8 @@ void put_accepted_gap(const Repository& repository, const ClusterIdentity& ident
                       const AcceptedGap& gap) {
   const auto prefix = prefix_of(identity);
   const auto payload = encode_accepted_gap(gap);
-  const auto taken = numbers(repository, prefix);
-  auto number = taken.empty() ? 1 : taken.back() + 1;
+  const auto latest = repository.latest_in_series(ObjectKind::accepted_gap, prefix);
+  auto number = latest ? latest->first + 1 : 1;
   while (
       !repository.put_sealed(ObjectKind::accepted_gap, prefix + std::to_string(number), payload)) {
     ++number;

@@ -79,10 +79,16 @@ class Search {
         }
       }
     }
+    if (segments_.empty()) return;
+    // And what its server had written of the segment behind the last.
+    const auto last = wal_from(archive_, history_, {segments_.rbegin()->first * segment_bytes_});
+    if (!last.partial) return;
+    segments_[last.partial->number] = last.partial->timeline;
+    partial_ = {*last.partial, key_in_stretch(archive_, last, last.partial->number).value()};
   }
 
   [[nodiscard]] std::string key_of(const SegmentName& name) const {
-    return archive_.key_of(name.text(segment_bytes_));
+    return name == partial_.first ? partial_.second : archive_.key_of(name.text(segment_bytes_));
   }
 
   void look_at(const SegmentName& name) {
@@ -301,6 +307,7 @@ class Search {
   const std::uint64_t segment_bytes_;
   RelationNames names_;
   std::map<std::uint64_t, TimelineId> segments_;
+  std::pair<SegmentName, std::string> partial_;  // and its key
   std::unordered_map<std::uint32_t, Open> open_;
   std::size_t pending_databases_ = 0;
   ChangeSearch result_;

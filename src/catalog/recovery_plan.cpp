@@ -10,14 +10,6 @@ namespace {
 
 using std::chrono::seconds;
 
-using Course = HistoryCourse;
-
-Course course_of(const WalArchive& whole, TimelineBranch branch) {
-  auto view = whole.view_of(branch);
-  auto history = view.history(branch.timeline);
-  return {.archive = std::move(view), .history = std::move(history)};
-}
-
 // The branch of a timeline that its id alone means.
 TimelineBranch newest_branch(const WalArchive& archive, TimelineId timeline) {
   return {.timeline = timeline, .branch = archive.branch_of(timeline)};
@@ -40,8 +32,8 @@ TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text
   return newest_branch(archive, {number});
 }
 
-Course choose_course(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                     const PlanRequest& request) {
+HistoryCourse choose_course(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                            const PlanRequest& request) {
   if (request.timeline == "current") {
     return course_of(archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
                                                           : backups.back()));
@@ -97,7 +89,7 @@ bool starts_early_enough(const BackupInfo& backup, const RecoveryTarget& target)
 }
 
 BackupInfo choose_backup(std::vector<BackupInfo> candidates, const RecoveryTarget& target,
-                         const Course& course) {
+                         const HistoryCourse& course) {
   const auto& history = course.history;
   std::erase_if(candidates, [&](const BackupInfo& backup) {
     return !lies_on(course.archive, backup, history);
@@ -125,7 +117,8 @@ BackupInfo choose_backup(std::vector<BackupInfo> candidates, const RecoveryTarge
   return target.kind == TargetKind::name ? candidates.front() : candidates.back();
 }
 
-void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
+void check_wal(const RecoveryPlan& plan, const WalArchive& archive,
+               const std::vector<BackupInfo>& backups) {
   const auto segment_bytes = archive.identity().segment_bytes;
   const auto& wal = plan.wal;
   const auto missing = SegmentName::containing(plan.timeline, wal.end, segment_bytes);
@@ -134,7 +127,8 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
                 "WAL that backup " + plan.backup.id + " needs is not in the repository",
                 "It needs " + plan.backup.start.text() + " to " + plan.backup.stop.text() +
                     "; segment " + missing.text(segment_bytes) + " is missing.",
-                "Choose another backup with --backup.");
+                "Choose another backup with --backup." +
+                    next_moment(archive, plan, backups, missing.end(segment_bytes)));
   }
   if (plan.timeline.value > 1 && !archive.find_history(plan.timeline)) {
     throw Error(
@@ -146,7 +140,7 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
             "--timeline.");
   }
   const auto refuse = [&](const std::string& why) {
-    auto [evidence, hint] = describe_wal_end(archive, plan);
+    auto [evidence, hint] = describe_wal_end(archive, plan, backups);
     return Error(ErrorKind::unreachable_target, why, std::move(evidence), std::move(hint));
   };
   const auto kind = plan.target.kind;
@@ -161,7 +155,23 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive) {
 
 }  // namespace
 
-WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan) {
+std::string next_moment(const WalArchive& archive, const RecoveryPlan& plan,
+                        const std::vector<BackupInfo>& backups, Lsn from) {
+  const auto history = archive.history(plan.timeline);
+  const BackupInfo* next = nullptr;
+  for (const auto& backup : backups) {
+    if (backup.identity_number == archive.identity().number && backup.start >= from &&
+        lies_on(archive, backup, history) && (next == nullptr || backup.stop < next->stop)) {
+      next = &backup;
+    }
+  }
+  if (next == nullptr) return {};
+  return " The next moment that needs none of it is the end of backup " + next->id + ", " +
+         to_rfc3339(next->stop_time) + ": --to-lsn " + next->stop.text() + ".";
+}
+
+WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan,
+                        const std::vector<BackupInfo>& backups) {
   const auto& wal = plan.wal;
   const auto segment_bytes = archive.identity().segment_bytes;
   const auto missing = SegmentName::containing(plan.timeline, wal.end, segment_bytes);
@@ -174,7 +184,8 @@ WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan) {
         " Segment " + missing.text(segment_bytes) + " is missing, later ones are there.";
     end.hint =
         "Look for that segment on the old server and archive it, or choose a target before it, "
-        "with --to or --to-lsn.";
+        "with --to or --to-lsn." +
+        next_moment(archive, plan, backups, missing.end(segment_bytes));
   } else if (wal.switches_from != TimelineId{}) {
     const auto from = std::to_string(wal.switches_from.value);
     const auto to = std::to_string(plan.timeline.value);
@@ -211,6 +222,12 @@ ClusterIdentity choose_identity(const std::vector<ClusterIdentity>& identities,
         [&](const BackupInfo& backup) { return starts_early_enough(backup, request.target); });
   }
   return identities.back();
+}
+
+HistoryCourse course_of(const WalArchive& archive, TimelineBranch branch) {
+  auto view = archive.view_of(branch);
+  auto history = view.history(branch.timeline);
+  return {.branch = branch, .archive = std::move(view), .history = std::move(history)};
 }
 
 HistoryCourse follow_history(const WalArchive& archive, const std::vector<BackupInfo>& backups,
@@ -260,7 +277,7 @@ RecoveryPlan plan_recovery(const WalArchive& archive, const std::vector<BackupIn
   };
   for (const auto& ancestor : course.history.ancestors()) note_branch(ancestor.timeline);
   note_branch(plan.timeline);
-  check_wal(plan, course.archive);
+  check_wal(plan, course.archive, backups);
   return plan;
 }
 

@@ -41,11 +41,15 @@ struct RecoveryPlan {
   WalStretch wal;
 };
 
-// The history to follow, and the archive as that history has it.
+// A branch of a timeline and what it came from, and the archive as that history
+// has it.
 struct HistoryCourse {
+  TimelineBranch branch;
   WalArchive archive;
   TimelineHistory history;
 };
+
+[[nodiscard]] HistoryCourse course_of(const WalArchive& archive, TimelineBranch branch);
 
 // The one that `timeline` of a request means, as for a plan, with backups or
 // without. Error{not_found} when nothing is archived.
@@ -53,12 +57,19 @@ struct HistoryCourse {
                                            const std::vector<BackupInfo>& backups,
                                            const std::string& timeline);
 
-// Where the WAL of a plan ends and why, and what can be done about it.
+// Where the WAL of a plan ends and why, and what can be done about it. `archive`
+// is the view that the plan was made of.
 struct WalEnd {
   std::string evidence;
   std::string hint;
 };
-[[nodiscard]] WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan);
+[[nodiscard]] WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan,
+                                      const std::vector<BackupInfo>& backups);
+
+// In words, the first moment of a plan's history that needs no WAL before `from`;
+// empty: there is none.
+[[nodiscard]] std::string next_moment(const WalArchive& archive, const RecoveryPlan& plan,
+                                      const std::vector<BackupInfo>& backups, Lsn from);
 
 // The identity of the cluster that a request is about: that of the backup it
 // names; for a time, the newest that had a complete backup by then; else the

@@ -4,28 +4,19 @@
 #include <tuple>
 #include <utility>
 
+#include "catalog/recovery_plan.h"
 #include "catalog/wal_chain.h"
 #include "catalog/wal_stretch.h"
 
 namespace walvault {
 namespace {
 
-// One branch, and the archive as its history has it.
-struct Course {
-  TimelineBranch branch;
-  WalArchive view;
-  TimelineHistory history;
-};
-
 class Survey {
  public:
   Survey(const WalArchive& archive, const std::vector<BackupInfo>& backups)
       : archive_(archive), backups_(backups), segment_bytes_(archive.identity().segment_bytes) {
     for (const auto& branch : archive.branches()) {
-      auto view = archive.view_of(branch);
-      auto history = view.history(branch.timeline);
-      courses_.push_back(
-          {.branch = branch, .view = std::move(view), .history = std::move(history)});
+      courses_.push_back(course_of(archive, branch));
     }
   }
 
@@ -39,15 +30,15 @@ class Survey {
   }
 
  private:
-  void find_windows(const Course& course) {
+  void find_windows(const HistoryCourse& course) {
     Lsn covered;  // backups that start before it lie in a window already listed
     for (const auto& backup : backups_) {
       if (backup.identity_number != archive_.identity().number ||
-          !lies_on(course.view, backup, course.history) || backup.start < covered) {
+          !lies_on(course.archive, backup, course.history) || backup.start < covered) {
         continue;
       }
-      const auto stretch = wal_from(course.view, course.history, backup.start);
-      const auto chain = prove_chain(course.view, stretch, [](const ChainSegment&) {});
+      const auto stretch = wal_from(course.archive, course.history, backup.start);
+      const auto chain = prove_chain(course.archive, stretch, [](const ChainSegment&) {});
       const bool whole = chain.broken.empty();
       if (!whole) add_damage(course, chain);
       const auto end = whole ? stretch.end : chain.end;
@@ -68,20 +59,20 @@ class Survey {
   }
 
   // A window that a descendant's goes beyond is part of that one.
-  [[nodiscard]] bool is_part_of_another(const Course& course, const BackupInfo& backup,
+  [[nodiscard]] bool is_part_of_another(const HistoryCourse& course, const BackupInfo& backup,
                                         Lsn last) const {
-    return std::ranges::any_of(courses_, [&](const Course& other) {
+    return std::ranges::any_of(courses_, [&](const HistoryCourse& other) {
       const auto leaves = other.history.leaves(course.branch.timeline);
-      return leaves && other.view.branch_of(course.branch.timeline) == course.branch.branch &&
+      return leaves && other.archive.branch_of(course.branch.timeline) == course.branch.branch &&
              backup.stop <= *leaves && last <= *leaves;
     });
   }
 
   // Where a chain breaks is where it does on every course that goes through.
-  void add_damage(const Course& course, const WalChain& chain) {
+  void add_damage(const HistoryCourse& course, const WalChain& chain) {
     const auto& segment = chain.broken_in;
     const TimelineBranch timeline{.timeline = segment.timeline,
-                                  .branch = course.view.branch_of(segment.timeline)};
+                                  .branch = course.archive.branch_of(segment.timeline)};
     add({.timeline = timeline,
          .from = std::max(chain.end, segment.start(segment_bytes_)),
          .to = segment.end(segment_bytes_),
@@ -95,27 +86,27 @@ class Survey {
     if (!known) found_.gaps.push_back(std::move(gap));
   }
 
-  void find_gaps(const Course& course) {
-    const auto segments = course.view.segments(course.branch.timeline);
+  void find_gaps(const HistoryCourse& course) {
+    const auto segments = course.archive.segments(course.branch.timeline);
     for (std::size_t i = 1; i < segments.size(); ++i) {
       if (segments[i].number == segments[i - 1].number + 1) continue;
       add_missing(course.branch, segments[i - 1].number + 1, segments[i].number);
     }
     if (!segments.empty()) {
       const SegmentName last{.timeline = course.branch.timeline, .number = segments.back().number};
-      const auto header = course.view.find_header(course.view.key_of(last.text(segment_bytes_)));
       found_.ends.push_back({.timeline = course.branch,
                              .segment = last,
-                             .modified = header ? header->modified : Timestamp{}});
+                             .modified = course.archive.last_written(
+                                 course.archive.key_of(last.text(segment_bytes_)))});
     }
     // What nobody archived of a timeline before this one left it: the segment of
     // the switch itself is one of this timeline too.
     for (const auto& ancestor : course.history.ancestors()) {
-      const auto archived = course.view.segments(ancestor.timeline);
+      const auto archived = course.archive.segments(ancestor.timeline);
       const auto leaves = ancestor.end.value / segment_bytes_;
       if (archived.empty() || segments.empty() || archived.back().number + 1 >= leaves) continue;
       add_missing(
-          {.timeline = ancestor.timeline, .branch = course.view.branch_of(ancestor.timeline)},
+          {.timeline = ancestor.timeline, .branch = course.archive.branch_of(ancestor.timeline)},
           archived.back().number + 1, std::min(leaves, segments.front().number));
     }
   }
@@ -143,7 +134,7 @@ class Survey {
   const WalArchive& archive_;
   const std::vector<BackupInfo>& backups_;
   const std::uint64_t segment_bytes_;
-  std::vector<Course> courses_;
+  std::vector<HistoryCourse> courses_;
   RecoverableMoments found_;
 };
 

@@ -37,7 +37,8 @@ struct WalGap {
 struct TimelineEnd {
   TimelineBranch timeline;
   SegmentName segment;
-  Timestamp modified;  // when its server last wrote to it
+  // When its server last wrote to it; nullopt: that cannot be read.
+  std::optional<Timestamp> modified;
 };
 
 struct RecoverableMoments {

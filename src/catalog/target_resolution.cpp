@@ -20,8 +20,9 @@ struct Match {
 
 class Resolver {
  public:
-  Resolver(const WalArchive& archive, const RecoveryPlan& plan, bool up_to_consistency)
-      : archive_(archive), plan_(plan), up_to_consistency_(up_to_consistency) {}
+  Resolver(const WalArchive& archive, const RecoveryPlan& plan,
+           const std::vector<BackupInfo>& backups, bool up_to_consistency)
+      : archive_(archive), plan_(plan), backups_(backups), up_to_consistency_(up_to_consistency) {}
 
   ProvedPlan resolve() {
     const auto& target = plan_.target;
@@ -63,12 +64,13 @@ class Resolver {
                 (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") +
                 ".",
             nearest() +
-                " Or put a good copy of that segment in its place. A later backup does not need "
-                "it: --backup."};
+                next_moment(archive_, plan_, backups_,
+                            chain_.broken_in.end(archive_.identity().segment_bytes)) +
+                " Or put a good copy of that segment in its place."};
   }
 
   [[nodiscard]] Error behind(const std::string& what) const {
-    auto [evidence, hint] = describe_wal_end(archive_, plan_);
+    auto [evidence, hint] = describe_wal_end(archive_, plan_, backups_);
     return {
         ErrorKind::unreachable_target, what,
         "Asked: " + plan_.target.asked + ". " + evidence + " Proved until " + chain_.end.text() +
@@ -257,13 +259,15 @@ class Resolver {
 
   const WalArchive& archive_;
   const RecoveryPlan& plan_;
+  const std::vector<BackupInfo>& backups_;
   const bool up_to_consistency_;
   WalChain chain_;
   RecoveryStop stop_;
 };
 
-ProvedPlan resolve(const WalArchive& archive, const RecoveryPlan& plan, bool up_to_consistency) {
-  return Resolver(archive.with(plan.branches), plan, up_to_consistency).resolve();
+ProvedPlan resolve(const WalArchive& archive, const RecoveryPlan& plan,
+                   const std::vector<BackupInfo>& backups, bool up_to_consistency) {
+  return Resolver(archive.with(plan.branches), plan, backups, up_to_consistency).resolve();
 }
 
 }  // namespace
@@ -273,7 +277,8 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
   auto left = backups;
   auto pinned = request;
   while (true) {
-    auto proved = resolve(archive, plan_recovery(archive, left, pinned), up_to_consistency);
+    auto proved =
+        resolve(archive, plan_recovery(archive, left, pinned), backups, up_to_consistency);
     const auto& backup = proved.plan.backup;
     const auto kind = request.target.kind;
     if (proved.stop.lsn && *proved.stop.lsn < backup.stop) {

@@ -4,8 +4,6 @@
 #include <mutex>
 
 #include "base/error.h"
-#include "base/huge_buffer.h"
-#include "base/ordered_workers.h"
 #include "catalog/stored_summary.h"
 #include "catalog/wal_ledger.h"
 #include "postgres/wal_page.h"
@@ -129,6 +127,16 @@ std::optional<WalObjectHeader> WalArchive::find_header(const std::string& key) c
   const auto prefix = repository_.storage().find(key, {.length = wal_object_prefix_bytes});
   if (!prefix) return std::nullopt;
   return parse_wal_object_header(*prefix, key).header;
+}
+
+std::optional<Timestamp> WalArchive::last_written(const std::string& key) const {
+  try {
+    const auto header = find_header(key);
+    return header ? std::optional(header->modified) : std::nullopt;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return std::nullopt;
+  }
 }
 
 std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::string& key) const {
@@ -316,6 +324,11 @@ std::optional<WalSummary> WalArchive::find_chain_summary(const SegmentName& name
     const auto* const known = ledger ? ledger->find(name.number) : nullptr;
     if (known != nullptr) return *known;
   }
+  return find_own_summary(name, key);
+}
+
+std::optional<WalSummary> WalArchive::find_own_summary(const SegmentName& name,
+                                                       const std::string& key) const {
   auto found = find_summary(key);
   if (!found) return std::nullopt;
   if (found->header.start != name.start(identity_.segment_bytes) ||
@@ -371,12 +384,8 @@ std::shared_ptr<const WalLedger> WalArchive::make_ledger(
   for (const auto& segment : segments) {
     const SegmentName name{.timeline = timeline, .number = segment.number};
     try {
-      const auto found = find_summary(key_of(name.text(identity_.segment_bytes)));
-      if (!found || found->header.start != name.start(identity_.segment_bytes) ||
-          found->summary.begin != found->header.start) {
-        continue;
-      }
-      ledger.entries.push_back({.number = segment.number, .summary = found->summary});
+      auto found = find_own_summary(name, key_of(name.text(identity_.segment_bytes)));
+      if (found) ledger.entries.push_back({.number = segment.number, .summary = std::move(*found)});
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt) throw;
     }
@@ -389,65 +398,6 @@ std::shared_ptr<const WalLedger> WalArchive::make_ledger(
     if (error.kind() != ErrorKind::unavailable) throw;
   }
   return std::make_shared<WalLedger>(std::move(ledger));
-}
-
-void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
-                       const std::function<void(ByteView)>& sink) {
-  const auto parsed = parse_wal_object_header(object, key);
-  const auto& header = parsed.header;
-  const auto damaged = [&](std::string detail) {
-    return Error(ErrorKind::corrupt, "the archived file " + std::string(key) + " is damaged",
-                 std::move(detail), "Restore it from a copy of the repository.");
-  };
-
-  struct Frame {
-    WalFrame frame;
-    ByteView stored;
-    HugeBuffer plain;
-  };
-  std::vector<Compressor> compressors(threads);
-  const auto decode = [&](Frame& frame, unsigned worker) {
-    decode_wal_frame(compressors.at(worker), frame.frame, frame.stored, frame.plain.span());
-  };
-  Sha256 digest;
-  const auto take = [&](ByteView bytes) {
-    digest.update(bytes);
-    sink(bytes);
-  };
-  try {
-    OrderedWorkers<Frame> workers({.threads = threads, .in_flight_max = std::size_t{threads} + 1},
-                                  decode, [&](Frame& frame) { take(frame.plain.view()); });
-    std::uint64_t offset = 0;
-    auto stored_left = object.subspan(parsed.frames_offset);
-    for (const auto& frame : header.frames) {
-      if (frame.length > stored_left.size()) throw damaged("It is cut short.");
-      const auto length = std::min<std::uint64_t>(wal_frame_bytes, header.content_bytes - offset);
-      workers.submit(
-          {.frame = frame, .stored = stored_left.first(frame.length), .plain = HugeBuffer(length)});
-      stored_left = stored_left.subspan(frame.length);
-      offset += length;
-    }
-    workers.finish();
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::corrupt) throw;
-    throw damaged(error.message() + ": " + error.detail());
-  }
-  // The zeros at its end are not stored.
-  const Bytes zeros(std::min<std::uint64_t>(header.plain_bytes - header.content_bytes, 1u << 20));
-  for (auto left = header.plain_bytes - header.content_bytes; left > 0;) {
-    const auto part = std::min<std::uint64_t>(left, zeros.size());
-    take(ByteView(zeros).first(part));
-    left -= part;
-  }
-  if (digest.finish() != header.digest) throw damaged("Its content has another digest.");
-}
-
-Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads) {
-  Bytes plain;
-  plain.reserve(parse_wal_object_header(object, key).header.plain_bytes);
-  decode_wal_object(object, key, threads,
-                    [&](ByteView part) { plain.insert(plain.end(), part.begin(), part.end()); });
-  return plain;
 }
 
 }  // namespace walvault

@@ -3,7 +3,6 @@
 // Thread safety: all operations may be called from any thread at once.
 #pragma once
 
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -70,6 +69,10 @@ class WalArchive {
   // The header of an archived file; nullopt when it is not there.
   [[nodiscard]] std::optional<WalObjectHeader> find_header(const std::string& key) const;
 
+  // When its server last wrote to an archived file; nullopt where that is damaged
+  // or not there.
+  [[nodiscard]] std::optional<Timestamp> last_written(const std::string& key) const;
+
   // The header of an archived segment or .partial, and its summary: as stored,
   // or made from the WAL where there is none. Error{corrupt} when either is
   // damaged. nullopt: it is not there.
@@ -128,6 +131,9 @@ class WalArchive {
   [[nodiscard]] std::shared_ptr<const std::vector<StoredSegment>> remembered_segments(
       TimelineId timeline) const;
   void list_all() const;
+  // As stored, or Error{corrupt} where it holds other WAL than its name says.
+  [[nodiscard]] std::optional<WalSummary> find_own_summary(const SegmentName& name,
+                                                           const std::string& key) const;
   [[nodiscard]] std::shared_ptr<const WalLedger> find_ledger(const SegmentName& name) const;
   [[nodiscard]] std::shared_ptr<const WalLedger> make_ledger(
       const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments) const;
@@ -141,15 +147,5 @@ class WalArchive {
   std::map<TimelineId, std::uint32_t> shown_;  // branches other than 0
   std::shared_ptr<Memory> memory_;             // nullptr: none is kept
 };
-
-// Decodes a whole stored object held in memory, with `threads` at work; the
-// plain file goes to `sink` in pieces, from first to last, on a thread of its
-// own. Error{corrupt} when it is not the content of its digest: only when this
-// returns may what the sink got be believed.
-void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
-                       const std::function<void(ByteView)>& sink);
-
-// The same, as the plain file.
-[[nodiscard]] Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads);
 
 }  // namespace walvault

@@ -1,6 +1,8 @@
 #include "catalog/wal_object.h"
 
 #include "base/error.h"
+#include "base/huge_buffer.h"
+#include "base/ordered_workers.h"
 #include "catalog/stored_summary.h"
 #include "codec/crc32c.h"
 #include "repository/sealed.h"
@@ -134,6 +136,60 @@ void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView st
                 "Its checksum does not fit.");
   }
   compressor.decompress(frame.compression, stored, plain);
+}
+
+void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
+                       const std::function<void(ByteView)>& sink) {
+  const auto parsed = parse_wal_object_header(object, key);
+  const auto& header = parsed.header;
+  struct Frame {
+    WalFrame frame;
+    ByteView stored;
+    HugeBuffer plain;
+  };
+  std::vector<Compressor> compressors(threads);
+  const auto decode = [&](Frame& frame, unsigned worker) {
+    decode_wal_frame(compressors.at(worker), frame.frame, frame.stored, frame.plain.span());
+  };
+  Sha256 digest;
+  const auto take = [&](ByteView bytes) {
+    digest.update(bytes);
+    sink(bytes);
+  };
+  try {
+    OrderedWorkers<Frame> workers({.threads = threads, .in_flight_max = std::size_t{threads} + 1},
+                                  decode, [&](Frame& frame) { take(frame.plain.view()); });
+    std::uint64_t offset = 0;
+    auto stored_left = object.subspan(parsed.frames_offset);
+    for (const auto& frame : header.frames) {
+      if (frame.length > stored_left.size()) throw damaged(key, "It is cut short.");
+      const auto length = std::min<std::uint64_t>(wal_frame_bytes, header.content_bytes - offset);
+      workers.submit(
+          {.frame = frame, .stored = stored_left.first(frame.length), .plain = HugeBuffer(length)});
+      stored_left = stored_left.subspan(frame.length);
+      offset += length;
+    }
+    workers.finish();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    throw damaged(key, error.message() + ": " + error.detail());
+  }
+  // The zeros at its end are not stored.
+  const Bytes zeros(std::min<std::uint64_t>(header.plain_bytes - header.content_bytes, 1u << 20));
+  for (auto left = header.plain_bytes - header.content_bytes; left > 0;) {
+    const auto part = std::min<std::uint64_t>(left, zeros.size());
+    take(ByteView(zeros).first(part));
+    left -= part;
+  }
+  if (digest.finish() != header.digest) throw damaged(key, "Its content has another digest.");
+}
+
+Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads) {
+  Bytes plain;
+  plain.reserve(parse_wal_object_header(object, key).header.plain_bytes);
+  decode_wal_object(object, key, threads,
+                    [&](ByteView part) { plain.insert(plain.end(), part.begin(), part.end()); });
+  return plain;
 }
 
 }  // namespace walvault

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -70,5 +71,15 @@ inline constexpr std::size_t wal_object_prefix_bytes = 16384;
                                         ByteView plain, Bytes& stored);
 void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView stored,
                       std::span<std::uint8_t> plain);
+
+// Decodes a whole stored object held in memory, with `threads` at work; the
+// plain file goes to `sink` in pieces, from first to last, on a thread of its
+// own. Error{corrupt} when it is not the content of its digest: only when this
+// returns may what the sink got be believed.
+void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
+                       const std::function<void(ByteView)>& sink);
+
+// The same, as the plain file.
+[[nodiscard]] Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads);
 
 }  // namespace walvault

@@ -91,8 +91,8 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
     ++number;
   }
   if (stretch.segments > 0) {
-    const auto header = archive.find_header(archive.key_of(stretch.last.text(segment_bytes)));
-    if (header) stretch.until = header->modified;
+    const auto key = archive.key_of(stretch.last.text(segment_bytes));
+    stretch.until = archive.last_written(key).value_or(Timestamp{});
   }
   const auto& newest = segments_of(history.timeline());
   stretch.gap_follows = !newest.empty() && newest.back().number > number;

@@ -220,6 +220,21 @@ TEST_F(ChangeFinderTest, GoesByXidAndByTime) {
   EXPECT_EQ(find(query).size(), 2u);
 }
 
+// Of a server that died right after the mistake.
+TEST_F(ChangeFinderTest, LooksIntoASegmentThatWasNotFilled) {
+  wal_.add_filler(100);
+  next_segment();
+  wal_.add_delete(700, pg_class);
+  const auto commit = wal_.add_end(700, noon_, {.dropped = {orders}});
+  const auto name = [&](std::uint64_t number) {
+    return SegmentName{.timeline = {1}, .number = number}.text(test_segment_bytes);
+  };
+  archive_file(archive_, name(first_segment), wal_.segment(0), noon_);
+  archive_file(archive_, name(first_segment + 1) + ".partial", wal_.segment(1), noon_);
+  EXPECT_EQ(only(files_only()).lsn, commit);
+  EXPECT_EQ(result_.segments, 2u);
+}
+
 TEST_F(ChangeFinderTest, GoesOnBehindAHoleAndNamesIt) {
   wal_.add_filler(100);
   wal_.add_delete(700, pg_class);

@@ -165,6 +165,17 @@ TEST_F(RecoveryPlanTest, RefusesATargetBehindAGapButNotOneBefore) {
   EXPECT_EQ(start(to_time(minute_of(8))), "b");
   const auto words = words_of_error([&] { (void)plan(); });
   EXPECT_NE(words.find("000000010000000000000009"), std::string::npos) << words;
+  EXPECT_EQ(words.find("The next moment"), std::string::npos) << words;
+}
+
+TEST_F(RecoveryPlanTest, NamesTheFirstMomentBehindAGap) {
+  archive_segments(archive_, 1, 2, 8);
+  archive_segments(archive_, 1, 10, 14);
+  PlanRequest from_b;
+  from_b.backup_id = "b";
+  const auto words = words_of_error([&] { (void)plan_recovery(archive_, backups_, from_b); });
+  EXPECT_NE(words.find("the end of backup c"), std::string::npos) << words;
+  EXPECT_NE(words.find("--to-lsn " + backups_[2].stop.text()), std::string::npos) << words;
 }
 
 TEST_F(RecoveryPlanTest, StartsFromTheBackupThatIsAskedFor) {

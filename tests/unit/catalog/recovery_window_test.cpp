@@ -128,6 +128,22 @@ TEST_F(RecoveryWindowTest, EndsAtASegmentThatDoesNotContinueTheOneBefore) {
       << found.gaps[0].damage;
 }
 
+TEST_F(RecoveryWindowTest, EndsBeforeADamagedLastSegment) {
+  archive_segments(archive_, 1, 2, 5);
+  const auto key =
+      archive_.key_of(SegmentName{.timeline = {1}, .number = 5}.text(test_segment_bytes));
+  made_.storage.remove({key});
+  ASSERT_TRUE(made_.storage.put_if_absent(key, Bytes(200)));
+  const auto found = moments({backup_of("a", 1, 2, 3)});
+  ASSERT_EQ(found.windows.size(), 1u);
+  EXPECT_EQ(found.windows[0].latest, lsn_in(5, 0));
+  ASSERT_EQ(found.gaps.size(), 1u);
+  EXPECT_EQ(found.gaps[0].from, lsn_in(5, 0));
+  ASSERT_EQ(found.ends.size(), 1u);
+  EXPECT_EQ(found.ends[0].segment.number, 5u);
+  EXPECT_FALSE(found.ends[0].modified);
+}
+
 TEST_F(RecoveryWindowTest, TellsWhenTheLastTransactionEnded) {
   WalBuilder wal(2);
   wal.add_commit(700, minute_of(2));
