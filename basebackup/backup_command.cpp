@@ -9,6 +9,7 @@
 
 #include "app/backup_text.h"
 #include "app/connection_options.h"
+#include "app/expiry_text.h"
 #include "app/log.h"
 #include "app/progress.h"
 #include "base/format.h"
@@ -18,11 +19,14 @@
 namespace walvault {
 namespace {
 
+using nlohmann::ordered_json;
+
 constexpr std::size_t label_bytes_max = 1000;
 
 struct Options {
   std::optional<std::string> pg;
   std::string label;
+  std::optional<std::string> keep_for;
   std::string checkpoint = "fast";
   std::optional<std::string> max_rate;
   std::optional<std::string> wal;
@@ -76,10 +80,37 @@ bool streams_wal(const Options& options, ReplicationConnection& server) {
   return *options.wal == "stream";
 }
 
+struct Expired {
+  ordered_json document;
+  std::string text;
+};
+
+// As the configuration wants it. The backup is complete whatever becomes of this.
+Expired expire_after(Program& program, const Repository& repository, const BackupInfo& info) {
+  const auto settings = program.config().of_cluster(info.cluster);
+  // Those from before may be the last without the damage.
+  if (!settings.expire || !info.damaged_pages.empty()) return {};
+  try {
+    const auto now = system_clock().now();
+    const auto plan = plan_expiry(repository, info.cluster, settings.retention, now, true);
+    const auto result = carry_out_expiry(repository, info.cluster, plan, program.writer(), now,
+                                         Program::check_cancelled);
+    return {.document = expiry_json(plan, &result), .text = expiry_text(plan, &result)};
+  } catch (const Error& error) {
+    log_warning("the backup is complete, but what the policy does not keep could not be deleted: " +
+                error.message() + ": " + error.detail());
+    program.set_exit_code(exit_code(error.kind()));
+    return {};
+  }
+}
+
 void run_backup(Program& program, const Options& options) {
   program.catch_signals();
   const auto& config = program.config();
   auto request = request_of(options, config);
+  if (options.keep_for) {
+    request.keep = parse_backup_keep(*options.keep_for, "--keep-for", system_clock().now());
+  }
   const auto cluster = config.cluster();
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository,
@@ -105,6 +136,8 @@ void run_backup(Program& program, const Options& options) {
       store_catalogue(opened.repository, archive.identity(), connect, system_clock().now());
   if (!unnamed.empty()) log_info("the names of relations could not be read: " + unnamed);
 
+  const auto expired = expire_after(program, opened.repository, info);
+
   std::string damage;
   if (!info.damaged_pages.empty()) {
     program.set_exit_code(exit_code(ErrorKind::corrupt));
@@ -114,7 +147,9 @@ void run_backup(Program& program, const Options& options) {
     for (const auto& text : info.damaged_pages) damage += "  " + text + "\n";
     damage += "Find the relations with pg_amcheck, and keep the backups from before.\n";
   }
-  program.print({{"backup", backup_json(info)}},
+  ordered_json document = {{"backup", backup_json(info)}};
+  if (!expired.document.is_null()) document["expire"] = expired.document;
+  program.print(document,
                 "Backup " + info.id + " of " + info.cluster + " is complete.\n" +
                     "  WAL:   " + info.start.text() + " to " + info.stop.text() + ", timeline " +
                     std::to_string(info.timeline.value) +
@@ -122,7 +157,7 @@ void run_backup(Program& program, const Options& options) {
                     std::to_string(info.files) + " files, " + format_size(info.new_bytes) +
                     " new, stored in " + format_size(info.stored_bytes) +
                     "\n  Time:  " + format_duration(info.duration) + "\nRestorable from " +
-                    to_local_text(info.stop_time) + " on.\n" + damage);
+                    to_local_text(info.stop_time) + " on.\n" + damage + expired.text);
 }
 
 }  // namespace
@@ -133,6 +168,8 @@ void add_backup_command(Program& program, CommandLine& commands) {
                                    [&program, options] { run_backup(program, *options); });
   command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
   command.option("--label", options->label, "A note to find the backup by");
+  command.option("--keep-for", options->keep_for,
+                 "Keep it, whatever the retention policy says: 90d, or forever");
   command.option("--checkpoint", options->checkpoint, "fast (now) or spread (gentle, slower)");
   command.option("--max-rate", options->max_rate, "Limit of the server's rate, a second: 100MB");
   command.option("--wal", options->wal,

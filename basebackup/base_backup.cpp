@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "basebackup/backup_receiver.h"
 #include "basebackup/wal_streamer.h"
+#include "catalog/expiry.h"
 #include "catalog/recovery_plan.h"
 #include "catalog/wal_chain.h"
 #include "postgres/checkpoint_record.h"
@@ -136,7 +137,13 @@ void check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
   const auto chain =
       prove_chain(course.archive, wal_from(course.archive, course.history, info.start),
                   [](const ChainSegment&) {});
-  if (chain.broken.empty() || chain.end >= info.stop) return;
+  if (chain.end >= info.stop) return;
+  if (chain.broken.empty()) {
+    throw Error(ErrorKind::unavailable, "WAL that the backup needs is gone from the repository",
+                "It was there up to " + info.stop.text() + "; now it ends at " + chain.end.text() +
+                    ". No backup was recorded.",
+                "Run the backup again.");
+  }
   throw Error(ErrorKind::corrupt, "the archived WAL of the backup is damaged",
               "Segment " + chain.broken_in.text(archive.identity().segment_bytes) + ": " +
                   chain.broken + ". It is needed up to " + info.stop.text() +
@@ -171,9 +178,10 @@ std::string running_backup(const WalArchive& archive) {
   const auto& repository = archive.repository();
   const auto prefix = "backups/" + archive.identity().name + "/";
   std::optional<Pin> newest;
-  for (auto& pin : list_pins(repository)) {
+  for (auto& stored : list_pins(repository)) {
+    auto& pin = stored.pin;
     if (pin.root_key.starts_with(prefix) && (!newest || pin.created > newest->created) &&
-        !repository.storage().find_size(pin.root_key)) {
+        is_live(repository, pin)) {
       newest = std::move(pin);
     }
   }
@@ -366,9 +374,21 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   wait_for_wal(archive, info, clock, request.wal_timeout, streamer ? &*streamer : nullptr,
                listener);
   check_wal_is_the_servers(archive, info);
+  // In this order, behind the pin: docs/guarantees.md, "Deleting beside running
+  // backups".
+  if (is_expiring(archive, {.timeline = info.timeline, .branch = info.branch}, info.start,
+                  info.stop)) {
+    throw Error(ErrorKind::unavailable, "WAL that the backup needs is being expired",
+                "It starts at " + info.start.text() +
+                    ", before a backup that was complete when "
+                    "it began. No backup was recorded.",
+                "Run the backup again.");
+  }
   check_wal_is_whole(archive, info);
   listener.check_cancelled();
   info.duration = std::chrono::duration_cast<milliseconds>(clock.now() - began);
+  // Before the commit: no expiry sees the one without the other.
+  if (request.keep) put_backup_keep(repository, info.cluster, info.id, *request.keep);
   root.head = encode_backup_info(info);
   // Everything that the root refers to is durable by now: the commit.
   session.commit(encode_root(root, root_key));

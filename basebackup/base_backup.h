@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "catalog/backup_info.h"
+#include "catalog/backup_keep.h"
 #include "catalog/wal_archive.h"
 #include "codec/compression.h"
 #include "postgres/client/replication_connection.h"
@@ -17,6 +18,7 @@ namespace walvault {
 
 struct BaseBackupRequest {
   std::string label;
+  std::optional<BackupKeep> keep;
   bool fast_checkpoint = true;
   std::optional<std::uint32_t> max_rate_kilobytes;
   std::chrono::milliseconds wal_timeout{std::chrono::minutes(10)};

@@ -29,15 +29,7 @@ std::string timeline_text(const WalArchive& archive, const TimelineBranch& timel
 
 void show_window(const WalArchive& archive, const RecoveryWindow& window, Shown& shown) {
   const auto last = window.last_transaction;
-  shown.document["windows"].push_back(
-      {{"timeline", window.timeline.timeline.value},
-       {"branch", window.timeline.branch},
-       {"earliest_time", to_rfc3339(window.earliest_time)},
-       {"latest_time", to_rfc3339(window.latest_time)},
-       {"last_transaction_time", last ? ordered_json(to_rfc3339(*last)) : ordered_json(nullptr)},
-       {"earliest_lsn", window.earliest.text()},
-       {"latest_lsn", window.latest.text()},
-       {"system_identifier", std::to_string(archive.identity().system_identifier)}});
+  shown.document["windows"].push_back(window_json(archive.identity(), window));
   shown.text += "    " + to_local_text(window.earliest_time) + "  to  " +
                 to_local_text(window.latest_time) + "  on timeline " +
                 timeline_text(archive, window.timeline) + "  (" + window.earliest.text() + " to " +

@@ -1,4 +1,4 @@
-// walvault init, cluster, info, check, wal, timeline, window
+// walvault init, cluster, info, check, wal, timeline, window, backups, expire, gc
 #pragma once
 
 #include "app/program.h"
@@ -12,5 +12,8 @@ void add_check_command(Program& program, CommandLine& commands);
 void add_wal_command(Program& program, CommandLine& commands);
 void add_timeline_command(Program& program, CommandLine& commands);
 void add_window_command(Program& program, CommandLine& commands);
+void add_backups_command(Program& program, CommandLine& commands);
+void add_expire_command(Program& program, CommandLine& commands);
+void add_gc_command(Program& program, CommandLine& commands);
 
 }  // namespace walvault

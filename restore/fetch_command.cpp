@@ -1,7 +1,6 @@
 #include "restore/fetch_command.h"
 
 #include <algorithm>
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "app/log.h"
@@ -54,14 +53,8 @@ struct Request {
 ClusterIdentity identity_of(const Repository& repository, const std::string& cluster,
                             const Request& request) {
   if (!request.identity) return get_cluster(repository, cluster);
-  std::uint32_t number = 0;
-  const auto* const end = request.identity->data() + request.identity->size();
-  const auto [stop, failure] = std::from_chars(request.identity->data(), end, number);
-  if (failure != std::errc{} || stop != end) {
-    throw Error(ErrorKind::usage, "\"" + *request.identity + "\" is not a value for --identity",
-                "A number is expected, as walvault restore writes it.");
-  }
-  return get_cluster_identity(repository, cluster, number);
+  const auto number = parse_number(*request.identity, "--identity", 1, UINT32_MAX);
+  return get_cluster_identity(repository, cluster, static_cast<std::uint32_t>(number));
 }
 
 std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts) {
@@ -77,17 +70,6 @@ std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts
   return branches;
 }
 
-unsigned prefetch_of(const std::string& text) {
-  unsigned count = 0;
-  const auto* const end = text.data() + text.size();
-  const auto [stop, failure] = std::from_chars(text.data(), end, count);
-  if (failure != std::errc{} || stop != end || count > prefetch_max) {
-    throw Error(ErrorKind::usage, "\"" + text + "\" is not a value for --prefetch",
-                "0 to " + std::to_string(prefetch_max) + " segments can be fetched ahead.");
-  }
-  return count;
-}
-
 FetchOutcome fetch_once(Program& program, const Request& request) {
   const auto& config = program.config();
   const auto opened = open_mounted(program);
@@ -96,7 +78,10 @@ FetchOutcome fetch_once(Program& program, const Request& request) {
       WalArchive(opened.repository, identity).with(parse_branches(request.branches));
   const auto threads = std::min(config.worker_threads(), threads_max);
   const auto segment = SegmentName::parse(request.name, identity.segment_bytes);
-  const auto ahead = request.prefetch ? prefetch_of(*request.prefetch) : config.fetch_prefetch;
+  const auto ahead =
+      request.prefetch
+          ? static_cast<unsigned>(parse_number(*request.prefetch, "--prefetch", 0, prefetch_max))
+          : config.fetch_prefetch;
   const auto spool = Spool::of_current_directory(request.destination);
   auto outcome = FetchOutcome::delivered;
   if (!segment || !spool ||

@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "base/format.h"
 
 namespace walvault {
 namespace {
@@ -122,14 +123,7 @@ std::vector<TablespaceMapping> mappings_of(const RestoreOptions& options) {
 
 unsigned jobs_of(const RestoreOptions& options, const Config& config) {
   if (!options.jobs) return config.worker_threads();
-  unsigned jobs = 0;
-  const auto* const end = options.jobs->data() + options.jobs->size();
-  const auto [stop, failure] = std::from_chars(options.jobs->data(), end, jobs);
-  if (failure != std::errc{} || stop != end || jobs < 1 || jobs > 256) {
-    throw Error(ErrorKind::usage, "\"" + *options.jobs + "\" is not a value for --jobs",
-                "A number from 1 to 256 is expected.");
-  }
-  return jobs;
+  return static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256));
 }
 
 }  // namespace walvault

@@ -22,4 +22,17 @@ nlohmann::ordered_json backup_json(const BackupInfo& info) {
           {"damaged_pages", info.damaged_pages}};
 }
 
+nlohmann::ordered_json window_json(const ClusterIdentity& identity, const RecoveryWindow& window) {
+  const auto& last = window.last_transaction;
+  return {{"timeline", window.timeline.timeline.value},
+          {"branch", window.timeline.branch},
+          {"earliest_time", to_rfc3339(window.earliest_time)},
+          {"latest_time", to_rfc3339(window.latest_time)},
+          {"last_transaction_time",
+           last ? nlohmann::ordered_json(to_rfc3339(*last)) : nlohmann::ordered_json(nullptr)},
+          {"earliest_lsn", window.earliest.text()},
+          {"latest_lsn", window.latest.text()},
+          {"system_identifier", std::to_string(identity.system_identifier)}};
+}
+
 }  // namespace walvault

@@ -19,7 +19,9 @@ constexpr std::array<std::string_view, 4> sections = {"repository", "defaults", 
 constexpr std::array<std::string_view, 3> repository_keys = {"url", "compression",
                                                              "wal_compression"};
 constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
-constexpr std::array<std::string_view, 1> cluster_keys = {"pg"};
+constexpr std::array<std::string_view, 10> cluster_keys = {
+    "pg",          "expire",       "keep_last",   "keep_for", "keep_daily",
+    "keep_weekly", "keep_monthly", "keep_yearly", "window",   "minimum_backups"};
 constexpr std::array<std::string_view, 2> fetch_keys = {"retry_for", "prefetch"};
 
 Error bad_config(const std::string& path, std::string detail, std::string hint = {}) {
@@ -76,6 +78,38 @@ std::optional<std::string> text(const std::string& path, const toml::table& tabl
   return node->as_string()->get();
 }
 
+bool flag(const std::string& path, const toml::table& table, const std::string& key) {
+  const auto* const node = table.get(key);
+  if (node == nullptr) return false;
+  if (!node->is_boolean()) throw bad_config(path, "\"" + key + "\" wants true or false.");
+  return node->as_boolean()->get();
+}
+
+ClusterConfig cluster_of(const std::string& path, const std::string& where,
+                         const toml::table& table) {
+  check_keys(path, where, table, cluster_keys);
+  ClusterConfig cluster;
+  cluster.pg = text(path, table, "pg");
+  cluster.expire = flag(path, table, "expire");
+  auto& retention = cluster.retention;
+  const auto count = [&](const std::string& key, unsigned& target, std::int64_t least) {
+    if (const auto value = number(path, table, where, key, least, keep_max)) target = *value;
+  };
+  count("keep_last", retention.keep_last, 0);
+  count("keep_daily", retention.keep_daily, 0);
+  count("keep_weekly", retention.keep_weekly, 0);
+  count("keep_monthly", retention.keep_monthly, 0);
+  count("keep_yearly", retention.keep_yearly, 0);
+  count("minimum_backups", retention.minimum_backups, 1);
+  const auto duration = [&](const std::string& key, auto& target) {
+    if (const auto value = text(path, table, key))
+      target = parse_duration(*value, where + " " + key);
+  };
+  duration("keep_for", retention.keep_for);
+  duration("window", retention.window);
+  return cluster;
+}
+
 void take_from_environment(std::optional<std::string>& option, const char* name) {
   const char* value = std::getenv(name);
   if (!option && value != nullptr && *value != '\0') option = value;
@@ -122,8 +156,7 @@ void read_file_into(Config& config) {
       if (!value.is_table()) {
         throw bad_config(config.path, "\"cluster." + name + "\" is not a section.");
       }
-      check_keys(config.path, "[cluster." + name + "]", *value.as_table(), cluster_keys);
-      config.clusters[name].pg = text(config.path, *value.as_table(), "pg");
+      config.clusters[name] = cluster_of(config.path, "[cluster." + name + "]", *value.as_table());
     }
   }
 }
@@ -169,6 +202,11 @@ std::string Config::cluster() const {
               clusters.empty() ? "The configuration file has no [cluster.NAME] section."
                                : "The configuration file has several: " + names + ".",
               "Give --cluster NAME or set WALVAULT_CLUSTER.");
+}
+
+ClusterConfig Config::of_cluster(const std::string& name) const {
+  const auto it = clusters.find(name);
+  return it == clusters.end() ? ClusterConfig{} : it->second;
 }
 
 unsigned Config::worker_threads() const {

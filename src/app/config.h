@@ -7,12 +7,15 @@
 #include <string>
 
 #include "app/command_line.h"
+#include "catalog/retention.h"
 #include "codec/compression.h"
 
 namespace walvault {
 
 struct ClusterConfig {
   std::optional<std::string> pg;  // a libpq connection string
+  RetentionPolicy retention;
+  bool expire = false;  // after each backup
 };
 
 struct Config {
@@ -32,10 +35,14 @@ struct Config {
   std::optional<std::string> cluster_asked;
   [[nodiscard]] std::string cluster() const;
 
+  // What the file says of a cluster; the defaults where it says nothing.
+  [[nodiscard]] ClusterConfig of_cluster(const std::string& name) const;
+
   [[nodiscard]] unsigned worker_threads() const;
 };
 
 inline constexpr unsigned prefetch_max = 64;
+inline constexpr unsigned keep_max = 1'000'000;  // backups of any rule
 
 // Error{usage} for a file that is missing though named, that does not parse,
 // or that has a key no version of walvault knows: the nearest known is named.

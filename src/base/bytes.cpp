@@ -24,6 +24,21 @@ std::string to_hex(ByteView bytes) {
   return text;
 }
 
+bool from_hex(std::string_view text, std::span<std::uint8_t> bytes) {
+  if (text.size() != bytes.size() * 2) return false;
+  const auto digit = [](char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+  };
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    const auto high = digit(text[2 * i]);
+    const auto low = digit(text[2 * i + 1]);
+    if (high < 0 || low < 0) return false;
+    bytes[i] = static_cast<std::uint8_t>(high << 4 | low);
+  }
+  return true;
+}
+
 std::string to_upper_hex(std::uint32_t value) {
   std::string text(8, '0');
   for (auto digit = text.rbegin(); value != 0; ++digit, value >>= 4) {

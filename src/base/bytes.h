@@ -28,6 +28,10 @@ using ByteView = std::span<const std::uint8_t>;
 // Lower-case hexadecimal, two digits a byte.
 [[nodiscard]] std::string to_hex(ByteView bytes);
 
+// The reverse: fills `bytes` exactly. False for any other text, and then what they
+// hold means nothing.
+[[nodiscard]] bool from_hex(std::string_view text, std::span<std::uint8_t> bytes);
+
 // Eight upper-case hexadecimal digits, as PostgreSQL names files.
 [[nodiscard]] std::string to_upper_hex(std::uint32_t value);
 

@@ -44,6 +44,17 @@ std::uint64_t parse_with_unit(std::string_view text, std::string_view what,
 
 }  // namespace
 
+std::uint64_t parse_number(std::string_view text, std::string_view what, std::uint64_t least,
+                           std::uint64_t most) {
+  std::uint64_t number = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, number);
+  if (failure == std::errc{} && stop == end && number >= least && number <= most) return number;
+  throw Error(
+      ErrorKind::usage, "\"" + std::string(text) + "\" is not a value for " + std::string(what),
+      "A number from " + std::to_string(least) + " to " + std::to_string(most) + " is expected.");
+}
+
 std::string format_size(std::uint64_t bytes) {
   static constexpr std::array<const char*, 6> units = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
   double value = static_cast<double>(bytes);

@@ -25,6 +25,10 @@ namespace walvault {
 [[nodiscard]] std::chrono::milliseconds parse_duration(std::string_view text,
                                                        std::string_view what);
 
+// A whole number from `least` to `most`. Error{usage} as parse_size.
+[[nodiscard]] std::uint64_t parse_number(std::string_view text, std::string_view what,
+                                         std::uint64_t least, std::uint64_t most);
+
 // The candidate that `word` most resembles, if it resembles any: at most three
 // insertions, deletions, substitutions or swaps of neighbours away, and at most
 // half its length.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "catalog/backup_keep.h"
 #include "repository/tree.h"
 
 namespace walvault {
@@ -154,7 +155,9 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
                                    ? cluster_identities(repository, cluster).front().number
                                    : 1;
   BackupList list;
+  const auto deleted = deleted_backups(repository, cluster);
   for (const auto& id : storage.list_names(backups_prefix(cluster))) {
+    if (deleted.contains(id)) continue;  // its root is about to go
     const auto key = backup_root_key(cluster, id);
     const auto prefix = storage.find(key, {.length = root_prefix_bytes});
     // Deleted since it was listed, or the tombstone of a writer that gc gave up.

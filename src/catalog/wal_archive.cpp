@@ -236,7 +236,7 @@ struct WalArchive::Memory {
 
   explicit Memory(bool keeps) : keep_ledgers(keeps) {}
 
-  const bool keep_ledgers;
+  bool keep_ledgers;
   std::mutex mutex;
   // Set with the first look at any of it.
   bool is_listed = false;
@@ -302,6 +302,20 @@ void WalArchive::list_all() const {
     segments->push_back({.number = segment->number, .stored_bytes = object.size});
   });
   memory_->is_listed = true;
+}
+
+void WalArchive::forget(TimelineBranch branch, std::uint64_t first, std::uint64_t behind) {
+  const std::lock_guard lock(memory_->mutex);
+  list_all();
+  memory_->keep_ledgers = false;
+  auto& segments = memory_->segments[with({branch}).timeline_prefix(branch.timeline)];
+  if (!segments) return;
+  auto left = *segments;
+  std::erase_if(left, [&](const StoredSegment& each) {
+    return each.number >= first && each.number < behind;
+  });
+  segments = std::make_shared<const std::vector<StoredSegment>>(std::move(left));
+  memory_->ledgers.clear();
 }
 
 std::uint64_t WalArchive::stored_bytes() const {

@@ -48,6 +48,11 @@ class WalArchive {
   // cannot be stored is no error.
   [[nodiscard]] WalArchive at_this_moment(bool keep_ledgers) const;
 
+  // Of an archive at one moment, and of its copies: as if the segments of a branch
+  // from number `first` to before `behind` were not archived. No ledgers are made
+  // from then on.
+  void forget(TimelineBranch branch, std::uint64_t first, std::uint64_t behind);
+
   // All branches of all timelines that have anything archived, ascending.
   [[nodiscard]] std::vector<TimelineBranch> branches() const;
 

@@ -20,5 +20,8 @@ int main(int argc, char** argv) {
   walvault::add_wal_command(program, commands);
   walvault::add_timeline_command(program, commands);
   walvault::add_window_command(program, commands);
+  walvault::add_backups_command(program, commands);
+  walvault::add_expire_command(program, commands);
+  walvault::add_gc_command(program, commands);
   return program.run(argc, argv);
 }

@@ -37,6 +37,18 @@ Bytes encode_frame(Compressor& compressor, CompressionSetting setting, FrameKind
 
 std::string PackName::key() const { return "packs/" + to_hex(writer) + "/" + digest.hex(); }
 
+std::optional<PackName> PackName::parse(std::string_view key) {
+  constexpr std::string_view prefix = "packs/";
+  PackName name;
+  const auto slash = prefix.size() + 2 * name.writer.size();
+  if (key.size() <= slash || !key.starts_with(prefix) || key[slash] != '/' ||
+      !from_hex(key.substr(prefix.size(), slash - prefix.size()), name.writer) ||
+      !from_hex(key.substr(slash + 1), name.digest.bytes)) {
+    return std::nullopt;
+  }
+  return name;
+}
+
 Bytes encode_full_frame(Compressor& compressor, CompressionSetting setting, ByteView chunk) {
   return encode_frame(compressor, setting, FrameKind::full, 1, chunk);
 }

@@ -4,7 +4,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/bytes.h"
@@ -34,6 +36,8 @@ struct PackName {
 
   auto operator<=>(const PackName&) const = default;
   [[nodiscard]] std::string key() const;
+  // nullopt for the key of anything else.
+  [[nodiscard]] static std::optional<PackName> parse(std::string_view key);
 };
 
 // Where a frame lies within a pack; `ordinal` picks the chunk in a GROUP.

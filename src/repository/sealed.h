@@ -24,6 +24,9 @@ enum class ObjectKind : std::uint8_t {
   ledger = 19,
   accepted_gap = 20,
   catalogue = 21,
+  keep = 22,
+  deleted = 23,
+  wal_expiry = 24,
 };
 
 inline constexpr std::size_t envelope_bytes = 32;

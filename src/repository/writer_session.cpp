@@ -32,19 +32,32 @@ Pin decode_pin(ByteView payload) {
   return pin;
 }
 
-std::vector<Pin> list_pins(const Repository& repository) {
-  std::vector<Pin> pins;
+std::vector<StoredPin> list_pins(const Repository& repository) {
+  std::vector<StoredPin> pins;
   auto& storage = repository.storage();
   for (const auto& writer : storage.list_names(pins_prefix)) {
     const auto prefix = std::string(pins_prefix) + writer + "/";
     for (const auto& number : storage.list_names(prefix)) {
       // Gone since it was listed: its writer was given up.
-      if (const auto payload = repository.find_sealed(ObjectKind::pin, prefix + number)) {
-        pins.push_back(decode_pin(*payload));
+      auto key = prefix + number;
+      if (const auto payload = repository.find_sealed(ObjectKind::pin, key)) {
+        pins.push_back({.key = std::move(key), .writer = writer, .pin = decode_pin(*payload)});
       }
     }
   }
   return pins;
+}
+
+bool is_live(const Repository& repository, const Pin& pin) {
+  auto& storage = repository.storage();
+  // In this order: a deletion is recorded before the root goes.
+  return !storage.find_size(pin.root_key) && !storage.find_size(deletion_key(pin.root_key));
+}
+
+std::string deletion_key(std::string_view root_key) {
+  const auto first = root_key.find('/');
+  const auto last = root_key.rfind('/');
+  return "deleted" + std::string(root_key.substr(first, last - first));
 }
 
 Bytes encode_gc_plan(const GcPlan& plan) {

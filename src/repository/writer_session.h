@@ -60,8 +60,23 @@ struct Pin {
 [[nodiscard]] Bytes encode_pin(const Pin& pin);
 [[nodiscard]] Pin decode_pin(ByteView payload);
 
-// Of all writers, those included that are long done.
-[[nodiscard]] std::vector<Pin> list_pins(const Repository& repository);
+// One that is stored. `writer` as in the names of packs.
+struct StoredPin {
+  std::string key;
+  std::string writer;
+  Pin pin;
+};
+// Of all writers, those included that are long done. Error{corrupt} for a damaged
+// one: what it protects is not guessed.
+[[nodiscard]] std::vector<StoredPin> list_pins(const Repository& repository);
+
+// Whether the writer of a pin may still commit: its root key holds nothing, and
+// it was not deleted after it was committed.
+[[nodiscard]] bool is_live(const Repository& repository, const Pin& pin);
+
+// Where it is recorded that a root was deleted on purpose: backups/main/ID/1 and
+// deleted/main/ID.
+[[nodiscard]] std::string deletion_key(std::string_view root_key);
 
 struct GcPlan {
   Timestamp created;

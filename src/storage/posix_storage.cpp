@@ -94,17 +94,13 @@ void PosixStorage::expect_root() const {
 }
 
 std::string PosixStorage::new_temporary() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (!temporary_directory_made_) {
-      make_directories(temporary_directory_, root_);
-      temporary_directory_made_ = true;
-    }
-  }
+  temporary_directory_made_ = true;
   return temporary_directory_ + "/" + std::to_string(temporaries_++);
 }
 
 void PosixStorage::write_temporary(const std::string& path, const ObjectContent& content) const {
+  // A gc may have removed the directory of a run that wrote nothing for days.
+  make_directories(temporary_directory_, root_);
   const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, file_mode);
   for (const auto part : content.parts()) write_all(file, part, path);
   sync_file(file, path);
@@ -246,6 +242,35 @@ void PosixStorage::list(std::string_view prefix,
       each(entry);
     }
   }
+}
+
+std::uint64_t PosixStorage::remove_leftovers(Timestamp before) {
+  // Empty where there is none, or it went meanwhile.
+  const auto paths_in = [](const std::string& directory) {
+    std::vector<std::string> paths;
+    boost::system::error_code failure;
+    for (fs::directory_iterator it(directory, failure); !failure && it != fs::directory_iterator();
+         it.increment(failure)) {
+      paths.push_back(it->path().string());
+    }
+    return paths;
+  };
+  const auto is_old = [&](const struct stat& status) {
+    return Timestamp(std::chrono::seconds(status.st_mtime)) < before;
+  };
+  std::uint64_t bytes = 0;
+  for (const auto& directory : paths_in(root_ + "/" + std::string(temporary_root))) {
+    for (const auto& path : paths_in(directory)) {
+      const auto status = find_status(path);
+      if (!status || !is_old(*status) || ::unlink(path.c_str()) != 0) continue;
+      // With a second name it is an object, whose writer died behind its link().
+      if (status->st_nlink == 1) bytes += static_cast<std::uint64_t>(status->st_size);
+    }
+    // Fails while anything is in it.
+    const auto status = find_status(directory);
+    if (status && is_old(*status)) ::rmdir(directory.c_str());
+  }
+  return bytes;
 }
 
 void PosixStorage::remove(const std::vector<std::string>& keys) {

@@ -40,6 +40,7 @@ class PosixStorage final : public Storage {
   void list(std::string_view prefix, const std::function<void(const ObjectInfo&)>& each) override;
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override;
+  std::uint64_t remove_leftovers(Timestamp before) override;
   [[nodiscard]] std::string url() const override { return root_; }
 
  private:
@@ -53,7 +54,7 @@ class PosixStorage final : public Storage {
   const std::string root_;
   const std::string temporary_directory_;
   std::mutex mutex_;
-  bool temporary_directory_made_ = false;
+  std::atomic<bool> temporary_directory_made_ = false;
   std::set<std::string> durable_directories_;
   std::atomic<std::uint64_t> temporaries_{0};
 };

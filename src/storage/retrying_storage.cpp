@@ -70,4 +70,8 @@ void RetryingStorage::remove(const std::vector<std::string>& keys) {
   with_retries([&] { inner_->remove(keys); });
 }
 
+std::uint64_t RetryingStorage::remove_leftovers(Timestamp before) {
+  return with_retries([&] { return inner_->remove_leftovers(before); });
+}
+
 }  // namespace walvault

@@ -27,6 +27,7 @@ class RetryingStorage final : public Storage {
   void list(std::string_view prefix, const std::function<void(const ObjectInfo&)>& each) override;
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override;
+  std::uint64_t remove_leftovers(Timestamp before) override;
   [[nodiscard]] std::string url() const override { return inner_->url(); }
 
  private:

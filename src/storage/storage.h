@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 
 namespace walvault {
 
@@ -89,6 +90,10 @@ class Storage {
   // Removes objects; a key that is not there is no error. Once it returns, the
   // removal survives power loss.
   virtual void remove(const std::vector<std::string>& keys) = 0;
+
+  // Removes what interrupted writes left behind before a time, which no listing
+  // shows; returns the bytes. What a put is still at work on must be younger.
+  virtual std::uint64_t remove_leftovers(Timestamp before) = 0;
 
   // For people: where this is, as they would write it.
   [[nodiscard]] virtual std::string url() const = 0;

@@ -13,7 +13,9 @@
 
 #include "catalog/accepted_gap.h"
 #include "catalog/backup_info.h"
+#include "catalog/backup_keep.h"
 #include "catalog/catalogue_snapshot.h"
+#include "catalog/expiry.h"
 #include "catalog/stored_summary.h"
 #include "catalog/timeline_branch.h"
 #include "catalog/wal_archive.h"
@@ -600,6 +602,33 @@ TEST(GoldenV1, AcceptedGap) {
   EXPECT_EQ(read.to, gap.to);
   EXPECT_EQ(read.reason, gap.reason);
   EXPECT_EQ(read.when, gap.when);
+}
+
+TEST(GoldenV1, BackupKeep) {
+  const BackupKeep keep{.when = at(300), .until = at(900, 7)};
+  const std::string key = "keeps/main/20261121T104100Z-3f9a/1";
+  expect_golden("keep.bin", seal(ObjectKind::keep, key, encode_backup_keep(keep)));
+  EXPECT_EQ(decode_backup_keep(unseal(ObjectKind::keep, key, read_golden("keep.bin"))), keep);
+  const BackupKeep forever{.when = at(300), .until = std::nullopt};
+  EXPECT_EQ(decode_backup_keep(encode_backup_keep(forever)), forever);
+}
+
+TEST(GoldenV1, WalExpiry) {
+  const WalExpiry expiry{.created = at(300),
+                         .ranges = {{.identity_number = 1,
+                                     .timeline = {.timeline = {2}, .branch = 1},
+                                     .first = 5,
+                                     .behind = 300},
+                                    {.identity_number = 2,
+                                     .timeline = {.timeline = {3}, .branch = 0},
+                                     .first = 7,
+                                     .behind = 8}}};
+  const std::string key = "wal-expiry/main/" + std::string(32, 'a');
+  expect_golden("wal-expiry.bin", seal(ObjectKind::wal_expiry, key, encode_wal_expiry(expiry)));
+  const auto read =
+      decode_wal_expiry(unseal(ObjectKind::wal_expiry, key, read_golden("wal-expiry.bin")));
+  EXPECT_EQ(read.created, expiry.created);
+  EXPECT_EQ(read.ranges, expiry.ranges);
 }
 
 // Compressed, and so read only.

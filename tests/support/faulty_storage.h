@@ -61,6 +61,7 @@ class FaultyStorage final : public Storage {
   void remove(const std::vector<std::string>& keys) override {
     faulty([&] { inner_.remove(keys); });
   }
+  std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
   std::string url() const override { return inner_.url(); }
 
  private:

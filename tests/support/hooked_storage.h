@@ -50,6 +50,7 @@ class HookedStorage final : public Storage {
     inner_.remove(keys);
     after("remove", keys.empty() ? std::string_view() : keys.front());
   }
+  std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
   std::string url() const override { return inner_.url(); }
 
  private:

@@ -72,6 +72,38 @@ TEST_F(AConfig, SaysEverythingThereIsToSay) {
   EXPECT_EQ(config.clusters.at("other").pg, std::nullopt);
 }
 
+TEST_F(AConfig, SaysWhatIsKept) {
+  const auto config = load(R"(
+    [cluster.main]
+    keep_last = 7
+    keep_for = "30d"
+    keep_daily = 1
+    keep_weekly = 2
+    keep_monthly = 3
+    keep_yearly = 4
+    window = "12h"
+    minimum_backups = 5
+    expire = true
+  )");
+  const auto main = config.of_cluster("main");
+  EXPECT_TRUE(main.expire);
+  EXPECT_EQ(main.retention.keep_last, 7u);
+  EXPECT_EQ(main.retention.keep_for, std::chrono::days(30));
+  EXPECT_EQ(main.retention.keep_daily, 1u);
+  EXPECT_EQ(main.retention.keep_weekly, 2u);
+  EXPECT_EQ(main.retention.keep_monthly, 3u);
+  EXPECT_EQ(main.retention.keep_yearly, 4u);
+  EXPECT_EQ(main.retention.window, std::chrono::hours(12));
+  EXPECT_EQ(main.retention.minimum_backups, 5u);
+  EXPECT_FALSE(config.of_cluster("other").retention.has_rule());
+  EXPECT_FALSE(config.of_cluster("other").expire);
+  (void)expect_refused("[cluster.main]\nkeep_last = -1");
+  (void)expect_refused("[cluster.main]\nkeep_last = \"7\"");
+  (void)expect_refused("[cluster.main]\nminimum_backups = 0");
+  (void)expect_refused("[cluster.main]\nwindow = \"30\"");
+  (void)expect_refused("[cluster.main]\nexpire = \"yes\"");
+}
+
 TEST_F(AConfig, MayBeEmpty) {
   const auto config = load("");
   EXPECT_EQ(config.repository_url, std::nullopt);

@@ -40,6 +40,15 @@ TEST(Bytes, PrintsLowerCaseHexWithTwoDigitsAByte) {
   EXPECT_EQ(to_hex(Bytes{0x00, 0x0A, 0xF0, 0xFF}), "000af0ff");
 }
 
+TEST(Hex, IsReadBackAndNothingElseIs) {
+  Bytes bytes(4);
+  EXPECT_TRUE(from_hex("000af0ff", bytes));
+  EXPECT_EQ(bytes, (Bytes{0x00, 0x0A, 0xF0, 0xFF}));
+  for (const auto* const text : {"", "000af0f", "000af0ff0", "000AF0FF", "000af0fg", "000af0 f"}) {
+    EXPECT_FALSE(from_hex(text, bytes)) << text;
+  }
+}
+
 TEST(ByteWriter, WritesFixedIntegersLittleEndian) {
   ByteWriter writer;
   writer.u8(0x01);

@@ -143,5 +143,14 @@ TEST(NearestWord, FindsNothingAmongNothing) {
   EXPECT_EQ(nearest_word("x", std::vector<std::string>{}), std::nullopt);
 }
 
+TEST(ParseNumber, TakesWhatLiesWithinTheLimits) {
+  EXPECT_EQ(parse_number("1", "x", 1, 256), 1u);
+  EXPECT_EQ(parse_number("256", "x", 1, 256), 256u);
+  for (const auto* const text :
+       {"", "0", "257", "-1", "+1", "1.5", "7x", " 7", "99999999999999999999"}) {
+    EXPECT_THROW((void)parse_number(text, "x", 1, 256), Error) << text;
+  }
+}
+
 }  // namespace
 }  // namespace walvault

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "catalog/expiry.h"
 #include "support/fake_backup.h"
 #include "support/hooked_storage.h"
 #include "support/test_data.h"
@@ -458,6 +459,54 @@ TEST_F(BaseBackupTest, RefusesWalThatIsDamagedBeforeItsEnd) {
   // Behind its end it concerns what is restored beyond it.
   server_.end.lsn = {4 * test_segment_bytes};
   EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
+}
+
+TEST_F(BaseBackupTest, DoesNotRelyOnWalThatIsBeingExpired) {
+  archive_needed_wal(archive_);
+  const std::string key = "wal-expiry/main/" + to_hex(id_of(9));
+  const auto announce = [&](std::uint64_t behind) {
+    const WalExpiry expiry{.created = made_.clock.now(),
+                           .ranges = {{.identity_number = 1,
+                                       .timeline = {.timeline = {1}, .branch = 0},
+                                       .first = 1,
+                                       .behind = behind}}};
+    made_.storage.remove({key});
+    ASSERT_TRUE(
+        made_.repository.put_sealed(ObjectKind::wal_expiry, key, encode_wal_expiry(expiry)));
+  };
+  announce(4);
+  EXPECT_EQ(refusal(), "unavailable");
+  announce(3);  // before its start
+  EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
+}
+
+// The pin, then announcements, then the WAL, then the root.
+TEST_F(BaseBackupTest, LooksForExpiryBetweenItsPinAndItsWal) {
+  archive_needed_wal(archive_);
+  std::vector<std::string> calls;
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    const bool is_root = operation == "put" && key.starts_with("backups/");
+    if (key.starts_with("wal-expiry/") || (operation == "put" && key.starts_with("pins/")) ||
+        (operation == "list" && key.starts_with("wal/")) || is_root) {
+      const auto top = std::string(key.substr(0, key.find('/')));
+      if (calls.empty() || calls.back() != top) calls.push_back(top);
+    }
+  };
+  (void)back_up();
+  EXPECT_EQ(calls, (std::vector<std::string>{"pins", "wal-expiry", "wal", "backups"}));
+}
+
+TEST_F(BaseBackupTest, IsKeptFromTheBeginningWhereThatIsAsked) {
+  archive_needed_wal(archive_);
+  std::vector<std::string> puts;
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation == "put") puts.emplace_back(key);
+  };
+  BaseBackupRequest request;
+  request.keep = BackupKeep{.when = made_.clock.now(), .until = std::nullopt};
+  const auto backup = back_up(request);
+  EXPECT_EQ(puts[puts.size() - 2], "keeps/main/" + backup.id + "/1");
+  EXPECT_EQ(list_backup_keeps(made_.repository, "main").at(backup.id).until, std::nullopt);
 }
 
 TEST_F(BaseBackupTest, RecordsPagesThatTheServerFoundDamaged) {

@@ -224,6 +224,11 @@ TEST(PackName, MakesAKeyOfWriterAndDigest) {
   std::string digits;
   for (int i = 0; i < 32; ++i) digits += "01";
   EXPECT_EQ(name.key(), "packs/abababababababababababababababab/" + digits);
+  EXPECT_EQ(PackName::parse(name.key()), name);
+  for (const auto& key : {std::string("packs/"), name.key() + "0", name.key().substr(1),
+                          name.key().substr(0, 80), "plans/" + name.key().substr(6)}) {
+    EXPECT_EQ(PackName::parse(key), std::nullopt) << key;
+  }
 }
 
 }  // namespace

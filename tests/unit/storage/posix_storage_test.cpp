@@ -373,5 +373,34 @@ TEST_F(PosixStorageTest, TellsAnUnreadableObjectFromAnAbsentOne) {
   EXPECT_EQ(error_of([&] { (void)storage_.find_size("loop"); }), "unavailable");
 }
 
+TEST_F(PosixStorageTest, RemovesOldLeftoversOnly) {
+  const auto now = system_clock().now();
+  const auto leave = [&](const std::string& name, bool old) {
+    const auto path = root_ + "/tmp/" + to_hex(id_of(7)) + "/" + name;
+    fs::create_directories(fs::path(path).parent_path());
+    std::ofstream(path) << "12345";
+    if (old) fs::last_write_time(path, fs::file_time_type::clock::now() - std::chrono::hours(50));
+  };
+  EXPECT_EQ(storage_.remove_leftovers(now), 0u);
+  leave("0", true);
+  leave("1", false);
+  // What died between link() and unlink() takes no space.
+  ASSERT_TRUE(storage_.put_if_absent("a/1", as_bytes("object")));
+  fs::create_hard_link(root_ + "/a/1", root_ + "/tmp/" + to_hex(id_of(7)) + "/2");
+  fs::last_write_time(root_ + "/a/1", fs::file_time_type::clock::now() - std::chrono::hours(50));
+  const auto limit = now - std::chrono::hours(48);
+  EXPECT_EQ(storage_.remove_leftovers(limit), 5u);
+  const auto directory = root_ + "/tmp/" + to_hex(id_of(7));
+  EXPECT_FALSE(fs::exists(directory + "/0"));
+  EXPECT_TRUE(fs::exists(directory + "/1"));
+  EXPECT_FALSE(fs::exists(directory + "/2"));
+  EXPECT_EQ(storage_.find("a/1", whole_object), bytes_of("object"));
+  EXPECT_EQ(storage_.remove_leftovers(now + std::chrono::hours(1)), 5u);
+  EXPECT_FALSE(fs::exists(directory));
+  // A run whose directory went goes on all the same.
+  fs::remove_all(root_ + "/tmp");
+  EXPECT_TRUE(storage_.put_if_absent("a/2", as_bytes("object")));
+}
+
 }  // namespace
 }  // namespace walvault

@@ -134,6 +134,7 @@ class BreakingList final : public Storage {
     return inner_.list_names(prefix);
   }
   void remove(const std::vector<std::string>& keys) override { inner_.remove(keys); }
+  std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
   std::string url() const override { return inner_.url(); }
 
  private:

@@ -1,0 +1,82 @@
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/log.h"
+#include "base/format.h"
+#include "maintenance/maintenance_commands.h"
+#include "repository/gc.h"
+
+namespace walvault {
+namespace {
+
+struct Options {
+  std::string grace = "2min";
+  std::string give_up_after = "2d";
+  bool dry_run = false;
+};
+
+std::string packs_text(std::uint64_t packs, std::uint64_t bytes) {
+  return std::to_string(packs) + " packs, " + format_size(bytes);
+}
+
+void collect(Program& program, const Options& options) {
+  program.catch_signals();
+  const GcOptions wanted{.grace = parse_duration(options.grace, "--grace"),
+                         .give_up_after = parse_duration(options.give_up_after, "--give-up-after")};
+  const auto opened = program.open_repository();
+  const auto report =
+      options.dry_run ? find_garbage(opened.repository)
+                      : collect_garbage(opened.repository, system_clock(), program.writer(), wanted,
+                                        {.waiting =
+                                             [&](std::uint64_t packs, std::uint64_t bytes) {
+                                               log_info(packs_text(packs, bytes) +
+                                                        " are not referred to; waiting " +
+                                                        options.grace + " before they are deleted");
+                                             },
+                                         .check_cancelled = Program::check_cancelled});
+  std::uint64_t leftover_bytes = 0;
+  if (!options.dry_run) {
+    leftover_bytes = opened.storage->remove_leftovers(system_clock().now() - wanted.give_up_after);
+  }
+  for (const auto& root_key : report.given_up) {
+    log_info("the run that would have made " + root_key +
+             " began too long ago: it cannot complete any more");
+  }
+  std::string text = "There were " + packs_text(report.packs, report.pack_bytes) + ".\n";
+  for (const auto& root_key : report.running) {
+    text.append("Running, or ended by force: ").append(root_key).append("\n");
+  }
+  text += options.dry_run
+              ? "Would be deleted: " + packs_text(report.dead_packs, report.dead_bytes) +
+                    ".\nNothing was deleted (--dry-run).\n"
+              : "Deleted: " + packs_text(report.deleted_packs, report.deleted_bytes) + ", and " +
+                    format_size(leftover_bytes) + " of what interrupted writes left.\n";
+  program.print({{"gc",
+                  {{"packs", report.packs},
+                   {"pack_bytes", report.pack_bytes},
+                   {"dead_packs", report.dead_packs},
+                   {"dead_bytes", report.dead_bytes},
+                   {"deleted_packs", report.deleted_packs},
+                   {"deleted_bytes", report.deleted_bytes},
+                   {"leftover_bytes", leftover_bytes},
+                   {"running", report.running},
+                   {"given_up", report.given_up},
+                   {"dry_run", options.dry_run}}}},
+                text);
+}
+
+}  // namespace
+
+void add_gc_command(Program& program, CommandLine& commands) {
+  const auto options = std::make_shared<Options>();
+  auto& command = commands.command("gc", "Returns the space of what no backup refers to",
+                                   [&program, options] { collect(program, *options); });
+  command.option("--grace", options->grace,
+                 "How long to wait between choosing and deleting; longer than a network file "
+                 "system caches directories");
+  command.option("--give-up-after", options->give_up_after,
+                 "A backup that began longer ago and is not complete is taken for dead");
+  command.flag("--dry-run", options->dry_run, "Show what would be deleted and delete nothing");
+}
+
+}  // namespace walvault

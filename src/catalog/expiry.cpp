@@ -1,0 +1,366 @@
+#include "catalog/expiry.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.h"
+#include "catalog/recovery_plan.h"
+#include "repository/writer_session.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::size_t ranges_max = 1'000'000;
+// Objects that are removed at a time.
+constexpr std::size_t batch_keys = 256;
+
+std::string expiry_prefix(const std::string& cluster) { return "wal-expiry/" + cluster + "/"; }
+
+// One identity of the cluster: what its WAL and its backups are.
+class IdentityView {
+ public:
+  IdentityView(const Repository& repository, const ClusterIdentity& identity, bool keep_ledgers)
+      : archive_(WalArchive(repository, identity).at_this_moment(keep_ledgers)) {
+    for (const auto& branch : archive_.branches()) {
+      courses_.push_back(course_of(archive_, branch));
+    }
+  }
+
+  void describe(const std::vector<BackupInfo>& backups, RetentionInput& input) {
+    windows_ = recoverable_moments(archive_, backups).windows;
+    for (const auto& course : courses_) {
+      RetentionHistory history{.backups = {}, .last_written = last_written(course)};
+      for (const auto& backup : backups) {
+        if (!is_mine(backup) || !lies_on(course.archive, backup, course.history)) continue;
+        history.backups.insert(backup.id);
+        const bool proved = std::ranges::any_of(windows_, [&](const RecoveryWindow& window) {
+          return window.timeline == course.branch && window.earliest <= backup.stop &&
+                 backup.stop <= window.latest;
+        });
+        if (proved && backup.damaged_pages.empty()) input.restorable.insert(backup.id);
+      }
+      input.histories.push_back(std::move(history));
+    }
+  }
+
+  // Adds the WAL that none of the backups which stay needs, and the windows.
+  void complete(ExpiryPlan& plan, bool is_newest, bool may_remove_wal) {
+    if (may_remove_wal) find_unneeded(plan, is_newest);
+    for (const auto& range : plan.wal) {
+      if (range.identity_number != archive_.identity().number) continue;
+      archive_.forget(range.timeline, range.first, range.behind);
+    }
+    std::vector<BackupInfo> kept;
+    for (std::size_t i = 0; i < plan.backups.size(); ++i) {
+      if (plan.verdicts[i].stays()) kept.push_back(plan.backups[i]);
+    }
+    plan.windows.push_back({.identity = archive_.identity(),
+                            .before = std::move(windows_),
+                            .after = recoverable_moments(archive_, kept).windows});
+  }
+
+ private:
+  void find_unneeded(ExpiryPlan& plan, bool is_newest) const {
+    const auto horizon = horizon_of(plan, is_newest);
+    for (const auto& branch : archive_.branches()) {
+      const auto needed = needed_of(plan, branch);
+      const auto view = archive_.with({branch});
+      std::optional<WalRange> range;
+      const auto end_range = [&] {
+        if (range) plan.wal.push_back(*range);
+        range.reset();
+      };
+      for (const auto& segment : view.segments(branch.timeline)) {
+        const auto number = segment.number;
+        if (number >= horizon || number >= needed.all_from) break;
+        if (std::ranges::any_of(needed.stretches, [&](const auto& stretch) {
+              return stretch.first <= number && number <= stretch.second;
+            })) {
+          end_range();
+          continue;
+        }
+        if (range && range->behind != number) end_range();
+        if (!range) {
+          range = WalRange{.identity_number = archive_.identity().number,
+                           .timeline = branch,
+                           .first = number,
+                           .behind = number};
+        }
+        range->behind = number + 1;
+        ++plan.segments;
+        plan.wal_stored_bytes += segment.stored_bytes;
+      }
+      end_range();
+    }
+  }
+
+  struct Needed {
+    std::uint64_t all_from = std::numeric_limits<std::uint64_t>::max();
+    std::vector<std::pair<std::uint64_t, std::uint64_t>> stretches;  // first and last
+  };
+
+  [[nodiscard]] bool is_mine(const BackupInfo& backup) const {
+    return backup.identity_number == archive_.identity().number;
+  }
+
+  [[nodiscard]] std::uint64_t number_of(Lsn lsn) const {
+    return lsn.value / archive_.identity().segment_bytes;
+  }
+
+  [[nodiscard]] std::optional<Timestamp> last_written(const HistoryCourse& course) const {
+    const auto timeline = course.branch.timeline;
+    const auto segments = course.archive.segments(timeline);
+    const auto name =
+        segments.empty() ? history_file_name(timeline)
+                         : SegmentName{.timeline = timeline, .number = segments.back().number}.text(
+                               archive_.identity().segment_bytes);
+    const auto key = course.archive.key_of(name);
+    if (!archive_.repository().storage().find_size(key)) return Timestamp{};
+    return course.archive.last_written(key);
+  }
+
+  // Behind the start of the newest backup nothing goes, whatever needs it. Of an
+  // identity that was upgraded all may, once there is a backup behind the upgrade.
+  [[nodiscard]] std::uint64_t horizon_of(const ExpiryPlan& plan, bool is_newest) const {
+    std::uint64_t horizon = 0;
+    for (const auto& backup : plan.backups) {
+      if (is_mine(backup)) {
+        horizon = number_of(backup.start);  // they are in order
+      } else if (!is_newest && backup.identity_number > archive_.identity().number) {
+        return std::numeric_limits<std::uint64_t>::max();
+      }
+    }
+    return horizon;
+  }
+
+  [[nodiscard]] Needed needed_of(const ExpiryPlan& plan, TimelineBranch branch) const {
+    Needed needed;
+    for (std::size_t i = 0; i < plan.backups.size(); ++i) {
+      const auto& backup = plan.backups[i];
+      const auto& verdict = plan.verdicts[i];
+      if (!verdict.stays() || !is_mine(backup)) continue;
+      const auto first = number_of(backup.start);
+      if (backup.timeline == branch.timeline && backup.branch == branch.branch) {
+        needed.stretches.emplace_back(first, number_of({backup.stop.value - 1}));
+      }
+      const bool leads_here = std::ranges::any_of(courses_, [&](const HistoryCourse& course) {
+        return (course.branch == branch ||
+                (course.history.leaves(branch.timeline) &&
+                 course.archive.branch_of(branch.timeline) == branch.branch)) &&
+               lies_on(course.archive, backup, course.history);
+      });
+      if (verdict.keeps_wal && leads_here) needed.all_from = std::min(needed.all_from, first);
+    }
+    return needed;
+  }
+
+  WalArchive archive_;
+  std::vector<HistoryCourse> courses_;
+  std::vector<RecoveryWindow> windows_;  // before
+};
+
+// Keys of everything in a range, and of the ledgers of its directories.
+void for_each_batch(
+    const WalArchive& archive, const WalRange& range,
+    const std::function<void(const std::vector<std::string>&, std::uint64_t)>& each) {
+  auto& storage = archive.repository().storage();
+  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto in_log = 0x1'0000'0000u / segment_bytes;
+  const auto view = archive.with({range.timeline});
+  for (auto number = range.first; number < range.behind; number = (number / in_log + 1) * in_log) {
+    const SegmentName name{.timeline = range.timeline.timeline, .number = number};
+    const auto any = view.key_of(name.text(segment_bytes));
+    const auto directory = any.substr(0, any.rfind('/') + 1);
+    std::vector<std::string> keys;
+    std::uint64_t segments = 0;
+    for (const auto& file : storage.list_names(directory)) {
+      const auto segment = SegmentName::parse(std::string_view(file).substr(0, 24), segment_bytes);
+      if (!segment || segment->number < range.first || segment->number >= range.behind) continue;
+      segments += file.size() == 24 ? 1 : 0;
+      keys.push_back(directory + file);
+      if (keys.size() < batch_keys) continue;
+      each(keys, segments);
+      keys.clear();
+      segments = 0;
+    }
+    if (!keys.empty()) each(keys, segments);
+    // They tell of segments that are no more.
+    const auto ledgers = "wal-ledger/" + directory.substr(4);
+    std::vector<std::string> stale;
+    for (const auto& ledger : storage.list_names(ledgers)) stale.push_back(ledgers + ledger);
+    if (!stale.empty()) storage.remove(stale);
+  }
+}
+
+bool is_whole_gone(const Repository& repository, const std::vector<ClusterIdentity>& identities,
+                   const WalExpiry& expiry) {
+  return std::ranges::all_of(expiry.ranges, [&](const WalRange& range) {
+    const auto identity =
+        std::ranges::find(identities, range.identity_number, &ClusterIdentity::number);
+    if (identity == identities.end()) return true;
+    const auto view = WalArchive(repository, *identity).with({range.timeline});
+    const auto left = view.segments(range.timeline.timeline, range.first);
+    return left.empty() || left.front().number >= range.behind;
+  });
+}
+
+// Announcements whose runs died: what they named is gone by a later run's doing.
+void remove_finished(const Repository& repository, const std::string& cluster,
+                     const std::vector<ClusterIdentity>& identities) {
+  const auto prefix = expiry_prefix(cluster);
+  for (const auto& name : repository.storage().list_names(prefix)) {
+    const auto key = prefix + name;
+    const auto payload = repository.find_sealed(ObjectKind::wal_expiry, key);
+    if (payload && is_whole_gone(repository, identities, decode_wal_expiry(*payload))) {
+      repository.storage().remove({key});
+    }
+  }
+}
+
+}  // namespace
+
+bool ExpiryPlan::is_empty() const {
+  return wal.empty() && std::ranges::all_of(verdicts, &BackupVerdict::stays);
+}
+
+Bytes encode_wal_expiry(const WalExpiry& expiry) {
+  ByteWriter out;
+  out.i64(expiry.created.time_since_epoch().count());
+  out.varint(expiry.ranges.size());
+  for (const auto& range : expiry.ranges) {
+    out.u32(range.identity_number);
+    out.u32(range.timeline.timeline.value);
+    out.u32(range.timeline.branch);
+    out.u64(range.first);
+    out.u64(range.behind);
+  }
+  return out.take();
+}
+
+WalExpiry decode_wal_expiry(ByteView payload) {
+  ByteReader in(payload, "an announcement of expiry");
+  WalExpiry expiry;
+  expiry.created = Timestamp(std::chrono::microseconds(in.i64()));
+  const auto count = in.count(28);
+  if (count > ranges_max) {
+    throw Error(ErrorKind::corrupt, "an announcement of expiry is damaged",
+                "It has " + std::to_string(count) + " ranges.");
+  }
+  expiry.ranges.resize(count);
+  for (auto& range : expiry.ranges) {
+    range.identity_number = in.u32();
+    range.timeline.timeline = {in.u32()};
+    range.timeline.branch = in.u32();
+    range.first = in.u64();
+    range.behind = in.u64();
+  }
+  in.expect_end();
+  return expiry;
+}
+
+bool is_expiring(const WalArchive& archive, TimelineBranch timeline, Lsn start, Lsn stop) {
+  const auto& repository = archive.repository();
+  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto prefix = expiry_prefix(archive.identity().name);
+  for (const auto& name : repository.storage().list_names(prefix)) {
+    const auto payload = repository.find_sealed(ObjectKind::wal_expiry, prefix + name);
+    if (!payload) continue;  // it was carried out
+    for (const auto& range : decode_wal_expiry(*payload).ranges) {
+      if (range.identity_number == archive.identity().number && range.timeline == timeline &&
+          range.first * segment_bytes < stop.value && range.behind * segment_bytes > start.value) {
+        return true;
+      }
+    }
+  }
+  return false;
+}
+
+ExpiryPlan plan_expiry(const Repository& repository, const std::string& cluster,
+                       const RetentionPolicy& policy, Timestamp now, bool keep_ledgers) {
+  const auto identities = cluster_identities(repository, cluster);
+  auto list = list_backups(repository, cluster);
+  std::vector<IdentityView> views;
+  RetentionInput input{.backups = list.backups,
+                       .restorable = {},
+                       .keeps = list_backup_keeps(repository, cluster),
+                       .histories = {},
+                       .now = now};
+  for (const auto& identity : identities) {
+    views.emplace_back(repository, identity, keep_ledgers).describe(list.backups, input);
+  }
+  ExpiryPlan plan;
+  plan.verdicts = judge_backups(policy, input);
+  plan.backups = std::move(list.backups);
+  plan.damaged = std::move(list.damaged);
+  // What a backup that cannot be read needs is not known: then all WAL stays, as it
+  // does where there is no policy.
+  const bool may_remove_wal = plan.damaged.empty() && policy.has_rule();
+  for (std::size_t i = 0; i < views.size(); ++i) {
+    views[i].complete(plan, i + 1 == views.size(), may_remove_wal);
+  }
+  return plan;
+}
+
+ExpiryResult carry_out_expiry(const Repository& repository, const std::string& cluster,
+                              const ExpiryPlan& plan, const RandomId& run, Timestamp now,
+                              const std::function<void()>& check_cancelled) {
+  auto& storage = repository.storage();
+  ExpiryResult result;
+  for (const auto& verdict : plan.verdicts) {
+    if (verdict.stays()) continue;
+    check_cancelled();
+    delete_backup(repository, cluster, verdict.id, now);
+    result.deleted.push_back(verdict.id);
+  }
+  // Roots that a run which died had not come to.
+  for (const auto& id : deleted_backups(repository, cluster)) {
+    const auto key = backup_root_key(cluster, id);
+    if (storage.find_size(key)) storage.remove({key});
+  }
+  const auto identities = cluster_identities(repository, cluster);
+  if (plan.wal.empty()) {
+    remove_finished(repository, cluster, identities);
+    return result;
+  }
+
+  // The order is what makes it safe: announce, then look for running backups, then
+  // for those that were committed meanwhile. A backup writes its pin, then looks for
+  // announcements, then whether its WAL is there.
+  const auto key = expiry_prefix(cluster) + to_hex(run);
+  (void)repository.put_sealed(ObjectKind::wal_expiry, key,
+                              encode_wal_expiry({.created = now, .ranges = plan.wal}));
+  std::optional<std::string> running;
+  for (const auto& stored : list_pins(repository)) {
+    const auto& root_key = stored.pin.root_key;
+    if (root_key.starts_with("backups/" + cluster + "/") && is_live(repository, stored.pin)) {
+      running = root_key;
+    }
+  }
+  const auto after = list_backups(repository, cluster);
+  const bool has_others =
+      !after.damaged.empty() || std::ranges::any_of(after.backups, [&](const BackupInfo& backup) {
+        return std::ranges::find(plan.backups, backup.id, &BackupInfo::id) == plan.backups.end();
+      });
+  if (running || has_others) {
+    storage.remove({key});
+    result.wal_left = running ? "the backup of " + *running +
+                                    " is running, or was ended by force: walvault gc finds out"
+                              : "a backup was completed meanwhile";
+    return result;
+  }
+  for (const auto& range : plan.wal) {
+    const WalArchive archive(repository,
+                             get_cluster_identity(repository, cluster, range.identity_number));
+    for_each_batch(archive, range,
+                   [&](const std::vector<std::string>& keys, std::uint64_t segments) {
+                     check_cancelled();
+                     storage.remove(keys);
+                     result.segments += segments;
+                   });
+  }
+  storage.remove({key});
+  remove_finished(repository, cluster, identities);
+  return result;
+}
+
+}  // namespace walvault

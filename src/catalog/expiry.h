@@ -1,0 +1,79 @@
+// Carries out what retention decides: backups that go, and WAL that nothing kept
+// needs. docs/guarantees.md, "Deleting beside running backups", has the
+// argument.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "catalog/recovery_window.h"
+#include "catalog/retention.h"
+#include "catalog/wal_archive.h"
+
+namespace walvault {
+
+// Everything archived under the numbers from `first` to before `behind` of one
+// branch, its .history aside.
+struct WalRange {
+  std::uint32_t identity_number = 1;
+  TimelineBranch timeline;
+  std::uint64_t first = 0;
+  std::uint64_t behind = 0;
+
+  bool operator==(const WalRange&) const = default;
+};
+
+// What can be recovered of one identity, and what could afterwards.
+struct ExpiryWindows {
+  ClusterIdentity identity;
+  std::vector<RecoveryWindow> before;
+  std::vector<RecoveryWindow> after;
+};
+
+struct ExpiryPlan {
+  std::vector<BackupInfo> backups;      // oldest first
+  std::vector<BackupVerdict> verdicts;  // of each
+  std::vector<std::string> damaged;     // roots that cannot be read: they stay
+  std::vector<WalRange> wal;
+  std::uint64_t segments = 0;
+  std::uint64_t wal_stored_bytes = 0;
+  std::vector<ExpiryWindows> windows;  // of each identity, oldest first
+
+  [[nodiscard]] bool is_empty() const;
+};
+
+// What the policy would remove. `keep_ledgers` as for WalArchive::at_this_moment.
+[[nodiscard]] ExpiryPlan plan_expiry(const Repository& repository, const std::string& cluster,
+                                     const RetentionPolicy& policy, Timestamp now,
+                                     bool keep_ledgers);
+
+struct ExpiryResult {
+  std::vector<std::string> deleted;  // backups
+  std::uint64_t segments = 0;        // removed
+  // Why WAL that could go was left; empty: it was not.
+  std::string wal_left;
+};
+
+// `run` names this run's announcement. A crash at any point leaves backups that are
+// wholly there or wholly gone, and WAL that nothing kept needs; the next run does
+// the rest. `check_cancelled` may throw; what was not done by then is left.
+ExpiryResult carry_out_expiry(const Repository& repository, const std::string& cluster,
+                              const ExpiryPlan& plan, const RandomId& run, Timestamp now,
+                              const std::function<void()>& check_cancelled);
+
+// What is announced before WAL is removed, so that a backup that began meanwhile
+// does not rely on it.
+struct WalExpiry {
+  Timestamp created;
+  std::vector<WalRange> ranges;
+};
+[[nodiscard]] Bytes encode_wal_expiry(const WalExpiry& expiry);
+[[nodiscard]] WalExpiry decode_wal_expiry(ByteView payload);
+
+// Whether an expiry is at work on WAL from `start` to `stop` of a branch.
+[[nodiscard]] bool is_expiring(const WalArchive& archive, TimelineBranch timeline, Lsn start,
+                               Lsn stop);
+
+}  // namespace walvault

@@ -1,0 +1,69 @@
+// Which backups stay, and from which of them on all WAL does: decided from what
+// is known of them, without a look at the repository.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "catalog/backup_info.h"
+#include "catalog/backup_keep.h"
+
+namespace walvault {
+
+// Rules that add up: what any of them keeps, stays. 0 and nullopt: no such rule.
+struct RetentionPolicy {
+  unsigned keep_last = 0;
+  std::optional<std::chrono::milliseconds> keep_for;
+  // Of as many days, weeks (from Monday), months and years, the newest backup of
+  // each; by UTC. A period without a backup does not count.
+  unsigned keep_daily = 0;
+  unsigned keep_weekly = 0;
+  unsigned keep_monthly = 0;
+  unsigned keep_yearly = 0;
+  // Every moment of this time stays restorable.
+  std::optional<std::chrono::milliseconds> window;
+  unsigned minimum_backups = 1;
+
+  // Whether anything may go at all: without a rule all stays.
+  [[nodiscard]] bool has_rule() const;
+};
+
+// A history that backups lead to, of one identity of the cluster.
+struct RetentionHistory {
+  std::set<std::string> backups;  // that lie on it
+  // When its newest timeline was last written; nullopt: that cannot be read.
+  std::optional<Timestamp> last_written;
+};
+
+struct RetentionInput {
+  std::vector<BackupInfo> backups;  // oldest first
+  // Those whose own WAL is proved, and of which the server found no page damaged.
+  std::set<std::string> restorable;
+  std::map<std::string, BackupKeep> keeps;
+  std::vector<RetentionHistory> histories;
+  Timestamp now;
+};
+
+struct BackupVerdict {
+  std::string id;
+  // Why it stays; empty: it goes.
+  std::vector<std::string> reasons;
+  // All WAL behind its start stays too, on every history that it lies on;
+  // otherwise what makes it consistent does.
+  bool keeps_wal = false;
+
+  [[nodiscard]] bool stays() const { return !reasons.empty(); }
+};
+
+// One for each backup, in their order. What counts towards a number is what can be
+// restored; where nothing can, all stays. Without `window`, all WAL since the oldest backup stays
+// that any rule keeps; a decision about one backup keeps what makes that one consistent.
+// Error{unavailable} when the newest backup lies in the future: then the clock
+// is wrong, now or when it was taken.
+[[nodiscard]] std::vector<BackupVerdict> judge_backups(const RetentionPolicy& policy,
+                                                       const RetentionInput& input);
+
+}  // namespace walvault

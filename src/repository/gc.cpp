@@ -1,0 +1,191 @@
+#include "repository/gc.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "repository/tree.h"
+#include "repository/writer_session.h"
+
+namespace walvault {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::string_view packs_prefix = "packs/";
+constexpr std::string_view plans_prefix = "plans/";
+constexpr std::string_view roots_prefix = "backups/";
+constexpr std::size_t batch_keys = 256;
+constexpr milliseconds nap{200};
+
+// What is in use, seen at one moment.
+struct Reached {
+  std::set<PackName> packs;
+  std::set<std::string> writers;  // that may still commit: all of their packs
+};
+
+class Collector {
+ public:
+  explicit Collector(const Repository& repository)
+      : repository_(repository), storage_(repository.storage()) {}
+
+  // Steps 1 and 2.
+  void look() {
+    list_packs();
+    const auto reached = reach();
+    for (const auto& [name, size] : packs_) {
+      if (is_reached(reached, name)) continue;
+      dead_.add(name, size);
+      report_.dead_bytes += size;
+    }
+    report_.dead_packs = dead_.entries().size();
+  }
+
+  void collect(Clock& clock, const RandomId& run, const GcOptions& options,
+               const GcListener& listener) {
+    give_up_writers(clock.now() - options.give_up_after);
+    // Before the packs are listed: all that they name were there by then.
+    const auto plans = list_plans();
+    look();
+    remove_finished(plans);
+    if (report_.dead_packs == 0) return;
+
+    const auto plan_key = std::string(plans_prefix) + to_hex(run);
+    (void)repository_.put_sealed(ObjectKind::plan, plan_key,
+                                 encode_gc_plan({.created = clock.now(), .condemned = dead_}));
+    listener.waiting(report_.dead_packs, report_.dead_bytes);
+    for (auto left = options.grace; left > milliseconds{0}; left -= nap) {
+      listener.check_cancelled();
+      clock.sleep_for(std::min(nap, left));
+    }
+    const auto reached = reach();
+    std::vector<std::string> keys;
+    const auto flush = [&] {
+      listener.check_cancelled();
+      storage_.remove(keys);
+      keys.clear();
+    };
+    for (const auto& entry : dead_.entries()) {
+      if (is_reached(reached, entry.name)) continue;
+      keys.push_back(entry.name.key());
+      ++report_.deleted_packs;
+      report_.deleted_bytes += entry.size;
+      if (keys.size() == batch_keys) flush();
+    }
+    if (!keys.empty()) flush();
+    // What is still needed stays condemned, and so does the plan.
+    if (report_.deleted_packs == report_.dead_packs) storage_.remove({plan_key});
+  }
+
+  [[nodiscard]] GcReport report() && { return std::move(report_); }
+
+ private:
+  using Plans = std::vector<std::pair<std::string, PackTable>>;
+
+  void list_packs() {
+    storage_.list(packs_prefix, [&](const ObjectInfo& object) {
+      const auto name = PackName::parse(object.key);
+      if (!name) return;
+      packs_.emplace(*name, object.size);
+      report_.pack_bytes += object.size;
+    });
+    report_.packs = packs_.size();
+  }
+
+  // Pins, then roots: a writer that commits between the two is seen by either.
+  Reached reach() {
+    Reached reached;
+    report_.running.clear();
+    for (const auto& stored : list_pins(repository_)) {
+      if (!is_live(repository_, stored.pin)) continue;
+      report_.running.push_back(stored.pin.root_key);
+      reached.writers.insert(stored.writer);
+      add(reached, stored.pin.may_borrow);
+    }
+    std::vector<std::string> roots;
+    storage_.list(roots_prefix, [&](const ObjectInfo& object) { roots.push_back(object.key); });
+    for (const auto& key : roots) {
+      const auto object = storage_.find(key);
+      if (!object || is_of_kind(*object, ObjectKind::tombstone)) continue;
+      try {
+        add(reached, decode_root(*object, key).packs);
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::corrupt) throw;
+        throw Error(ErrorKind::corrupt, "a backup is damaged: what it needs is not known",
+                    key + ": " + error.message() + ". " + error.detail() + " Nothing was deleted.",
+                    "Restore that object from a copy of the repository, or give the backup up: "
+                    "walvault backups delete ID --yes");
+      }
+    }
+    return reached;
+  }
+
+  static void add(Reached& reached, const PackTable& table) {
+    for (const auto& entry : table.entries()) reached.packs.insert(entry.name);
+  }
+
+  [[nodiscard]] static bool is_reached(const Reached& reached, const PackName& name) {
+    return reached.packs.contains(name) || reached.writers.contains(to_hex(name.writer));
+  }
+
+  // Removes the pins of writers that have committed or never will.
+  void give_up_writers(Timestamp begun_by) {
+    for (const auto& stored : list_pins(repository_)) {
+      const auto& pin = stored.pin;
+      if (is_live(repository_, pin)) {
+        if (pin.created > begun_by) continue;
+        // True: it can never commit. False: it just has.
+        if (repository_.put_sealed(ObjectKind::tombstone, pin.root_key, {})) {
+          report_.given_up.push_back(pin.root_key);
+        }
+      }
+      storage_.remove({stored.key});
+    }
+  }
+
+  Plans list_plans() {
+    Plans plans;
+    for (const auto& name : storage_.list_names(plans_prefix)) {
+      auto key = std::string(plans_prefix) + name;
+      if (const auto payload = repository_.find_sealed(ObjectKind::plan, key)) {
+        plans.emplace_back(std::move(key), decode_gc_plan(*payload).condemned);
+      }
+    }
+    return plans;
+  }
+
+  // Of gcs that died, or left what was needed then.
+  void remove_finished(const Plans& plans) {
+    for (const auto& [key, condemned] : plans) {
+      if (std::ranges::none_of(condemned.entries(), [&](const PackTable::Entry& entry) {
+            return packs_.contains(entry.name);
+          })) {
+        storage_.remove({key});
+      }
+    }
+  }
+
+  const Repository& repository_;
+  Storage& storage_;
+  std::map<PackName, std::uint64_t> packs_;
+  PackTable dead_;
+  GcReport report_;
+};
+
+}  // namespace
+
+GcReport collect_garbage(const Repository& repository, Clock& clock, const RandomId& run,
+                         const GcOptions& options, const GcListener& listener) {
+  Collector collector(repository);
+  collector.collect(clock, run, options, listener);
+  return std::move(collector).report();
+}
+
+GcReport find_garbage(const Repository& repository) {
+  Collector collector(repository);
+  collector.look();
+  return std::move(collector).report();
+}
+
+}  // namespace walvault
