@@ -1,6 +1,7 @@
 #include "basebackup/base_backup.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "app/version.h"
 #include "archive_command/push.h"
@@ -264,6 +265,24 @@ std::chrono::microseconds clock_offset(const BackupReceiver& receiver, Timestamp
 
 }  // namespace
 
+namespace {
+
+class AbandonOnError {
+ public:
+  explicit AbandonOnError(const WriterSession& session) : session_(session) {}
+  AbandonOnError(const AbandonOnError&) = delete;
+  AbandonOnError& operator=(const AbandonOnError&) = delete;
+  ~AbandonOnError() {
+    if (std::uncaught_exceptions() > before_) session_.abandon();
+  }
+
+ private:
+  const WriterSession& session_;
+  const int before_ = std::uncaught_exceptions();
+};
+
+}  // namespace
+
 bool archives_wal(ReplicationConnection& server) {
   // A setting that may not be seen is taken for set: what matters is whether
   // the WAL arrives.
@@ -301,6 +320,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   const auto root_key = backup_root_key(info.cluster, info.id);
   const WriterSession session(repository, clock, writer, root_key,
                               parent ? backup_root_key(info.cluster, parent->id) : "");
+  const AbandonOnError abandon(session);
   if (session.source() != nullptr) info.parent_id = parent->id;
 
   std::optional<WalStreamer> streamer;

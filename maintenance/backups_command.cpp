@@ -26,6 +26,8 @@ void keep(Program& program, const KeepOptions& options) {
   const auto opened = program.open_repository();
   const auto backup = get_backup(list_backups(opened.repository, cluster).backups, options.id);
   put_backup_keep(opened.repository, cluster, backup.id, decision);
+  // An expiry that did not see it may have been at work.
+  (void)get_backup(list_backups(opened.repository, cluster).backups, backup.id);
   program.print(
       {{"backup", backup.id},
        {"kept_until", decision.until ? nlohmann::ordered_json(to_rfc3339(*decision.until))

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -36,7 +37,10 @@ void collect(Program& program, const Options& options) {
                                          .check_cancelled = Program::check_cancelled});
   std::uint64_t leftover_bytes = 0;
   if (!options.dry_run) {
-    leftover_bytes = opened.storage->remove_leftovers(system_clock().now() - wanted.give_up_after);
+    // Never what a put may still be at work on.
+    const auto age =
+        std::max<std::chrono::milliseconds>(wanted.give_up_after, std::chrono::days(1));
+    leftover_bytes = opened.storage->remove_leftovers(system_clock().now() - age);
   }
   for (const auto& root_key : report.given_up) {
     log_info("the run that would have made " + root_key +

@@ -83,8 +83,10 @@ std::string expiry_text(const ExpiryPlan& plan, const ExpiryResult* result) {
   }
   if (plan.is_empty()) return text + windows_text("Recoverable", plan, &ExpiryWindows::before);
   return text + windows_text("Recoverable before", plan, &ExpiryWindows::before) +
-         windows_text(result == nullptr ? "Recoverable then" : "Recoverable now", plan,
-                      &ExpiryWindows::after);
+         windows_text(result == nullptr          ? "Recoverable then"
+                      : result->wal_left.empty() ? "Recoverable now"
+                                                 : "Recoverable once the WAL has gone",
+                      plan, &ExpiryWindows::after);
 }
 
 }  // namespace walvault

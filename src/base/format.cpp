@@ -109,8 +109,15 @@ std::chrono::milliseconds parse_duration(std::string_view text, std::string_view
                                                  {"h", 3'600'000},
                                                  {"d", 86'400'000},
                                                  {"w", 604'800'000}}};
-  return std::chrono::milliseconds{
-      static_cast<std::int64_t>(parse_with_unit(text, what, units, "10min"))};
+  const auto milliseconds = parse_with_unit(text, what, units, "10min");
+  // What is added to a time must not leave what a time can be.
+  constexpr std::uint64_t milliseconds_max = 1000 * 366ull * 86'400'000;
+  if (milliseconds > milliseconds_max) {
+    throw Error(ErrorKind::usage,
+                "\"" + std::string(text) + "\" is not a value for " + std::string(what),
+                "That is more than a thousand years.");
+  }
+  return std::chrono::milliseconds{static_cast<std::int64_t>(milliseconds)};
 }
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {

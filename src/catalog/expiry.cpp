@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "catalog/recovery_plan.h"
+#include "repository/tree.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
@@ -29,42 +30,72 @@ class IdentityView {
   void describe(const std::vector<BackupInfo>& backups, RetentionInput& input) {
     windows_ = recoverable_moments(archive_, backups).windows;
     for (const auto& course : courses_) {
-      RetentionHistory history{.backups = {}, .last_written = last_written(course)};
-      for (const auto& backup : backups) {
-        if (!is_mine(backup) || !lies_on(course.archive, backup, course.history)) continue;
-        history.backups.insert(backup.id);
-        const bool proved = std::ranges::any_of(windows_, [&](const RecoveryWindow& window) {
-          return window.timeline == course.branch && window.earliest <= backup.stop &&
-                 backup.stop <= window.latest;
-        });
-        if (proved && backup.damaged_pages.empty()) input.restorable.insert(backup.id);
+      // They are in order.
+      std::optional<RetentionStretch> last;
+      for (const auto& window : windows_) {
+        if (window.timeline != course.branch) continue;
+        if (last) input.stretches.push_back(std::move(*last));
+        last = RetentionStretch{.backups = {}, .last_written = window.latest_time};
+        for (const auto& backup : backups) {
+          if (!is_mine(backup) || !lies_on(course.archive, backup, course.history) ||
+              backup.stop < window.earliest || backup.stop > window.latest) {
+            continue;
+          }
+          last->backups.insert(backup.id);
+          if (backup.damaged_pages.empty()) input.restorable.insert(backup.id);
+        }
       }
-      input.histories.push_back(std::move(history));
+      if (!last) continue;
+      last->last_written = last_written(course);
+      input.stretches.push_back(std::move(*last));
     }
   }
 
   // Adds the WAL that none of the backups which stay needs, and the windows.
   void complete(ExpiryPlan& plan, bool is_newest, bool may_remove_wal) {
     if (may_remove_wal) find_unneeded(plan, is_newest);
+    bool changes = false;
     for (const auto& range : plan.wal) {
       if (range.identity_number != archive_.identity().number) continue;
       archive_.forget(range.timeline, range.first, range.behind);
+      changes = true;
     }
     std::vector<BackupInfo> kept;
     for (std::size_t i = 0; i < plan.backups.size(); ++i) {
-      if (plan.verdicts[i].stays()) kept.push_back(plan.backups[i]);
+      if (plan.verdicts[i].stays()) {
+        kept.push_back(plan.backups[i]);
+      } else {
+        changes |= is_mine(plan.backups[i]);
+      }
     }
+    auto after = changes ? recoverable_moments(archive_, kept).windows : windows_;
     plan.windows.push_back({.identity = archive_.identity(),
                             .before = std::move(windows_),
-                            .after = recoverable_moments(archive_, kept).windows});
+                            .after = std::move(after)});
   }
 
  private:
   void find_unneeded(ExpiryPlan& plan, bool is_newest) const {
     const auto horizon = horizon_of(plan, is_newest);
-    for (const auto& branch : archive_.branches()) {
+    for (const auto& course : courses_) {
+      const auto& branch = course.branch;
+      // Which backups lead there is not known without its history file.
+      if (branch.timeline.value > 1 && !course.archive.find_history(branch.timeline)) continue;
       const auto needed = needed_of(plan, branch);
       const auto view = archive_.with({branch});
+      std::optional<std::uint64_t> stays_before;
+      bool any_goes = false;
+      // Between the segment that stays before and this one.
+      const auto note_hole = [&](std::uint64_t stays) {
+        if (stays_before && any_goes) {
+          plan.holes.push_back({.identity_number = archive_.identity().number,
+                                .timeline = branch,
+                                .first = *stays_before + 1,
+                                .behind = stays});
+        }
+        stays_before = stays;
+        any_goes = false;
+      };
       std::optional<WalRange> range;
       const auto end_range = [&] {
         if (range) plan.wal.push_back(*range);
@@ -72,13 +103,18 @@ class IdentityView {
       };
       for (const auto& segment : view.segments(branch.timeline)) {
         const auto number = segment.number;
-        if (number >= horizon || number >= needed.all_from) break;
+        if (number >= horizon || number >= needed.all_from) {
+          note_hole(number);
+          break;
+        }
         if (std::ranges::any_of(needed.stretches, [&](const auto& stretch) {
               return stretch.first <= number && number <= stretch.second;
             })) {
           end_range();
+          note_hole(number);
           continue;
         }
+        any_goes = true;
         if (range && range->behind != number) end_range();
         if (!range) {
           range = WalRange{.identity_number = archive_.identity().number,
@@ -171,6 +207,11 @@ void for_each_batch(
     const SegmentName name{.timeline = range.timeline.timeline, .number = number};
     const auto any = view.key_of(name.text(segment_bytes));
     const auto directory = any.substr(0, any.rfind('/') + 1);
+    // First, so that none is left that tells of segments which are no more.
+    const auto ledgers = "wal-ledger/" + directory.substr(4);
+    std::vector<std::string> stale;
+    for (const auto& ledger : storage.list_names(ledgers)) stale.push_back(ledgers + ledger);
+    if (!stale.empty()) storage.remove(stale);
     std::vector<std::string> keys;
     std::uint64_t segments = 0;
     for (const auto& file : storage.list_names(directory)) {
@@ -184,11 +225,34 @@ void for_each_batch(
       segments = 0;
     }
     if (!keys.empty()) each(keys, segments);
-    // They tell of segments that are no more.
-    const auto ledgers = "wal-ledger/" + directory.substr(4);
-    std::vector<std::string> stale;
-    for (const auto& ledger : storage.list_names(ledgers)) stale.push_back(ledgers + ledger);
-    if (!stale.empty()) storage.remove(stale);
+  }
+}
+
+// Before the first backup is deleted: those that are to stay are still there and
+// can be read, and nobody decided otherwise since the plan was made.
+void check_plan_holds(const Repository& repository, const std::string& cluster,
+                      const ExpiryPlan& plan, Timestamp now) {
+  const auto deleted = deleted_backups(repository, cluster);
+  const auto keeps = list_backup_keeps(repository, cluster);
+  const auto changed = [&](const std::string& id) {
+    return Error(ErrorKind::unavailable, "something else changed the backups of " + cluster,
+                 "Backup " + id +
+                     " is not what it was when it was decided what goes. Nothing "
+                     "was deleted.",
+                 "Run it again.");
+  };
+  for (const auto& verdict : plan.verdicts) {
+    if (!verdict.stays()) {
+      const auto keep = keeps.find(verdict.id);
+      if (keep != keeps.end() && (!keep->second.until || *keep->second.until >= now)) {
+        throw changed(verdict.id);
+      }
+      continue;
+    }
+    const auto key = backup_root_key(cluster, verdict.id);
+    const auto root = repository.storage().find(key);
+    if (!root || deleted.contains(verdict.id)) throw changed(verdict.id);
+    (void)decode_root(*root, key);
   }
 }
 
@@ -283,7 +347,7 @@ ExpiryPlan plan_expiry(const Repository& repository, const std::string& cluster,
   RetentionInput input{.backups = list.backups,
                        .restorable = {},
                        .keeps = list_backup_keeps(repository, cluster),
-                       .histories = {},
+                       .stretches = {},
                        .now = now};
   for (const auto& identity : identities) {
     views.emplace_back(repository, identity, keep_ledgers).describe(list.backups, input);
@@ -306,6 +370,8 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
                               const std::function<void()>& check_cancelled) {
   auto& storage = repository.storage();
   ExpiryResult result;
+  repository.expect_deletable();
+  if (!plan.is_empty()) check_plan_holds(repository, cluster, plan, now);
   for (const auto& verdict : plan.verdicts) {
     if (verdict.stays()) continue;
     check_cancelled();
@@ -347,6 +413,15 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
                                     " is running, or was ended by force: walvault gc finds out"
                               : "a backup was completed meanwhile";
     return result;
+  }
+  for (const auto& hole : plan.holes) {
+    const auto identity = get_cluster_identity(repository, cluster, hole.identity_number);
+    put_accepted_gap(repository, identity,
+                     {.timeline = hole.timeline,
+                      .from = {hole.first * identity.segment_bytes},
+                      .to = {hole.behind * identity.segment_bytes},
+                      .reason = "expired",
+                      .when = now});
   }
   for (const auto& range : plan.wal) {
     const WalArchive archive(repository,

@@ -37,6 +37,8 @@ struct ExpiryPlan {
   std::vector<BackupVerdict> verdicts;  // of each
   std::vector<std::string> damaged;     // roots that cannot be read: they stay
   std::vector<WalRange> wal;
+  // Where that leaves WAL on both sides: gaps that are meant.
+  std::vector<WalRange> holes;
   std::uint64_t segments = 0;
   std::uint64_t wal_stored_bytes = 0;
   std::vector<ExpiryWindows> windows;  // of each identity, oldest first

@@ -60,7 +60,7 @@ class Judge {
     keep_periods(policy_.keep_monthly, "keep_monthly", month_of);
     keep_periods(policy_.keep_yearly, "keep_yearly", year_of);
     keep_chosen();
-    keep_histories();
+    keep_stretches();
     keep_unproved();
     return std::move(verdicts_);
   }
@@ -119,40 +119,52 @@ class Judge {
     }
   }
 
-  // The backup from which the moments of a history on are restored, of those that
-  // ended by `time`, else the oldest.
-  [[nodiscard]] std::optional<std::size_t> base_at(const RetentionHistory& history,
-                                                   Timestamp time) const {
+  // The backup from which the moments of a stretch are restored: of those that ended
+  // by `time` the newest, else the oldest.
+  [[nodiscard]] std::optional<std::size_t> base_at(const RetentionStretch& stretch, Timestamp time,
+                                                   bool is_clean) const {
     std::optional<std::size_t> base;
     for (std::size_t i = 0; i < verdicts_.size(); ++i) {
-      if (!is_restorable(i) || !history.backups.contains(verdicts_[i].id)) continue;
+      if (!stretch.backups.contains(verdicts_[i].id) || (is_clean && !is_restorable(i))) continue;
       if (!base || input_.backups[i].stop_time <= time) base = i;
     }
     return base;
   }
 
-  void keep_histories() {
-    // The one that goes on. Where its newest backup is an old one's, it has none of
-    // its own yet.
-    std::optional<Timestamp> newest;
-    for (const auto& history : input_.histories) {
-      newest = std::max(newest, history.last_written);
+  void keep_stretches() {
+    std::optional<Timestamp> newest_written;
+    for (const auto& stretch : input_.stretches) {
+      newest_written = std::max(newest_written, stretch.last_written);
+    }
+    Timestamp newest_backup{};
+    for (std::size_t i = 0; i < verdicts_.size(); ++i) {
+      if (is_restorable(i)) newest_backup = std::max(newest_backup, input_.backups[i].stop_time);
     }
     const auto begin = input_.now - policy_.window.value_or(milliseconds{0});
-    for (const auto& history : input_.histories) {
-      if (!history.last_written || history.last_written == newest) {
-        keep_base(history, Timestamp::max(), "the last of the history that goes on");
+    for (const auto& stretch : input_.stretches) {
+      const auto& written = stretch.last_written;
+      // Which history goes on is not known for sure: clocks of hosts differ, and an
+      // old primary may still archive.
+      if (!written || written == newest_written || *written > newest_backup) {
+        keep_base(stretch, Timestamp::max(), "the last of a history that goes on");
       }
-      if (policy_.window && (!history.last_written || *history.last_written >= begin)) {
-        keep_base(history, begin, "window: its moments are restored from it");
+      if (policy_.window && (!written || *written >= begin)) {
+        keep_base(stretch, begin, "window: its moments are restored from it");
       }
     }
   }
 
-  void keep_base(const RetentionHistory& history, Timestamp time, const std::string& reason) {
-    const auto base = base_at(history, time);
-    if (!base) return;
-    auto& verdict = verdicts_[*base];
+  void keep_base(const RetentionStretch& stretch, Timestamp time, const std::string& reason) {
+    const auto clean = base_at(stretch, time, true);
+    if (clean) keep_with_wal(*clean, reason);
+    // Moments before that one are restored from one with damaged pages, or not at all.
+    if (!clean || input_.backups[*clean].stop_time > time) {
+      if (const auto any = base_at(stretch, time, false)) keep_with_wal(*any, reason);
+    }
+  }
+
+  void keep_with_wal(std::size_t i, const std::string& reason) {
+    auto& verdict = verdicts_[i];
     verdict.keeps_wal = true;
     if (std::ranges::find(verdict.reasons, reason) == verdict.reasons.end()) {
       verdict.reasons.push_back(reason);
@@ -167,8 +179,7 @@ class Judge {
       if (is_restorable(i)) {
         older_stays |= verdicts_[i].stays();
       } else if (older_stays) {
-        verdicts_[i].reasons.emplace_back(
-            "it is not whole as it is, and none that is came before it or at all");
+        keep_with_wal(i, "it is not whole, and none that is comes first");
       }
     }
   }

@@ -31,10 +31,12 @@ struct RetentionPolicy {
   [[nodiscard]] bool has_rule() const;
 };
 
-// A history that backups lead to, of one identity of the cluster.
-struct RetentionHistory {
-  std::set<std::string> backups;  // that lie on it
-  // When its newest timeline was last written; nullopt: that cannot be read.
+// A stretch of a history in which every moment can be recovered: behind a gap
+// another one begins, for which another backup is needed.
+struct RetentionStretch {
+  std::set<std::string> backups;  // whose end lies in it, with damaged pages or without
+  // When it ends; of the last one of a history, when that was last written to,
+  // wherever. nullopt: that cannot be read.
   std::optional<Timestamp> last_written;
 };
 
@@ -43,7 +45,7 @@ struct RetentionInput {
   // Those whose own WAL is proved, and of which the server found no page damaged.
   std::set<std::string> restorable;
   std::map<std::string, BackupKeep> keeps;
-  std::vector<RetentionHistory> histories;
+  std::vector<RetentionStretch> stretches;
   Timestamp now;
 };
 

@@ -270,10 +270,13 @@ ProvedPlan resolve(const WalArchive& archive, const RecoveryPlan& plan,
   return Resolver(archive.with(plan.branches), plan, backups, up_to_consistency).resolve();
 }
 
-}  // namespace
+std::string timeline_of(const WalArchive& archive, const RecoveryPlan& plan) {
+  const auto view = archive.with(plan.branches);
+  return TimelineBranch{.timeline = plan.timeline, .branch = view.branch_of(plan.timeline)}.text();
+}
 
-ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                                const PlanRequest& request, bool up_to_consistency) {
+ProvedPlan plan_with(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                     const PlanRequest& request, bool up_to_consistency) {
   auto left = backups;
   auto pinned = request;
   while (true) {
@@ -295,11 +298,7 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
                     "The earliest position is --to-lsn " + backup.stop.text() + ".");
       }
       // With fewer backups "latest" and "current" must not mean another history.
-      pinned.timeline =
-          TimelineBranch{
-              .timeline = proved.plan.timeline,
-              .branch = archive.with(proved.plan.branches).branch_of(proved.plan.timeline)}
-              .text();
+      pinned.timeline = timeline_of(archive, proved.plan);
       std::erase_if(left, [id = backup.id](const BackupInfo& each) { return each.id == id; });
       continue;
     }
@@ -318,6 +317,45 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
     }
     return proved;
   }
+}
+
+// A named point may lie anywhere. Behind a hole, such as expiry leaves before backups
+// that are kept longer, it is looked for from the first backup there.
+ProvedPlan plan_to_name(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                        const PlanRequest& request, bool up_to_consistency) {
+  auto left = backups;
+  auto pinned = request;
+  std::optional<Error> first;
+  while (true) {
+    try {
+      return plan_with(archive, left, pinned, up_to_consistency);
+    } catch (const Error& error) {
+      if (!first) first = error;
+      if (error.kind() != ErrorKind::unreachable_target) throw *first;
+    }
+    std::size_t dropped = 0;
+    try {
+      const auto plan = plan_recovery(archive, left, pinned);
+      if (plan.wal.gap_follows) {
+        dropped = std::erase_if(left, [&](const BackupInfo& backup) {
+          return backup.identity_number == plan.backup.identity_number &&
+                 backup.start < plan.wal.end;
+        });
+      }
+      pinned.timeline = timeline_of(archive, plan);
+    } catch (const Error&) {
+      throw *first;
+    }
+    if (dropped == 0 || left.empty()) throw *first;
+  }
+}
+
+}  // namespace
+
+ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                                const PlanRequest& request, bool up_to_consistency) {
+  const bool anywhere = request.target.kind == TargetKind::name && !request.backup_id;
+  return (anywhere ? plan_to_name : plan_with)(archive, backups, request, up_to_consistency);
 }
 
 }  // namespace walvault

@@ -177,6 +177,7 @@ class Collector {
 
 GcReport collect_garbage(const Repository& repository, Clock& clock, const RandomId& run,
                          const GcOptions& options, const GcListener& listener) {
+  repository.expect_deletable();
   Collector collector(repository);
   collector.collect(clock, run, options, listener);
   return std::move(collector).report();

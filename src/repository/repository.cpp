@@ -52,7 +52,7 @@ void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) 
 }
 
 Repository Repository::open(Storage& storage) {
-  const Repository unidentified(storage, {});
+  const Repository unidentified(storage, {}, 0);
   const auto latest = unidentified.latest_in_series(ObjectKind::format, std::string(format_prefix));
   if (!latest) {
     throw Error(ErrorKind::not_found, "there is no repository at " + storage.url(),
@@ -80,7 +80,16 @@ Repository Repository::open(Storage& storage) {
                     std::to_string(writer_features) + ".",
                 "Use the version of walvault that made it, or a later one.");
   }
-  return {storage, id};
+  return {storage, id, in.u64()};
+}
+
+void Repository::expect_deletable() const {
+  if (gc_features_ == 0) return;
+  throw Error(ErrorKind::conflict,
+              "the repository at " + storage_->url() + " needs a newer version of walvault",
+              "It may hold what this version does not know to be needed (features " +
+                  std::to_string(gc_features_) + "). Nothing was deleted.",
+              "Delete with the version of walvault that wrote it last, or a later one.");
 }
 
 std::optional<Bytes> Repository::find_sealed(ObjectKind kind, const std::string& key) const {

@@ -29,6 +29,10 @@ class Repository {
   [[nodiscard]] Storage& storage() const { return *storage_; }
   [[nodiscard]] std::string id() const { return to_hex(id_); }
 
+  // Error{conflict} when a newer version stored what this one does not know to be
+  // needed: for whoever deletes.
+  void expect_deletable() const;
+
   // nullopt: there is no such object. Error{corrupt} when it is damaged.
   [[nodiscard]] std::optional<Bytes> find_sealed(ObjectKind kind, const std::string& key) const;
 
@@ -41,10 +45,12 @@ class Repository {
       ObjectKind kind, const std::string& prefix) const;
 
  private:
-  Repository(Storage& storage, RandomId id) : storage_(&storage), id_(id) {}
+  Repository(Storage& storage, RandomId id, std::uint64_t gc_features)
+      : storage_(&storage), id_(id), gc_features_(gc_features) {}
 
   Storage* storage_;
   RandomId id_;
+  std::uint64_t gc_features_;
 };
 
 // Whether the storage holds a repository, damaged or not.

@@ -108,6 +108,14 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
   if (!storage.find_size(source_root_key)) source_.reset();
 }
 
+void WriterSession::abandon() const noexcept {
+  try {
+    (void)repository_.put_sealed(ObjectKind::tombstone, root_key_, {});
+  } catch (...) {
+    // Then gc does it, in its time.
+  }
+}
+
 void WriterSession::commit(ByteView root) const {
   auto& storage = repository_.storage();
   if (storage.put_if_absent(root_key_, root)) return;

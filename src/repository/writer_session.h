@@ -9,7 +9,8 @@
 //      nothing from it;
 //   4. PUT packs, all under packs/<writer>/;
 //   5. put_if_absent of the root: the commit.
-// A writer deletes nothing, its own pins included.
+// A writer deletes nothing, its own pins included. One that fails closes its own
+// root key.
 #pragma once
 
 #include <optional>
@@ -42,6 +43,11 @@ class WriterSession {
   // Step 5. `root` are the root's bytes. Error{unavailable} when gc has given
   // this writer up in the meantime: then nothing was committed.
   void commit(ByteView root) const;
+
+  // For who will not commit: what it wrote need not be kept for it any longer. Its
+  // root key is closed, as gc does with a writer that it takes for dead; a root
+  // that is there already stays. That this cannot be done is no error.
+  void abandon() const noexcept;
 
  private:
   const Repository& repository_;

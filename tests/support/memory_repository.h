@@ -24,4 +24,13 @@ struct MemoryRepository {
   return keys;
 }
 
+// Of committed backups; a tombstone is none.
+[[nodiscard]] inline std::vector<std::string> root_keys(Storage& storage) {
+  auto keys = keys_under(storage, "backups/");
+  std::erase_if(keys, [&](const std::string& key) {
+    return is_of_kind(storage.find(key).value(), ObjectKind::tombstone);
+  });
+  return keys;
+}
+
 }  // namespace walvault

@@ -41,7 +41,7 @@ class BaseBackupTest : public testing::Test {
     EXPECT_EQ(roots(), before);
     return outcome;
   }
-  [[nodiscard]] std::vector<std::string> roots() { return keys_under(made_.storage, "backups/"); }
+  [[nodiscard]] std::vector<std::string> roots() { return root_keys(made_.storage); }
 
   MemoryRepository made_;
   HookedStorage hooked_{made_.storage};
@@ -459,6 +459,13 @@ TEST_F(BaseBackupTest, RefusesWalThatIsDamagedBeforeItsEnd) {
   // Behind its end it concerns what is restored beyond it.
   server_.end.lsn = {4 * test_segment_bytes};
   EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
+}
+
+TEST_F(BaseBackupTest, ThatFailsHoldsNothingAnyMore) {
+  EXPECT_EQ(refusal(patient_for(milliseconds(1))), "unavailable");
+  const auto pins = list_pins(made_.repository);
+  ASSERT_EQ(pins.size(), 1u);
+  EXPECT_FALSE(is_live(made_.repository, pins.front().pin));
 }
 
 TEST_F(BaseBackupTest, DoesNotRelyOnWalThatIsBeingExpired) {

@@ -120,12 +120,64 @@ TEST_F(ExpiryTest, ABackupKeptByDecisionKeepsItsOwnWal) {
   ASSERT_EQ(now.windows.size(), 2u);
   ASSERT_EQ(planned.windows[0].after.size(), 2u);
   EXPECT_EQ(now.windows[0].latest, planned.windows[0].after[0].latest);
+  ASSERT_EQ(now.gaps.size(), 1u);
+  EXPECT_TRUE(now.gaps[0].accepted) << "it is meant";
+}
+
+TEST_F(ExpiryTest, WalOfATimelineWithoutItsHistoryFileStays) {
+  store_three();
+  archive_segments(archive_, 2, 5, 16);
+  (void)expire(last(1));
+  EXPECT_EQ(wal(2), range(5, 16));
+}
+
+TEST_F(ExpiryTest, APlanThatNoLongerHoldsIsNotCarriedOut) {
+  store_three();
+  const auto planned = plan(last(1));
+  const auto carry_out = [&] {
+    return error_of(
+        [&] { (void)carry_out_expiry(repository_, "main", planned, id_of(1), now_, [] {}); });
+  };
+  put_backup_keep(made_.repository, "main", "a", {.when = now_, .until = std::nullopt});
+  EXPECT_EQ(carry_out(), "unavailable");
+  put_backup_keep(made_.repository, "main", "a",
+                  {.when = now_, .until = now_ - std::chrono::hours(1)});
+  const auto root = made_.storage.find(backup_root_key("main", "c"), whole_object).value();
+  auto damaged = root;
+  damaged.back() ^= 1;
+  made_.storage.overwrite(backup_root_key("main", "c"), damaged);
+  EXPECT_EQ(carry_out(), "corrupt");
+  made_.storage.overwrite(backup_root_key("main", "c"), root);
+  delete_backup(made_.repository, "main", "c", now_);
+  EXPECT_EQ(carry_out(), "unavailable");
+  EXPECT_EQ(backups(), (Ids{"a", "b"}));
+  EXPECT_EQ(wal(), range(1, 20));
+}
+
+// Behind a gap a window needs a backup of its own.
+TEST_F(ExpiryTest, AWindowWithAGapKeepsABackupOnEachSide) {
+  archive_segments(archive_, 1, 1, 4);
+  archive_segments(archive_, 1, 6, 20);
+  store_backup(made_.repository, backup_of("a", 1, 2, 3));
+  store_backup(made_.repository, backup_of("b", 1, 7, 8));
+  store_backup(made_.repository, backup_of("c", 1, 12, 13));
+  RetentionPolicy policy;
+  policy.window = std::chrono::minutes(26);  // from minute 4 on
+  const auto planned = plan(policy);
+  EXPECT_EQ(planned.windows[0].after.size(), 2u);
+  (void)expire(policy);
+  EXPECT_EQ(backups(), (Ids{"a", "b", "c"}));
+  policy.window = std::chrono::minutes(25);
+  (void)expire(policy);
+  EXPECT_EQ(backups(), (Ids{"b", "c"}));
+  EXPECT_EQ(wal(), range(7, 20));
 }
 
 TEST_F(ExpiryTest, NothingBehindTheStartOfTheNewestGoes) {
   store_three();
   // A timeline that no backup leads to, both before and behind that.
   archive_segments(archive_, 9, 5, 16);
+  archive_history(archive_, 9, {{.timeline = {1}, .end = lsn_in(1)}});
   (void)expire(last(1));
   EXPECT_EQ(wal(9), range(12, 16));
 }

@@ -31,9 +31,9 @@ class RetentionTest : public testing::Test {
   }
   // All of them lie on it.
   void add_history(hours written_ago) {
-    RetentionHistory history{.backups = {}, .last_written = now - written_ago};
+    RetentionStretch history{.backups = {}, .last_written = now - written_ago};
     for (const auto& backup : input_.backups) history.backups.insert(backup.id);
-    input_.histories.push_back(std::move(history));
+    input_.stretches.push_back(std::move(history));
   }
   [[nodiscard]] std::vector<std::string> kept(const RetentionPolicy& policy) const {
     std::vector<std::string> ids;
@@ -55,7 +55,7 @@ class RetentionTest : public testing::Test {
     return policy;
   }
 
-  RetentionInput input_{.backups = {}, .restorable = {}, .keeps = {}, .histories = {}, .now = now};
+  RetentionInput input_{.backups = {}, .restorable = {}, .keeps = {}, .stretches = {}, .now = now};
 };
 
 using Ids = std::vector<std::string>;
@@ -65,7 +65,7 @@ TEST_F(RetentionTest, WithoutARuleEverythingStaysWithItsWal) {
   EXPECT_EQ(kept({}), (Ids{"400d", "399d", "398d"}));
   EXPECT_EQ(with_wal({}), (Ids{"400d", "399d", "398d"}));
   EXPECT_TRUE(
-      judge_backups({}, {.backups = {}, .restorable = {}, .keeps = {}, .histories = {}, .now = now})
+      judge_backups({}, {.backups = {}, .restorable = {}, .keeps = {}, .stretches = {}, .now = now})
           .empty());
 }
 
@@ -165,13 +165,13 @@ TEST_F(RetentionTest, WithAWindowOtherBackupsNeedTheirOwnWalOnly) {
 TEST_F(RetentionTest, AWindowCoversHistoriesThatWereLeftMeanwhile) {
   add(days(40));
   add(days(9));
-  input_.histories = {{.backups = {"40d", "9d"}, .last_written = now - days(5)},
+  input_.stretches = {{.backups = {"40d", "9d"}, .last_written = now - days(5)},
                       {.backups = {"40d"}, .last_written = now - hours(1)}};
   // The one that goes on began from the old backup; the other one is in the window.
   EXPECT_EQ(kept(policy_of([](auto& p) { p.window = days(7); })), (Ids{"40d", "9d"}));
   add(days(1));
-  input_.histories[1].backups.insert("1d");
-  input_.histories[0].last_written = now - days(8);
+  input_.stretches[1].backups.insert("1d");
+  input_.stretches[0].last_written = now - days(8);
   // By now that one lies before it, but the newer began within.
   EXPECT_EQ(kept(policy_of([](auto& p) { p.window = days(7); })), (Ids{"40d", "1d"}));
   EXPECT_EQ(kept(policy_of([](auto& p) { p.window = hours(12); })), (Ids{"1d"}));
@@ -181,13 +181,13 @@ TEST_F(RetentionTest, TheHistoryThatGoesOnKeepsABackup) {
   add(days(9));
   add(days(5));
   // Restored to before the newest backup, and none taken since.
-  input_.histories = {{.backups = {"9d", "5d"}, .last_written = now - days(4)},
+  input_.stretches = {{.backups = {"9d", "5d"}, .last_written = now - days(4)},
                       {.backups = {"9d"}, .last_written = now - hours(1)}};
   const auto policy = policy_of([](auto& p) { p.keep_last = 1; });
   EXPECT_EQ(kept(policy), (Ids{"9d", "5d"}));
   EXPECT_EQ(with_wal(policy), (Ids{"9d", "5d"}));
   add(days(0));
-  input_.histories[1].backups.insert("0h");
+  input_.stretches[1].backups.insert("0h");
   EXPECT_EQ(kept(policy), (Ids{"0h"}));
 }
 
@@ -216,6 +216,12 @@ TEST_F(RetentionTest, WhereNothingCanBeRestoredNothingGoes) {
   add(days(5), false);
   add(days(4), false);
   EXPECT_EQ(kept(policy_of([](auto& p) { p.keep_last = 1; })), (Ids{"5d", "4d"}));
+  EXPECT_EQ(with_wal(policy_of([](auto& p) { p.keep_last = 1; })), (Ids{"5d", "4d"}));
+  // Nor when a better one comes, as long as a window needs them.
+  add(days(0));
+  add_history(hours(0));
+  EXPECT_EQ(kept(policy_of([](auto& p) { p.window = days(4) + hours(1); })), (Ids{"5d", "0h"}));
+  EXPECT_EQ(with_wal(policy_of([](auto& p) { p.window = days(4) + hours(1); })), (Ids{"5d", "0h"}));
 }
 
 TEST_F(RetentionTest, AClockThatIsWrongExpiresNothing) {

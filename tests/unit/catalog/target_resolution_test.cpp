@@ -197,6 +197,24 @@ TEST_F(TargetResolutionTest, WhatLiesBeforeAGapIsReachedAndWhatLiesBehindIsNot) 
       << words(to_xid(3900));
 }
 
+// As expiry leaves it before a backup that is kept longer.
+TEST_F(TargetResolutionTest, ANameIsLookedForBehindAHole) {
+  for (std::uint64_t segment = 3; segment < 7; ++segment) {
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  const auto point = wal_.add_restore_point("behind", at(401));
+  archive();
+  backups_.push_back(backup_of("later", 1, 6, 6));
+  const auto whole = plan(to_name("behind"));
+  EXPECT_EQ(whole.plan.backup.id, "later");
+  archive_.repository().storage().remove({archive_.key_of("000000010000000000000005")});
+  const auto proved = plan(to_name("behind"));
+  EXPECT_EQ(proved.plan.backup.id, "later");
+  expect_stop(proved.stop, point, true);
+  EXPECT_EQ(refusal(to_name("nowhere")), "unreachable_target");
+}
+
 TEST_F(TargetResolutionTest, ATransactionIsFoundByAnyOfItsIds) {
   wal_.add_filler(300);
   wal_.add_commit(2'000, at(181));
