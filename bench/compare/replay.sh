@@ -41,7 +41,9 @@ CONF
 "${run[@]}" bin/walvault backup --pg "host=$work port=6999 user=postgres" --no-progress >/dev/null
 began=$(psql -Atc "SELECT count(*) FROM pg_ls_dir('$work/plain') f WHERE length(f) = 24")
 while [ $(($(psql -Atc "SELECT count(*) FROM pg_ls_dir('$work/plain') f WHERE length(f) = 24") - began)) -lt "$segments" ]; do
+  # Small transactions, and a load: those alone make ten segments a minute.
   "${run[@]}" pgbench -c 4 -j 2 -T 5 -n >/dev/null 2>&1
+  "${run[@]}" pgbench -i -s 20 -q >/dev/null 2>&1
 done
 psql -Atqc "SELECT pg_create_restore_point('end')" -c "SELECT pg_switch_wal()" >/dev/null
 sleep 5

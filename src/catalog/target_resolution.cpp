@@ -134,7 +134,8 @@ class Resolver {
     if (plan_.wal.switches_from != TimelineId{}) {
       throw behind("the archived WAL ends at a change of timeline");
     }
-    if (target.time > std::max(plan_.wal.until + mtime_slack, chain_.frontier)) {
+    const auto last_asked = target.time - std::chrono::microseconds{target.inclusive ? 0 : 1};
+    if (last_asked > std::max(plan_.wal.until + mtime_slack, chain_.frontier)) {
       throw behind("the target lies behind the archived WAL");
     }
     if (chain_.end < plan_.backup.stop) throw inconsistent();

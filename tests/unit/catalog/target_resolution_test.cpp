@@ -197,6 +197,17 @@ TEST_F(TargetResolutionTest, WhatLiesBeforeAGapIsReachedAndWhatLiesBehindIsNot) 
       << words(to_xid(3900));
 }
 
+TEST_F(TargetResolutionTest, TheMomentJustBeforeOneBehindTheFrontierIsReached) {
+  wal_.add_filler(300);
+  const auto last = wal_.add_commit(700, at(90'000));  // later than its file says
+  archive();
+  const auto behind = at(90'000) + std::chrono::microseconds(1);
+  EXPECT_EQ(refusal(to_time(behind)), "unreachable_target");
+  EXPECT_EQ(refusal(to_time(behind, false)), "nothing");
+  EXPECT_GE(stop(to_time(behind, false)).lsn, last);
+  EXPECT_EQ(refusal(to_time(behind + std::chrono::microseconds(1), false)), "unreachable_target");
+}
+
 // As expiry leaves it before a backup that is kept longer.
 TEST_F(TargetResolutionTest, ANameIsLookedForBehindAHole) {
   for (std::uint64_t segment = 3; segment < 7; ++segment) {
