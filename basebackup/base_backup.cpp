@@ -263,10 +263,7 @@ std::chrono::microseconds clock_offset(const BackupReceiver& receiver, Timestamp
   return offset + std::chrono::seconds(1);
 }
 
-}  // namespace
-
-namespace {
-
+// Unless the backup is committed, nothing of it need be kept.
 class AbandonOnError {
  public:
   explicit AbandonOnError(const WriterSession& session) : session_(session) {}
