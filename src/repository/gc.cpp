@@ -184,6 +184,7 @@ GcReport collect_garbage(const Repository& repository, Clock& clock, const Rando
 }
 
 GcReport find_garbage(const Repository& repository) {
+  repository.expect_deletable();
   Collector collector(repository);
   collector.look();
   return std::move(collector).report();

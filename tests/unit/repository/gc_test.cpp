@@ -187,6 +187,15 @@ TEST_F(GcTest, ACrashLeavesAPlanThatTheNextRunEnds) {
   EXPECT_TRUE(keys_under(made_.storage, "plans/").empty());
 }
 
+TEST_F(GcTest, LeavesARepositoryToANewerVersionThatAsksForIt) {
+  auto payload = made_.repository.find_sealed(ObjectKind::format, "format/1").value();
+  payload[payload.size() - 8] = 1;  // the first feature that gc must know
+  made_.storage.overwrite("format/1", seal(ObjectKind::format, "format/1", payload));
+  repository_ = Repository::open(hooked_);
+  EXPECT_EQ(error_of([&] { (void)collect(); }), "conflict");
+  EXPECT_EQ(error_of([&] { (void)find_garbage(repository_); }), "conflict");
+}
+
 TEST_F(GcTest, LeavesWhatIsNoPackAlone) {
   ASSERT_TRUE(made_.storage.put_if_absent("packs/readme", Bytes(3)));
   ASSERT_TRUE(made_.storage.put_if_absent("packs/" + to_hex(id_of(1)) + "/none", Bytes(3)));
