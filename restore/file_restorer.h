@@ -7,14 +7,13 @@
 #include <string>
 #include <vector>
 
-#include "base/ordered_workers.h"
-#include "codec/compression.h"
 #include "datadir/data_directory.h"
+#include "repository/chunk_fetcher.h"
 #include "repository/tree_reader.h"
 
 namespace walvault {
 
-// Not thread-safe. Memory: a batch of references and, for each job, one read.
+// Not thread-safe. Memory: that of a ChunkFetcher.
 class FileRestorer {
  public:
   FileRestorer(Storage& storage, TreeReader& tree, DataDirectoryWriter& directory, unsigned jobs,
@@ -28,31 +27,19 @@ class FileRestorer {
   void finish();
 
  private:
-  struct Target {
-    std::shared_ptr<const std::string> path;  // shared by the chunks of a file
-    std::uint64_t offset = 0;
-    std::uint32_t length = 0;
-    ChunkRef ref;
-  };
-  // Frames that lie close together in one pack, read at once.
-  struct Run {
-    std::vector<Target> targets;
+  // What a worker wrote to last.
+  struct OpenFile {
+    std::shared_ptr<const std::string> path;
+    FileDescriptor file;
   };
 
-  void add(Target target);
-  void submit_batch();
-  void write_run(const Run& run, Compressor& compressor);
-  void write_chunk(const Target& target, ByteView chunk, FileDescriptor& file,
-                   std::string& open_path);
+  void write(const WantedChunk& wanted, ByteView chunk, OpenFile& open);
 
-  Storage& storage_;
   TreeReader& tree_;
   DataDirectoryWriter& directory_;
-  std::function<void(std::uint64_t)> written_;
-  std::vector<Target> batch_;
-  std::vector<Compressor> compressors_;
+  std::vector<OpenFile> open_;
   // Last: its threads use the rest.
-  OrderedWorkers<Run> workers_;
+  ChunkFetcher chunks_;
 };
 
 }  // namespace walvault

@@ -35,4 +35,9 @@ nlohmann::ordered_json window_json(const ClusterIdentity& identity, const Recove
           {"system_identifier", std::to_string(identity.system_identifier)}};
 }
 
+std::string window_text(const RecoveryWindow& window) {
+  return to_local_text(window.earliest_time) + "  to  " + to_local_text(window.latest_time) +
+         "  on timeline " + std::to_string(window.timeline.timeline.value);
+}
+
 }  // namespace walvault

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "catalog/backup_info.h"
 #include "catalog/recovery_window.h"
@@ -12,5 +13,8 @@ namespace walvault {
 [[nodiscard]] nlohmann::ordered_json backup_json(const BackupInfo& info);
 [[nodiscard]] nlohmann::ordered_json window_json(const ClusterIdentity& identity,
                                                  const RecoveryWindow& window);
+
+// From when to when, and on which timeline: one line for people.
+[[nodiscard]] std::string window_text(const RecoveryWindow& window);
 
 }  // namespace walvault

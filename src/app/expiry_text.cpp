@@ -23,13 +23,7 @@ std::string windows_text(const std::string& title, const ExpiryPlan& plan,
   for (const auto& windows : plan.windows) {
     for (const auto& window : windows.*which) {
       any = true;
-      text.append("  ")
-          .append(to_local_text(window.earliest_time))
-          .append("  to  ")
-          .append(to_local_text(window.latest_time))
-          .append("  on timeline ")
-          .append(std::to_string(window.timeline.timeline.value))
-          .append("\n");
+      text.append("  ").append(window_text(window)).append("\n");
     }
   }
   return any ? text : text + "  nothing\n";

@@ -5,17 +5,15 @@
 
 #include "base/error.h"
 #include "catalog/recovery_plan.h"
+#include "repository/reader_pin.h"
 #include "repository/tree.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
 namespace {
 
-constexpr std::size_t ranges_max = 1'000'000;
 // Objects that are removed at a time.
 constexpr std::size_t batch_keys = 256;
-
-std::string expiry_prefix(const std::string& cluster) { return "wal-expiry/" + cluster + "/"; }
 
 // One identity of the cluster: what its WAL and its backups are.
 class IdentityView {
@@ -83,7 +81,11 @@ class IdentityView {
       if (branch.timeline.value > 1 && !course.archive.find_history(branch.timeline)) continue;
       const auto needed = needed_of(plan, branch);
       const auto view = archive_.with({branch});
+      // A gap is looked for from where the branch's history has it begin.
       std::optional<std::uint64_t> stays_before;
+      if (!course.history.ancestors().empty()) {
+        stays_before = number_of(course.history.ancestors().back().end) - 1;
+      }
       bool any_goes = false;
       // Between the segment that stays before and this one.
       const auto note_hole = [&](std::uint64_t stays) {
@@ -126,6 +128,8 @@ class IdentityView {
         ++plan.segments;
         plan.wal_stored_bytes += segment.stored_bytes;
       }
+      // Nothing stays behind what goes last, but on a timeline that left it.
+      if (range) note_hole(std::max(range->behind, last_departure(branch)));
       end_range();
     }
   }
@@ -153,6 +157,17 @@ class IdentityView {
     const auto key = course.archive.key_of(name);
     if (!archive_.repository().storage().find_size(key)) return Timestamp{};
     return course.archive.last_written(key);
+  }
+
+  // The last segment in which another history leaves a branch.
+  [[nodiscard]] std::uint64_t last_departure(TimelineBranch branch) const {
+    std::uint64_t last = 0;
+    for (const auto& course : courses_) {
+      const auto leaves = course.history.leaves(branch.timeline);
+      if (!leaves || course.archive.branch_of(branch.timeline) != branch.branch) continue;
+      last = std::max(last, number_of(*leaves));
+    }
+    return last;
   }
 
   // Behind the start of the newest backup nothing goes, whatever needs it. Of an
@@ -256,87 +271,10 @@ void check_plan_holds(const Repository& repository, const std::string& cluster,
   }
 }
 
-bool is_whole_gone(const Repository& repository, const std::vector<ClusterIdentity>& identities,
-                   const WalExpiry& expiry) {
-  return std::ranges::all_of(expiry.ranges, [&](const WalRange& range) {
-    const auto identity =
-        std::ranges::find(identities, range.identity_number, &ClusterIdentity::number);
-    if (identity == identities.end()) return true;
-    const auto view = WalArchive(repository, *identity).with({range.timeline});
-    const auto left = view.segments(range.timeline.timeline, range.first);
-    return left.empty() || left.front().number >= range.behind;
-  });
-}
-
-// Announcements whose runs died: what they named is gone by a later run's doing.
-void remove_finished(const Repository& repository, const std::string& cluster,
-                     const std::vector<ClusterIdentity>& identities) {
-  const auto prefix = expiry_prefix(cluster);
-  for (const auto& name : repository.storage().list_names(prefix)) {
-    const auto key = prefix + name;
-    const auto payload = repository.find_sealed(ObjectKind::wal_expiry, key);
-    if (payload && is_whole_gone(repository, identities, decode_wal_expiry(*payload))) {
-      repository.storage().remove({key});
-    }
-  }
-}
-
 }  // namespace
 
 bool ExpiryPlan::is_empty() const {
   return wal.empty() && std::ranges::all_of(verdicts, &BackupVerdict::stays);
-}
-
-Bytes encode_wal_expiry(const WalExpiry& expiry) {
-  ByteWriter out;
-  out.i64(expiry.created.time_since_epoch().count());
-  out.varint(expiry.ranges.size());
-  for (const auto& range : expiry.ranges) {
-    out.u32(range.identity_number);
-    out.u32(range.timeline.timeline.value);
-    out.u32(range.timeline.branch);
-    out.u64(range.first);
-    out.u64(range.behind);
-  }
-  return out.take();
-}
-
-WalExpiry decode_wal_expiry(ByteView payload) {
-  ByteReader in(payload, "an announcement of expiry");
-  WalExpiry expiry;
-  expiry.created = Timestamp(std::chrono::microseconds(in.i64()));
-  const auto count = in.count(28);
-  if (count > ranges_max) {
-    throw Error(ErrorKind::corrupt, "an announcement of expiry is damaged",
-                "It has " + std::to_string(count) + " ranges.");
-  }
-  expiry.ranges.resize(count);
-  for (auto& range : expiry.ranges) {
-    range.identity_number = in.u32();
-    range.timeline.timeline = {in.u32()};
-    range.timeline.branch = in.u32();
-    range.first = in.u64();
-    range.behind = in.u64();
-  }
-  in.expect_end();
-  return expiry;
-}
-
-bool is_expiring(const WalArchive& archive, TimelineBranch timeline, Lsn start, Lsn stop) {
-  const auto& repository = archive.repository();
-  const auto segment_bytes = archive.identity().segment_bytes;
-  const auto prefix = expiry_prefix(archive.identity().name);
-  for (const auto& name : repository.storage().list_names(prefix)) {
-    const auto payload = repository.find_sealed(ObjectKind::wal_expiry, prefix + name);
-    if (!payload) continue;  // it was carried out
-    for (const auto& range : decode_wal_expiry(*payload).ranges) {
-      if (range.identity_number == archive.identity().number && range.timeline == timeline &&
-          range.first * segment_bytes < stop.value && range.behind * segment_bytes > start.value) {
-        return true;
-      }
-    }
-  }
-  return false;
 }
 
 ExpiryPlan plan_expiry(const Repository& repository, const std::string& cluster,
@@ -385,22 +323,21 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
   }
   const auto identities = cluster_identities(repository, cluster);
   if (plan.wal.empty()) {
-    remove_finished(repository, cluster, identities);
+    remove_finished_announcements(repository, cluster, identities);
     return result;
   }
 
   // The order is what makes it safe: announce, then look for running backups, then
   // for those that were committed meanwhile. A backup writes its pin, then looks for
   // announcements, then whether its WAL is there.
-  const auto key = expiry_prefix(cluster) + to_hex(run);
-  (void)repository.put_sealed(ObjectKind::wal_expiry, key,
-                              encode_wal_expiry({.created = now, .ranges = plan.wal}));
+  const auto key =
+      announce_wal_expiry(repository, cluster, run, {.created = now, .ranges = plan.wal});
   std::optional<std::string> running;
   for (const auto& stored : list_pins(repository)) {
     const auto& root_key = stored.pin.root_key;
-    if (root_key.starts_with("backups/" + cluster + "/") && is_live(repository, stored.pin)) {
-      running = root_key;
-    }
+    const bool concerns_cluster = root_key.starts_with("backups/" + cluster + "/") ||
+                                  root_key.starts_with(readers_prefix(cluster));
+    if (concerns_cluster && is_live(repository, stored.pin)) running = root_key;
   }
   const auto after = list_backups(repository, cluster);
   const bool has_others =
@@ -409,8 +346,9 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
       });
   if (running || has_others) {
     storage.remove({key});
-    result.wal_left = running ? "the backup of " + *running +
-                                    " is running, or was ended by force: walvault gc finds out"
+    result.wal_left = running ? *running +
+                                    " is being written or read, or the run that did was "
+                                    "ended by force: walvault gc finds out"
                               : "a backup was completed meanwhile";
     return result;
   }
@@ -434,7 +372,7 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
                    });
   }
   storage.remove({key});
-  remove_finished(repository, cluster, identities);
+  remove_finished_announcements(repository, cluster, identities);
   return result;
 }
 

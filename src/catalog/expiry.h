@@ -11,19 +11,9 @@
 #include "catalog/recovery_window.h"
 #include "catalog/retention.h"
 #include "catalog/wal_archive.h"
+#include "catalog/wal_expiry.h"
 
 namespace walvault {
-
-// Everything archived under the numbers from `first` to before `behind` of one
-// branch, its .history aside.
-struct WalRange {
-  std::uint32_t identity_number = 1;
-  TimelineBranch timeline;
-  std::uint64_t first = 0;
-  std::uint64_t behind = 0;
-
-  bool operator==(const WalRange&) const = default;
-};
 
 // What can be recovered of one identity, and what could afterwards.
 struct ExpiryWindows {
@@ -64,18 +54,5 @@ struct ExpiryResult {
 ExpiryResult carry_out_expiry(const Repository& repository, const std::string& cluster,
                               const ExpiryPlan& plan, const RandomId& run, Timestamp now,
                               const std::function<void()>& check_cancelled);
-
-// What is announced before WAL is removed, so that a backup that began meanwhile
-// does not rely on it.
-struct WalExpiry {
-  Timestamp created;
-  std::vector<WalRange> ranges;
-};
-[[nodiscard]] Bytes encode_wal_expiry(const WalExpiry& expiry);
-[[nodiscard]] WalExpiry decode_wal_expiry(ByteView payload);
-
-// Whether an expiry is at work on WAL from `start` to `stop` of a branch.
-[[nodiscard]] bool is_expiring(const WalArchive& archive, TimelineBranch timeline, Lsn start,
-                               Lsn stop);
 
 }  // namespace walvault

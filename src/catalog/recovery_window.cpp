@@ -109,6 +109,11 @@ class Survey {
           {.timeline = ancestor.timeline, .branch = course.archive.branch_of(ancestor.timeline)},
           archived.back().number + 1, std::min(leaves, segments.front().number));
     }
+    if (course.history.ancestors().empty() || segments.empty()) return;
+    // From the segment of the switch to the first one of this timeline.
+    const auto& parent = course.history.ancestors().back();
+    if (course.archive.segments(parent.timeline).empty()) return;
+    add_missing(course.branch, parent.end.value / segment_bytes_, segments.front().number);
   }
 
   // Segments from `first` to before `behind`.

@@ -24,4 +24,11 @@ struct UnreadableSegment {
 // One object. Error{corrupt} naming the key; false: it is not there.
 [[nodiscard]] bool check_stored_wal(const WalArchive& archive, const std::string& key);
 
+// What is wrong with an archived file, every byte of its object; empty: nothing.
+// nullopt: it is not there. `deep` decodes it, and reads its records anew. `meter` is
+// told of the bytes as they are read. Memory: a frame, stored and plain.
+[[nodiscard]] std::optional<std::string> find_wal_fault(
+    const Repository& repository, const std::string& key, bool deep,
+    const std::function<void(std::uint64_t bytes)>& meter);
+
 }  // namespace walvault

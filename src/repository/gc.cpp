@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "repository/damaged_packs.h"
 #include "repository/tree.h"
 #include "repository/writer_session.h"
 
@@ -23,7 +24,14 @@ constexpr milliseconds nap{200};
 struct Reached {
   std::set<PackName> packs;
   std::set<std::string> writers;  // that may still commit: all of their packs
+  std::map<std::string, std::uint64_t> cluster_bytes;
 };
+
+// backups/main/ID/1
+std::string cluster_of(std::string_view root_key) {
+  const auto rest = root_key.substr(roots_prefix.size());
+  return std::string(rest.substr(0, rest.find('/')));
+}
 
 class Collector {
  public:
@@ -34,6 +42,7 @@ class Collector {
   void look() {
     list_packs();
     const auto reached = reach();
+    report_.cluster_bytes = reached.cluster_bytes;
     for (const auto& [name, size] : packs_) {
       if (is_reached(reached, name)) continue;
       dead_.add(name, size);
@@ -60,6 +69,7 @@ class Collector {
       clock.sleep_for(std::min(nap, left));
     }
     const auto reached = reach();
+    const auto marked = list_damaged_packs(repository_);
     std::vector<std::string> keys;
     const auto flush = [&] {
       listener.check_cancelled();
@@ -69,9 +79,10 @@ class Collector {
     for (const auto& entry : dead_.entries()) {
       if (is_reached(reached, entry.name)) continue;
       keys.push_back(entry.name.key());
+      if (marked.contains(entry.name)) keys.push_back(damaged_pack_key(entry.name));
       ++report_.deleted_packs;
       report_.deleted_bytes += entry.size;
-      if (keys.size() == batch_keys) flush();
+      if (keys.size() >= batch_keys) flush();
     }
     if (!keys.empty()) flush();
     // What is still needed stays condemned, and so does the plan.
@@ -105,11 +116,20 @@ class Collector {
     }
     std::vector<std::string> roots;
     storage_.list(roots_prefix, [&](const ObjectInfo& object) { roots.push_back(object.key); });
+    // Roots come by cluster.
+    std::string cluster;
+    std::set<PackName> of_cluster;
     for (const auto& key : roots) {
+      if (cluster_of(key) != cluster) of_cluster.clear();
+      cluster = cluster_of(key);
       const auto object = storage_.find(key);
       if (!object || is_of_kind(*object, ObjectKind::tombstone)) continue;
       try {
-        add(reached, decode_root(*object, key).packs);
+        const auto packs = decode_root(*object, key).packs;
+        add(reached, packs);
+        for (const auto& entry : packs.entries()) {
+          if (of_cluster.insert(entry.name).second) reached.cluster_bytes[cluster] += entry.size;
+        }
       } catch (const Error& error) {
         if (error.kind() != ErrorKind::corrupt) throw;
         throw Error(ErrorKind::corrupt, "a backup is damaged: what it needs is not known",

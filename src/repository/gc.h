@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct GcReport {
   // refers to the rest.
   std::uint64_t deleted_packs = 0;
   std::uint64_t deleted_bytes = 0;
+  // Of the packs that the backups of each cluster refer to.
+  std::map<std::string, std::uint64_t> cluster_bytes;
   std::vector<std::string> running;   // root keys of writers that may still commit
   std::vector<std::string> given_up;  // of those that cannot any more
 };

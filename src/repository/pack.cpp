@@ -14,6 +14,9 @@ constexpr std::size_t pack_trailer_bytes = 20;
 constexpr std::size_t directory_bytes_each = 4;           // a varint below the limit on packs
 constexpr std::uint32_t pack_trailer_magic = 0x4B504C57;  // "WLPK"
 
+// Of a pack that is read as a whole.
+constexpr std::uint64_t piece_bytes = 4u << 20;
+
 Error damaged(std::string detail) {
   return {ErrorKind::corrupt, "a stored frame is damaged", std::move(detail)};
 }
@@ -148,6 +151,23 @@ PackBuilder::Finished PackBuilder::finish(std::uint32_t ordinal) {
   Finished finished{.bytes = out_.take(), .digest = digest_->finish()};
   start();
   return finished;
+}
+
+std::optional<std::string> find_pack_fault(Storage& storage, const PackName& name,
+                                           const std::function<void(std::uint64_t)>& meter) {
+  const auto key = name.key();
+  const auto size = storage.find_size(key);
+  if (!size) return std::nullopt;
+  Sha256 digest;
+  for (std::uint64_t offset = 0; offset < *size; offset += piece_bytes) {
+    const auto length = std::min<std::uint64_t>(piece_bytes, *size - offset);
+    meter(length);
+    const auto piece = storage.find(key, {.offset = offset, .length = length});
+    if (!piece) return std::nullopt;
+    digest.update(*piece);
+  }
+  const auto found = digest.finish();
+  return found == name.digest ? "" : "Its SHA-256 is " + found.hex() + ".";
 }
 
 std::vector<FrameLocation> read_pack_directory(ByteView pack, std::string_view key) {

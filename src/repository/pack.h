@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "codec/compression.h"
 #include "codec/sha256.h"
+#include "storage/storage.h"
 
 namespace walvault {
 
@@ -103,6 +105,12 @@ class PackBuilder {
   std::vector<std::uint32_t> lengths_;
   std::unique_ptr<Sha256> digest_;
 };
+
+// What is wrong with the stored bytes of a pack, as a whole: empty for nothing,
+// nullopt when there is no such pack. `meter` is told of every piece before it is
+// read. Memory: one piece.
+[[nodiscard]] std::optional<std::string> find_pack_fault(
+    Storage& storage, const PackName& name, const std::function<void(std::uint64_t bytes)>& meter);
 
 // The frames' locations, from the pack's own directory; checks envelope,
 // trailer and directory. Error{corrupt} naming the key.

@@ -18,6 +18,7 @@ ParentFiles::ParentFiles(const WriterSession& session) {
     reader_.emplace(session.repository(), *session.source());
     for (const auto& entry : packs().entries()) {
       borrowable_.push_back(session.may_borrow(entry.name));
+      damaged_.push_back(session.is_damaged(entry.name));
     }
     index_files();
   } catch (const Error& error) {
@@ -33,6 +34,7 @@ void ParentFiles::note_damage(const Error& error) {
 
 void ParentFiles::index_files() {
   for (std::uint32_t i = 0; i < reader_->table_chunks(); ++i) {
+    expect_readable(reader_->root().stream("files").chunks.at(i));
     const auto chunk = reader_->table_chunk(i);
     ByteReader in(chunk, "a file table");
     while (in.left() > 0) {
@@ -43,6 +45,13 @@ void ParentFiles::index_files() {
     }
   }
   std::ranges::sort(places_, {}, &Place::path_hash);
+}
+
+// What is known to be damaged is not tried: its disk may not answer.
+void ParentFiles::expect_readable(const ChunkRef& ref) const {
+  if (!ref.zero && ref.pack < damaged_.size() && damaged_[ref.pack]) {
+    throw damaged_chunk(packs(), ref, "Its pack is gone or damaged.");
+  }
 }
 
 bool ParentFiles::may_borrow(const ChunkRef& ref) const {
@@ -84,6 +93,7 @@ std::optional<ChunkRef> ParentFiles::File::chunk(std::uint64_t index) {
       loaded_map_ = map;
       refs_.clear();
       try {
+        parent_->expect_readable(entry_.maps[map]);
         refs_ = parent_->reader_->chunks_of_map(entry_, map);
       } catch (const Error& error) {
         parent_->note_damage(error);

@@ -60,6 +60,7 @@ class ParentFiles {
   };
 
   void index_files();
+  void expect_readable(const ChunkRef& ref) const;
   void note_damage(const Error& error);
   [[nodiscard]] bool may_borrow(const ChunkRef& ref) const;
   [[nodiscard]] const Bytes& table_chunk(std::uint32_t index);
@@ -68,6 +69,7 @@ class ParentFiles {
   std::string damage_;
   std::vector<Place> places_;       // ascending by hash
   std::vector<bool> borrowable_;    // by pack index
+  std::vector<bool> damaged_;       // likewise
   std::vector<CachedChunk> cache_;  // most recently used first
 };
 

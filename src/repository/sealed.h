@@ -27,6 +27,8 @@ enum class ObjectKind : std::uint8_t {
   keep = 22,
   deleted = 23,
   wal_expiry = 24,
+  damaged_pack = 25,
+  verified = 26,
 };
 
 inline constexpr std::size_t envelope_bytes = 32;

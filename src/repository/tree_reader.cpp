@@ -7,19 +7,29 @@
 namespace walvault {
 namespace {
 
+constexpr std::string_view damaged_chunk_text = "a stored chunk is damaged";
+
 Root load_root(const Repository& repository, const std::string& key) {
   const auto object = repository.storage().find(key);
   if (!object) throw Error(ErrorKind::not_found, "there is no backup at " + key);
   return decode_root(*object, key);
 }
 
+std::uint32_t chunk_length(const FileEntry& entry, std::uint64_t offset) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(chunk_bytes, entry.size - offset));
+}
+
 }  // namespace
 
 Error damaged_chunk(const PackTable& packs, const ChunkRef& ref, const std::string& why) {
-  return {ErrorKind::corrupt, "a stored chunk is damaged",
+  return {ErrorKind::corrupt, std::string(damaged_chunk_text),
           why + " Chunk " + ref.id.hex().substr(0, 16) + "... in " + packs.at(ref.pack).name.key() +
               " at byte " + std::to_string(ref.frame.offset) + ".",
           "Restore from another backup, or from a copy of the repository."};
+}
+
+bool is_damaged_chunk(const Error& error) {
+  return error.kind() == ErrorKind::corrupt && error.message() == damaged_chunk_text;
 }
 
 Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
@@ -36,7 +46,7 @@ Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
     if (sha256(chunk) != ref.id) throw damaged_chunk(packs, ref, "Its content has another digest.");
     return {chunk.begin(), chunk.end()};
   } catch (const Error& error) {
-    if (error.message() == "a stored chunk is damaged") throw;
+    if (is_damaged_chunk(error)) throw;
     throw damaged_chunk(packs, ref, error.message() + ": " + error.detail());
   }
 }
@@ -74,6 +84,23 @@ std::vector<ChunkRef> TreeReader::chunks_of_map(const FileEntry& entry, std::siz
                     std::to_string(expected) + " are expected.");
   }
   return refs;
+}
+
+void TreeReader::for_each_stored_chunk(const FileEntry& entry, std::size_t map,
+                                       const EachChunk& each) {
+  const auto refs = chunks_of_map(entry, map);
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    if (refs[i].zero) continue;
+    const auto offset = (map * map_chunks_max + i) * std::uint64_t{chunk_bytes};
+    each(offset, chunk_length(entry, offset), refs[i]);
+  }
+}
+
+void TreeReader::for_each_stored_chunk(const FileEntry& entry, const EachChunk& each) {
+  if (entry.chunk && !entry.chunk->zero) each(0, chunk_length(entry, 0), *entry.chunk);
+  for (std::size_t map = 0; map < entry.maps.size(); ++map) {
+    for_each_stored_chunk(entry, map, each);
+  }
 }
 
 void TreeReader::read_chunks(std::span<const ChunkRef> refs, std::uint64_t& left,

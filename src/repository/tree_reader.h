@@ -22,6 +22,7 @@ namespace walvault {
 // The error for a chunk that cannot be had.
 [[nodiscard]] Error damaged_chunk(const PackTable& packs, const ChunkRef& ref,
                                   const std::string& why);
+[[nodiscard]] bool is_damaged_chunk(const Error& error);
 
 // Not thread-safe.
 class TreeReader {
@@ -41,6 +42,14 @@ class TreeReader {
   // indexes are those of root().packs. Error{corrupt} when the map does not
   // cover exactly what the entry's size says.
   [[nodiscard]] std::vector<ChunkRef> chunks_of_map(const FileEntry& entry, std::size_t index);
+
+  // Every chunk of map number `index` that is stored, those of zeros left out.
+  // `offset` in the file, `length` plain, both in bytes.
+  using EachChunk =
+      std::function<void(std::uint64_t offset, std::uint32_t length, const ChunkRef& ref)>;
+  void for_each_stored_chunk(const FileEntry& entry, std::size_t map, const EachChunk& each);
+  // Of a whole file, whatever its size.
+  void for_each_stored_chunk(const FileEntry& entry, const EachChunk& each);
 
   // A file's content, a chunk at a time.
   void read_file(const FileEntry& entry, const std::function<void(ByteView)>& sink);

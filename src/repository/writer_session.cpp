@@ -1,8 +1,10 @@
 #include "repository/writer_session.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
+#include "repository/damaged_packs.h"
 
 namespace walvault {
 namespace {
@@ -13,6 +15,10 @@ constexpr std::string_view pins_prefix = "pins/";
 Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
 
 }  // namespace
+
+std::string pin_key(const RandomId& writer, std::uint32_t number) {
+  return std::string(pins_prefix) + to_hex(writer) + "/" + std::to_string(number);
+}
 
 Bytes encode_pin(const Pin& pin) {
   ByteWriter out;
@@ -34,16 +40,16 @@ Pin decode_pin(ByteView payload) {
 
 std::vector<StoredPin> list_pins(const Repository& repository) {
   std::vector<StoredPin> pins;
-  auto& storage = repository.storage();
-  for (const auto& writer : storage.list_names(pins_prefix)) {
-    const auto prefix = std::string(pins_prefix) + writer + "/";
-    for (const auto& number : storage.list_names(prefix)) {
-      // Gone since it was listed: its writer was given up.
-      auto key = prefix + number;
-      if (const auto payload = repository.find_sealed(ObjectKind::pin, key)) {
-        pins.push_back({.key = std::move(key), .writer = writer, .pin = decode_pin(*payload)});
-      }
-    }
+  std::vector<std::string> keys;
+  repository.storage().list(pins_prefix,
+                            [&](const ObjectInfo& object) { keys.push_back(object.key); });
+  for (auto& key : keys) {
+    // Gone since it was listed: its writer was given up.
+    const auto payload = repository.find_sealed(ObjectKind::pin, key);
+    if (!payload) continue;
+    auto writer = key.substr(pins_prefix.size(), key.rfind('/') - pins_prefix.size());
+    pins.push_back(
+        {.key = std::move(key), .writer = std::move(writer), .pin = decode_pin(*payload)});
   }
   return pins;
 }
@@ -90,12 +96,11 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
       }
     }
   }
-  const auto pin_key = std::string(pins_prefix) + to_hex(writer_) + "/1";
   const auto pin = encode_pin({.root_key = root_key_,
                                .created = clock.now(),
                                .may_borrow = source_ ? source_->packs : PackTable()});
   // A key of a fresh random writer is taken only by this call's own lost try.
-  (void)repository_.put_sealed(ObjectKind::pin, pin_key, pin);
+  (void)repository_.put_sealed(ObjectKind::pin, pin_key(writer_, 1), pin);
   if (!source_) return;
 
   for (const auto& name : storage.list_names(plans_prefix)) {
@@ -105,7 +110,28 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
     const auto plan = decode_gc_plan(*payload);
     for (const auto& entry : plan.condemned.entries()) condemned_.insert(entry.name);
   }
-  if (!storage.find_size(source_root_key)) source_.reset();
+  if (!storage.find_size(source_root_key)) {
+    source_.reset();
+    return;
+  }
+  find_damaged_packs();
+}
+
+void WriterSession::find_damaged_packs() {
+  const auto marked = list_damaged_packs(repository_);
+  std::set<std::string> writers;
+  for (const auto& entry : source_->packs.entries()) writers.insert(to_hex(entry.name.writer));
+  std::map<std::string, std::uint64_t> stored;
+  for (const auto& writer : writers) {
+    repository_.storage().list("packs/" + writer + "/", [&](const ObjectInfo& object) {
+      stored.emplace(object.key, object.size);
+    });
+  }
+  for (const auto& entry : source_->packs.entries()) {
+    const auto it = stored.find(entry.name.key());
+    if (it != stored.end() && it->second == entry.size && !marked.contains(entry.name)) continue;
+    damaged_.insert(entry.name);
+  }
 }
 
 void WriterSession::abandon() const noexcept {

@@ -4,7 +4,7 @@
 //   1. read the source's root, PUT a pin: what may be borrowed, and the root
 //      key that this writer will commit;
 //   2. then LIST the plans of gcs: what one of them has condemned is never
-//      borrowed again;
+//      borrowed again; nor is a pack that is gone, or marked as damaged;
 //   3. then look whether the source root is still there; if not, borrow
 //      nothing from it;
 //   4. PUT packs, all under packs/<writer>/;
@@ -37,8 +37,15 @@ class WriterSession {
   // The root that may be borrowed from; nullptr for none, or a damaged one.
   [[nodiscard]] const Root* source() const { return source_ ? &*source_ : nullptr; }
 
-  // Whether no gc has condemned this pack of the source.
-  [[nodiscard]] bool may_borrow(const PackName& pack) const { return !condemned_.contains(pack); }
+  // Whether this pack of the source is there, and neither condemned by a gc nor
+  // known to be damaged.
+  [[nodiscard]] bool may_borrow(const PackName& pack) const {
+    return !condemned_.contains(pack) && !is_damaged(pack);
+  }
+
+  // Packs of the source that are gone, cut short, or known to be damaged.
+  [[nodiscard]] bool is_damaged(const PackName& pack) const { return damaged_.contains(pack); }
+  [[nodiscard]] std::size_t damaged_packs() const { return damaged_.size(); }
 
   // Step 5. `root` are the root's bytes. Error{unavailable} when gc has given
   // this writer up in the meantime: then nothing was committed.
@@ -54,8 +61,14 @@ class WriterSession {
   RandomId writer_;
   std::string root_key_;
   std::optional<Root> source_;
+  void find_damaged_packs();
+
   std::set<PackName> condemned_;
+  std::set<PackName> damaged_;
 };
+
+// The key of a pin. `writer` as in the names of packs.
+[[nodiscard]] std::string pin_key(const RandomId& writer, std::uint32_t number);
 
 // Payloads of pins and plans.
 struct Pin {

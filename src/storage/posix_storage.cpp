@@ -21,16 +21,31 @@ constexpr mode_t directory_mode = 0700;
 constexpr mode_t file_mode = 0600;
 constexpr std::string_view temporary_root = "tmp";
 
+// What root makes in a repository of someone else is to be theirs, or their next
+// backup fails; nullopt: nobody need be given anything.
+std::optional<struct stat> owner_to_give_to(const std::string& root) {
+  if (::geteuid() != 0) return std::nullopt;
+  auto status = find_status(root);
+  return status && status->st_uid != 0 ? status : std::nullopt;
+}
+
 // Makes `path` and the directories above it below `root` that are missing.
 void make_directories(const std::string& path, const std::string& root) {
   if (path.size() <= root.size()) return;
-  if (::mkdir(path.c_str(), directory_mode) == 0 || errno == EEXIST) return;
-  if (errno != ENOENT) {
-    throw system_error("make the directory \"" + path + "\"", errno);
+  const auto make = [&] {
+    if (::mkdir(path.c_str(), directory_mode) != 0) return errno;
+    // A file system that gives nothing away (root is nobody there) decides itself.
+    const auto owner = owner_to_give_to(root);
+    if (owner) (void)!::lchown(path.c_str(), owner->st_uid, owner->st_gid);
+    return 0;
+  };
+  auto failure = make();
+  if (failure == ENOENT) {
+    make_directories(parent_directory(path), root);
+    failure = make();
   }
-  make_directories(parent_directory(path), root);
-  if (::mkdir(path.c_str(), directory_mode) != 0 && errno != EEXIST) {
-    throw system_error("make the directory \"" + path + "\"", errno);
+  if (failure != 0 && failure != EEXIST) {
+    throw system_error("make the directory \"" + path + "\"", failure);
   }
 }
 
@@ -102,6 +117,8 @@ void PosixStorage::write_temporary(const std::string& path, const ObjectContent&
   // A gc may have removed the directory of a run that wrote nothing for days.
   make_directories(temporary_directory_, root_);
   const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, file_mode);
+  const auto owner = owner_to_give_to(root_);
+  if (owner) (void)!::fchown(file.get(), owner->st_uid, owner->st_gid);
   for (const auto part : content.parts()) write_all(file, part, path);
   sync_file(file, path);
 }

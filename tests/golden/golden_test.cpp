@@ -15,15 +15,18 @@
 #include "catalog/backup_info.h"
 #include "catalog/backup_keep.h"
 #include "catalog/catalogue_snapshot.h"
-#include "catalog/expiry.h"
 #include "catalog/stored_summary.h"
 #include "catalog/timeline_branch.h"
+#include "catalog/verified.h"
 #include "catalog/wal_archive.h"
+#include "catalog/wal_expiry.h"
 #include "catalog/wal_ledger.h"
 #include "codec/crc32c.h"
+#include "repository/damaged_packs.h"
 #include "storage/memory_storage.h"
 #include "storage/posix_storage.h"
 #include "support/deterministic.h"
+#include "support/memory_repository.h"
 #include "support/summary_example.h"
 #include "support/test_data.h"
 #include "support/tree_content.h"
@@ -632,6 +635,34 @@ TEST(GoldenV1, WalExpiry) {
 }
 
 // Compressed, and so read only.
+TEST(GoldenV1, RecordOfVerification) {
+  VerifiedRecord record;
+  record.note_run({.cluster = "main",
+                   .tier = VerifyTier::deep,
+                   .partial = true,
+                   .started = at(300),
+                   .finished = at(400),
+                   .whole = false,
+                   .damaged = 2});
+  record.packs[{.writer = id_of(1), .digest = sha256(as_bytes("pack"))}] = {
+      .stored = at(301), .deep = at(302), .damaged = {}};
+  record.segments["wal/main/1/00000001-0/"].note(5, 300, {.stored = at(303), .deep = {}});
+  record.segments["wal/main/1/00000001-0/"].note(7, 8, {.damaged = at(304)});
+  record.trees["backups/main/20261121T104100Z-3f9a/1"] = {.stored = at(305), .deep = at(305)};
+  const std::string key = "verified/" + std::string(32, 'b') + "-1";
+  expect_golden("verified.bin", seal(ObjectKind::verified, key, encode_verified(record)));
+  const auto read = decode_verified(unseal(ObjectKind::verified, key, read_golden("verified.bin")));
+  EXPECT_EQ(encode_verified(read), encode_verified(record));
+}
+
+TEST(GoldenV1, DamagedPack) {
+  MemoryRepository made;
+  const PackName pack{.writer = id_of(1), .digest = sha256(as_bytes("pack"))};
+  mark_damaged(made.repository, pack, PackDamage::content, at(300));
+  const auto object = made.storage.find(damaged_pack_key(pack), whole_object).value();
+  expect_golden("damaged-pack.bin", object);
+}
+
 TEST(GoldenV1, CatalogueSnapshot) {
   CatalogueSnapshot snapshot{.lsn = {0x5000028}, .taken = at(300), .databases = {}};
   auto& database = snapshot.databases.emplace_back();

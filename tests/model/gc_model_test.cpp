@@ -84,7 +84,9 @@ class Actor {
   class Scheduled final : public Storage {
    public:
     Scheduled(Actor& actor, Storage& inner, Simplification simplification)
-        : actor_(actor), inner_(inner), simplification_(simplification) {}
+        : actor_(actor), inner_(inner), simplification_(simplification) {
+      inner.list("packs/", [&](const ObjectInfo& object) { packs_at_first_.push_back(object); });
+    }
 
     bool put_if_absent(std::string_view key, const ObjectContent& content) override {
       actor_.wait();
@@ -115,9 +117,14 @@ class Actor {
     }
     void list(std::string_view prefix,
               const std::function<void(const ObjectInfo&)>& each) override {
+      look_at_roots_before_pins(prefix);
       actor_.wait();
       std::vector<ObjectInfo> objects;
-      if (prefix == "backups/" && snapshot_) {
+      if (simplification_ == Simplification::no_source_check && prefix.starts_with("packs/") &&
+          prefix != "packs/") {
+        // Nor whether its packs are there.
+        objects = packs_at_first_;
+      } else if (prefix == "backups/" && snapshot_) {
         for (const auto& [key, content] : *snapshot_) objects.push_back({key, content->size()});
       } else {
         inner_.list(prefix, [&](const ObjectInfo& object) { objects.push_back(object); });
@@ -127,9 +134,9 @@ class Actor {
         each(object);
       }
     }
-    std::vector<std::string> list_names(std::string_view prefix) override {
-      // gc looks at the pins for writers to give up, then before it condemns, then
-      // before it deletes: that last time.
+    // gc looks at the pins for writers to give up, then before it condemns, then
+    // before it deletes: that last time.
+    void look_at_roots_before_pins(std::string_view prefix) {
       if (prefix == "pins/" && simplification_ == Simplification::roots_before_pins &&
           ++looks_ == 3) {
         actor_.wait();
@@ -139,6 +146,8 @@ class Actor {
           actor_.saw(object.key);
         });
       }
+    }
+    std::vector<std::string> list_names(std::string_view prefix) override {
       actor_.wait();
       auto names = inner_.list_names(prefix);
       for (const auto& name : names) actor_.saw(name);
@@ -161,6 +170,7 @@ class Actor {
     const Simplification simplification_;
     using Snapshot = std::map<std::string, std::optional<Bytes>>;
     std::optional<Snapshot> snapshot_;  // of the roots
+    std::vector<ObjectInfo> packs_at_first_;
     int looks_ = 0;
   };
 

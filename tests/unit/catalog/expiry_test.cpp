@@ -250,7 +250,7 @@ TEST_F(ExpiryTest, AnnouncesBeforeItLooksForBackups) {
   // Roots, announcement, pins, roots again, WAL, the announcement's end.
   EXPECT_EQ(calls,
             (std::vector<std::string>{"remove backups/", "remove backups/", "put wal-expiry/",
-                                      "list_names pins/", "list_names backups/", "remove wal/",
+                                      "list pins/", "list_names backups/", "remove wal/",
                                       "remove wal-expiry/", "list_names wal-expiry/"}));
 }
 
@@ -323,6 +323,29 @@ TEST_F(ExpiryTest, WalFromBeforeAnUpgradeGoesOnceNothingKeptNeedsIt) {
   EXPECT_EQ(backups(), (Ids{"n"}));
   EXPECT_EQ(wal(), Numbers{});
   EXPECT_EQ(newer.segments({1}).size(), 4u);
+}
+
+// A kept backup before a failover keeps its own WAL only: the rest of its timeline
+// goes, and so may the first segments of the next.
+TEST_F(ExpiryTest, WhatGoesAroundAFailoverIsNoGap) {
+  archive_segments(archive_, 1, 1, 10);
+  archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(10, 0x200)}});
+  archive_segments(archive_, 2, 10, 20);
+  store_backup(made_.repository, backup_of("a", 1, 2, 3));
+  store_backup(made_.repository, backup_of("b", 2, 12, 13));
+  store_backup(made_.repository, backup_of("c", 2, 16, 17));
+  put_backup_keep(made_.repository, "main", "a", {.when = now_, .until = std::nullopt});
+  EXPECT_TRUE(recoverable_moments(archive_, {}).gaps.empty());
+  auto policy = last(1);
+  policy.window = std::chrono::milliseconds(1);
+  expire(policy);
+  EXPECT_EQ(wal(1), range(2, 3));
+  EXPECT_EQ(wal(2), range(16, 20));
+  const auto backups = list_backups(made_.repository, "main").backups;
+  for (const auto& gap : recoverable_moments(archive_, backups).gaps) {
+    EXPECT_TRUE(gap.accepted) << gap.timeline.text() << " " << gap.from.text() << " "
+                              << gap.to.text();
+  }
 }
 
 }  // namespace

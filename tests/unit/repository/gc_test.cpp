@@ -130,7 +130,7 @@ TEST_F(GcTest, WhatWasCondemnedButIsNeededStaysAndIsNeverBorrowed) {
   std::unique_ptr<WriterSession> late;
   std::string source = "a";
   hooked_.after = [&](std::string_view operation, std::string_view key) {
-    if (operation != "list_names" || key != "pins/" || source.empty() || ++looks_ != 2) return;
+    if (operation != "list" || key != "pins/" || source.empty() || ++looks_ != 2) return;
     late = std::make_unique<WriterSession>(made_.repository, made_.clock, id_of(2),
                                            root_key_of("b"), root_key_of(source));
     source.clear();

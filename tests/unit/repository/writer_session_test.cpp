@@ -47,7 +47,8 @@ TEST_F(WriterSessionTest, PinsBeforeItLooksAtPlansAndAtTheSourceAgain) {
   ASSERT_NE(session.source(), nullptr);
   EXPECT_EQ(calls,
             (std::vector<std::string>{"find " + source_key, "put pins/" + to_hex(id_of(2)) + "/1",
-                                      "list_names plans/", "find_size " + source_key}));
+                                      "list_names plans/", "find_size " + source_key,
+                                      "list damaged/", "list packs/" + to_hex(id_of(1)) + "/"}));
 }
 
 TEST_F(WriterSessionTest, StoresNothingBeforeItsPin) {

@@ -1,0 +1,16 @@
+// Keeps gc and expire from what a long command reads.
+#pragma once
+
+#include <memory>
+
+#include "catalog/backup_info.h"
+#include "repository/reader_pin.h"
+
+namespace walvault {
+
+// Holds what a backup needs while the result lives. nullptr, after a warning, where
+// the repository cannot be written to: that is no reason not to restore.
+[[nodiscard]] std::unique_ptr<ReaderPin> hold_backup(const Repository& repository,
+                                                     const RandomId& run, const BackupInfo& backup);
+
+}  // namespace walvault
