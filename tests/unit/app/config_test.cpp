@@ -135,6 +135,15 @@ TEST_F(AConfig, NamesTheLineAndTheNearestKeyForOneThatIsNotKnown) {
   EXPECT_EQ(expect_refused("[cluster.main]\npq = \"\"\n").hint(), "Did you mean \"pg\"?");
 }
 
+// Each of these reached what the parser takes for granted: the first three an assertion,
+// the others (the last is U+FEF7) a place that the undefined behaviour sanitizer stops at.
+TEST_F(AConfig, RefusesWhatTheParserDoesNotExpect) {
+  for (const auto* content : {"[+]\n", "[[!]]\n", "[cluster.main]\npg = \"x\"\n[^\n", "\u00e9 = 1\n",
+                              "[repository]\n\u3001 = 1\n", "e.\xEF\xBB\xB7 = 1\n"}) {
+    EXPECT_THAT(expect_refused(content).message(), HasSubstr(*options_.config)) << content;
+  }
+}
+
 TEST_F(AConfig, PointsToTheExampleWhereNoKeyIsNear) {
   EXPECT_THAT(expect_refused("[repository]\ncolour = 1\n").hint(),
               HasSubstr("walvault.example.toml"));
