@@ -9,9 +9,9 @@
 #include "base/format.h"
 #include "basebackup/backup_receiver.h"
 #include "basebackup/wal_streamer.h"
-#include "catalog/expiry.h"
 #include "catalog/recovery_plan.h"
 #include "catalog/wal_chain.h"
+#include "catalog/wal_expiry.h"
 #include "postgres/checkpoint_record.h"
 #include "postgres/wal_page.h"
 #include "repository/tree_writer.h"
@@ -381,6 +381,12 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
     listener.warning(
         "the backup " + info.parent_id +
         " is damaged; what could not be read of it was stored anew: " + tree.parent_damage());
+  }
+  if (session.damaged_packs() > 0) {
+    listener.warning(std::to_string(session.damaged_packs()) + " packs of the backup " +
+                     info.parent_id +
+                     " are gone or damaged; what they held was stored anew. What that costs tells: "
+                     "walvault verify");
   }
   info.files = totals.files;
   info.size_bytes = totals.size_bytes;

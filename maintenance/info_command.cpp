@@ -5,7 +5,9 @@
 #include "app/backup_text.h"
 #include "base/format.h"
 #include "catalog/recovery_window.h"
+#include "catalog/verified.h"
 #include "maintenance/maintenance_commands.h"
+#include "repository/gc.h"
 
 namespace walvault {
 namespace {
@@ -16,6 +18,16 @@ struct Shown {
   ordered_json document;
   std::string text;
 };
+
+std::chrono::milliseconds age_of(Timestamp time) {
+  return std::max(
+      std::chrono::milliseconds{0},
+      std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().now() - time));
+}
+
+double seconds_of(std::chrono::milliseconds duration) {
+  return static_cast<double>(duration.count()) / 1000;
+}
 
 std::string label_text(const BackupInfo& backup) {
   return backup.label.empty() ? "" : "  \"" + backup.label + "\"";
@@ -80,11 +92,9 @@ void show_wal(const WalArchive& archive, const std::vector<BackupInfo>& backups,
                              {"system_identifier", std::to_string(identity.system_identifier)}};
     shown.text += "    timeline " + timeline_text(archive, end.timeline) + "  " + name;
     if (end.modified) {
-      const auto age = std::max(std::chrono::milliseconds{0},
-                                std::chrono::duration_cast<std::chrono::milliseconds>(
-                                    system_clock().now() - *end.modified));
+      const auto age = age_of(*end.modified);
       document["last_time"] = to_rfc3339(*end.modified);
-      document["age_s"] = static_cast<double>(age.count()) / 1000;
+      document["age_s"] = seconds_of(age);
       shown.text += ", of " + to_local_text(*end.modified) + ", " + format_duration(age) + " ago";
     } else {
       shown.text += ", which is damaged";
@@ -143,8 +153,57 @@ class Archives {
   std::map<std::string, WalArchive> archives_;
 };
 
+// nullopt: a backup is damaged, and what it needs is not known.
+std::optional<GcReport> survey_space(const Repository& repository) {
+  try {
+    return find_garbage(repository);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
+    return std::nullopt;
+  }
+}
+
+void show_space(const std::string& cluster, const std::optional<GcReport>& space, Shown& shown) {
+  shown.document["backups_stored_bytes"] = nullptr;
+  if (!space) return;
+  const auto it = space->cluster_bytes.find(cluster);
+  const auto bytes = it == space->cluster_bytes.end() ? 0 : it->second;
+  shown.document["backups_stored_bytes"] = bytes;
+  shown.text += "  Backups: " + format_size(bytes) + " stored\n";
+}
+
+// The last of each kind, of the cluster alone or with all of the repository.
+void show_verification(const std::string& cluster, const VerifiedRecord& verified, Shown& shown) {
+  shown.document["verified"] = ordered_json::array();
+  VerifiedRecord last;
+  for (auto run : verified.runs) {
+    if (!run.cluster.empty() && run.cluster != cluster) continue;
+    run.cluster.clear();
+    last.note_run(run);
+  }
+  for (const auto& run : last.runs) {
+    const auto age = age_of(run.finished);
+    shown.document["verified"].push_back({{"tier", tier_name(run.tier)},
+                                          {"partial", run.partial},
+                                          {"started", to_rfc3339(run.started)},
+                                          {"finished", to_rfc3339(run.finished)},
+                                          {"age_s", seconds_of(age)},
+                                          {"whole", run.whole},
+                                          {"damaged", run.damaged}});
+    shown.text.append("  Verified, ")
+        .append(tier_name(run.tier))
+        .append(run.partial ? ", in part: " : ": ")
+        .append(format_duration(age))
+        .append(" ago, ")
+        .append(run.whole ? "nothing missing or damaged" : "DAMAGE was found")
+        .append("\n");
+  }
+  if (last.runs.empty()) shown.text += "  Never verified. Do it with: walvault verify\n";
+}
+
 Shown show_cluster(const Repository& repository, const ClusterIdentity& identity,
-                   Archives& archives) {
+                   Archives& archives, const std::optional<GcReport>& space,
+                   const VerifiedRecord& verified) {
   const auto list = list_backups(repository, identity.name);
   const auto identities = cluster_identities(repository, identity.name);
 
@@ -174,6 +233,13 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
             label_text(backup) + (backup.damaged_pages.empty() ? "" : "  DAMAGED PAGES") + "\n";
   }
   for (const auto& key : list.damaged) text += "    DAMAGED: " + key + "\n";
+  document["last_backup"] = nullptr;
+  if (!list.backups.empty()) {
+    const auto& last = list.backups.back();
+    const auto age = age_of(last.stop_time);
+    document["last_backup"] = {{"id", last.id}, {"age_s", seconds_of(age)}};
+    text += "    the last one is of " + format_duration(age) + " ago\n";
+  }
 
   std::uint64_t wal_stored = 0;
   for (const auto& each : identities) {
@@ -183,6 +249,8 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
   }
   document["wal_stored_bytes"] = wal_stored;
   text += "  WAL: " + format_size(wal_stored) + " stored\n";
+  show_space(identity.name, space, shown);
+  show_verification(identity.name, verified, shown);
   return shown;
 }
 
@@ -196,10 +264,12 @@ void show(Program& program) {
   } else {
     clusters = list_clusters(opened.repository);
   }
+  const auto space = survey_space(opened.repository);
+  const auto verified = load_verified(opened.repository).record;
   ordered_json documents = ordered_json::array();
   std::string text;
   for (const auto& identity : clusters) {
-    auto shown = show_cluster(opened.repository, identity, archives);
+    auto shown = show_cluster(opened.repository, identity, archives, space, verified);
     documents.push_back(std::move(shown.document));
     text += shown.text;
   }
@@ -208,10 +278,19 @@ void show(Program& program) {
         "No cluster is registered. Register one with: walvault cluster add NAME --pg CONNINFO\n";
   }
   const auto stored = archives.stored_bytes();
+  ordered_json dead = nullptr;
+  if (space) {
+    dead = space->dead_bytes;
+    if (space->dead_bytes > 0) {
+      text += "\nNo backup refers to " + format_size(space->dead_bytes) +
+              " of packs: walvault gc returns them\n";
+    }
+  }
   program.print({{"repository",
                   {{"id", opened.repository.id()},
                    {"url", opened.storage->url()},
                    {"stored_bytes", stored},
+                   {"dead_pack_bytes", dead},
                    {"encrypted", false}}},
                  {"clusters", documents}},
                 "Repository " + opened.storage->url() + "  " + format_size(stored) +

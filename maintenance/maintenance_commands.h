@@ -1,4 +1,4 @@
-// walvault init, cluster, info, check, wal, timeline, window, backups, expire, gc
+// walvault init, cluster, info, check, wal, timeline, window, backups, expire, gc, verify
 #pragma once
 
 #include "app/program.h"
@@ -15,5 +15,6 @@ void add_window_command(Program& program, CommandLine& commands);
 void add_backups_command(Program& program, CommandLine& commands);
 void add_expire_command(Program& program, CommandLine& commands);
 void add_gc_command(Program& program, CommandLine& commands);
+void add_verify_command(Program& program, CommandLine& commands);
 
 }  // namespace walvault

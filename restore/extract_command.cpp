@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "app/hold_backup.h"
 #include "app/log.h"
 #include "base/file.h"
 #include "base/format.h"
@@ -108,6 +109,7 @@ void run_extract(Program& program, const Options& options) {
   (void)get_cluster(opened.repository, cluster);
   const auto list = list_backups(opened.repository, cluster);
   const auto backup = get_backup(list.backups, options.backup);
+  const auto pin = hold_backup(opened.repository, program.writer(), backup);
   TreeReader tree(opened.repository, backup_root_key(cluster, backup.id));
   const auto entry = find_file_entry(tree, options);
 

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/connection_options.h"
+#include "app/hold_backup.h"
 #include "app/log.h"
 #include "app/progress.h"
 #include "archive_command/rescue.h"
@@ -320,6 +321,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
         "running as root: the restored files will belong to root, and a server refuses to "
         "start as root; chown them to the server's user");
   }
+  const auto pin = hold_backup(opened.repository, program.writer(), plan.backup);
   log_info("reading the WAL that replay needs, to see that it is whole");
   if (!expect_readable(archive, proved, request.jobs, options.standby, Program::check_cancelled)) {
     request.settings.reads_ahead = plan.backup.server_version < prefetch_version_min;

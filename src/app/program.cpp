@@ -65,6 +65,10 @@ void Program::catch_signals() {
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  // Who reads the output may go: then writing fails, and what was begun is ended.
+  action.sa_handler = SIG_IGN;
+  action.sa_flags = 0;
+  ::sigaction(SIGPIPE, &action, nullptr);
 }
 
 void Program::check_cancelled() {

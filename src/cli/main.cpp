@@ -23,5 +23,6 @@ int main(int argc, char** argv) {
   walvault::add_backups_command(program, commands);
   walvault::add_expire_command(program, commands);
   walvault::add_gc_command(program, commands);
+  walvault::add_verify_command(program, commands);
   return program.run(argc, argv);
 }

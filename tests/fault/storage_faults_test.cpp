@@ -4,9 +4,13 @@
 #include <gtest/gtest.h>
 
 #include "archive_command/push.h"
+#include "catalog/expiry.h"
+#include "repository/gc.h"
 #include "storage/retrying_storage.h"
+#include "support/catalog_examples.h"
 #include "support/fake_backup.h"
 #include "support/faulty_storage.h"
+#include "support/stored_backups.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
 
@@ -102,6 +106,89 @@ TEST_P(StorageFaults, LeaveABaseBackupWholeOrUndone) {
   // The list, the parent's head and root, the pin, the plans, the parent
   // again, its file table and maps, packs, WAL, root.
   EXPECT_GT(failures, 10);
+}
+
+// Whatever call fails: what stays is whole, and the next run does the rest.
+TEST_P(StorageFaults, LeaveAnExpiryToTheNextRun) {
+  RetentionPolicy policy;
+  policy.keep_last = 1;
+  const auto now = minute_of(40);
+  std::uint8_t run = 0;
+  const auto expire = [&] {
+    const auto plan = plan_expiry(repository_, "main", policy, now, true);
+    (void)carry_out_expiry(repository_, "main", plan, id_of(++run), now, [] {});
+  };
+  faulty_.fail_at(0, GetParam());
+  (void)add_cluster(repository_, test_cluster());
+  archive_segments(WalArchive(made_.repository, test_cluster()), 1, 1, 9);
+  std::map<std::string, Bytes> wal;
+  for (const auto& key : keys_under(made_.storage, "wal/")) {
+    wal[key] = made_.storage.find(key, whole_object).value();
+  }
+  int call = 1;
+  for (bool failed = true; failed; ++call) {
+    ASSERT_LT(call, 200);
+    for (const auto* prefix : {"backups/", "deleted/", "wal/", "wal-ledger/"}) {
+      made_.storage.remove(keys_under(made_.storage, prefix));
+    }
+    for (const auto& [key, object] : wal) {
+      ASSERT_TRUE(made_.storage.put_if_absent(key, object));
+    }
+    store_backup(made_.repository, backup_of("a", 1, 2, 3));
+    store_backup(made_.repository, backup_of("b", 1, 6, 7));
+    faulty_.fail_at(call, GetParam());
+    const auto outcome = error_of(expire);
+    failed = faulty_.has_failed();
+    // That ledgers cannot be stored is no error.
+    EXPECT_TRUE(outcome == "nothing" || (failed && outcome == "unavailable")) << call << outcome;
+    faulty_.fail_at(0, GetParam());
+    const auto whole_from_b = [&] {
+      const auto list = list_backups(made_.repository, "main");
+      const WalArchive archive(made_.repository, test_cluster());
+      const auto moments = recoverable_moments(archive, list.backups);
+      ASSERT_FALSE(moments.windows.empty()) << call;
+      EXPECT_LE(moments.windows.back().earliest, backup_of("b", 1, 6, 7).stop) << call;
+      EXPECT_EQ(moments.windows.back().latest.value, 10 * test_segment_bytes) << call;
+    };
+    whole_from_b();
+    expire();
+    whole_from_b();
+    EXPECT_EQ(root_keys(made_.storage).size(), 1u) << call;
+    EXPECT_EQ(WalArchive(made_.repository, test_cluster()).segments({1}).front().number, 6u);
+    EXPECT_TRUE(keys_under(made_.storage, "wal-expiry/").empty()) << call;
+  }
+  EXPECT_GT(call, 15);
+}
+
+TEST_P(StorageFaults, LeaveAGcToTheNextRun) {
+  archive_needed_wal(archive_);
+  FakeServer server;
+  std::uint8_t writer = 0;
+  const auto collect = [&] {
+    (void)collect_garbage(repository_, made_.clock, id_of(++writer), {},
+                          {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
+  };
+  faulty_.fail_at(0, GetParam());
+  const auto kept = back_up(archive_, server, ++writer, made_.clock);
+  const auto whole = server.files;
+  int call = 1;
+  for (bool failed = true; failed; ++call) {
+    ASSERT_LT(call, 100);
+    made_.clock.advance(std::chrono::hours(1));
+    server.files["base/5/1259"] = random_bytes(300'000, static_cast<std::uint64_t>(call));
+    const auto taken = back_up(archive_, server, ++writer, made_.clock);
+    delete_backup(made_.repository, "main", taken.id, made_.clock.now());
+    faulty_.fail_at(call, GetParam());
+    const auto outcome = error_of(collect);
+    failed = faulty_.has_failed();
+    faulty_.fail_at(0, GetParam());
+    EXPECT_EQ(outcome, failed ? "unavailable" : "nothing") << call;
+    collect();
+    EXPECT_EQ(find_garbage(made_.repository).dead_packs, 0u) << call;
+    server.files = whole;
+    expect_whole_backup(made_.repository, kept, server);
+  }
+  EXPECT_GT(call, 8);
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryKind, StorageFaults,

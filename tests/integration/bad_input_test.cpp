@@ -246,6 +246,43 @@ TEST_F(BadInputTest, SmallFileSystemsFillUpLoudlyAndHarmlessly) {
   ASSERT_EQ(::umount(small.c_str()), 0);
 }
 
+// A disk with errors is remounted read-only; a copy may lie on a medium that is.
+TEST_F(BadInputTest, AReadOnlyRepositoryCanBeLookedAtAndRestoredFrom) {
+  if (::geteuid() != 0) GTEST_SKIP() << "mounting a file system needs root";
+  const auto place = job().directory().path("read-only");
+  fs::create_directory(place);
+  ASSERT_EQ(::mount("tmpfs", place.c_str(), "tmpfs", 0, "size=256m,mode=0777"), 0);
+  const auto repository = place + "/repo";
+  ASSERT_EQ(std::system(("cp -a " + job().repository() + " " + repository).c_str()), 0);
+  ASSERT_EQ(::mount("tmpfs", place.c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  const auto there = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--repo", repository, "--cluster", "main"});
+    return arguments;
+  };
+  EXPECT_EQ(program("walvault", there({"info"})).exit_code, 0);
+  const auto verified = program("walvault", there({"verify", "--deep"}));
+  EXPECT_EQ(verified.exit_code, 0) << verified.text();
+  EXPECT_THAT(verified.err, HasSubstr("Read-only file system"));
+  const auto restored =
+      program("walvault", there({"restore", "--pgdata", job().directory().path("from-read-only")}));
+  EXPECT_EQ(restored.exit_code, 0) << restored.text();
+  EXPECT_THAT(restored.err, HasSubstr("Read-only file system"));
+  const auto segment = job()
+                           .walvault_json({"info"})["clusters"][0]["timelines"][0]["last_segment"]
+                           .get<std::string>();
+  EXPECT_EQ(program("walvault-fetch", there({segment, job().directory().path("fetched-read-only")}))
+                .exit_code,
+            0);
+
+  const auto current = job().server().sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+  const auto words = "Read-only file system";
+  expect_error(program("walvault-archive", there({job().server().data() + "/pg_wal/" + current})),
+               6, words);
+  expect_error(program("walvault", there({"backup", "--pg", job().server().conninfo()})), 6, words);
+  expect_error(program("walvault", there({"backups", "keep", "x", "--for", "1d"})), 3, "no backup");
+  ASSERT_EQ(::umount(place.c_str()), 0);
+}
+
 TEST_F(BadInputTest, FetchSaysNotThereOnlyWhenThatIsProved) {
   const auto target = job().directory().path("fetched");
   const auto fetch = [&](const std::string& name, std::vector<std::string> options) {

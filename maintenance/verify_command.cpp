@@ -1,0 +1,319 @@
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/backup_text.h"
+#include "app/log.h"
+#include "app/progress.h"
+#include "base/format.h"
+#include "catalog/verification.h"
+#include "maintenance/maintenance_commands.h"
+
+namespace walvault {
+namespace {
+
+using nlohmann::ordered_json;
+
+// So many lines of a list a person reads; --json has more.
+constexpr std::size_t lines_max = 10;
+
+struct Options {
+  std::optional<std::string> backup;
+  std::optional<std::string> sample;
+  std::optional<std::string> max_age;
+  std::optional<std::string> max_rate;
+  std::optional<std::string> jobs;
+  bool present = false;
+  bool deep = false;
+};
+
+double parse_sample(std::string text) {
+  if (text.ends_with('%')) text.pop_back();
+  return static_cast<double>(parse_number(text, "--sample", 1, 100)) / 100;
+}
+
+VerifyRequest request_of(const Options& options, const Config& config) {
+  if (options.present && options.deep) {
+    throw Error(ErrorKind::usage, "--present and --deep exclude each other");
+  }
+  if (options.present && (options.sample || options.max_age)) {
+    throw Error(ErrorKind::usage, "--present reads no content",
+                "--sample and --max-age choose what is read.");
+  }
+  VerifyRequest request;
+  request.tier = options.present ? VerifyTier::present
+                 : options.deep  ? VerifyTier::deep
+                                 : VerifyTier::stored;
+  request.cluster = config.cluster_asked;
+  // An id names a backup within its cluster.
+  if (options.backup) request.cluster = config.cluster();
+  request.backup = options.backup;
+  if (options.sample) request.sample = parse_sample(*options.sample);
+  if (options.max_age) request.max_age = parse_duration(*options.max_age, "--max-age");
+  if (options.max_rate) request.bytes_per_second = parse_size(*options.max_rate, "--max-rate");
+  request.jobs = options.jobs ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256))
+                              : config.worker_threads();
+  return request;
+}
+
+// What an object of this kind is for; empty: what that costs is told elsewhere.
+std::string purpose_of(const std::string& key) {
+  const auto starts = [&](std::string_view prefix) { return key.starts_with(prefix); };
+  if (starts("wal-ledger/") || starts("verified/") || starts("damaged/") || starts("readers/")) {
+    return "derived: nothing is lost with it, and it may be removed";
+  }
+  if (starts("keeps/")) return "how long a backup is kept: decide again with walvault backups keep";
+  if (starts("deleted/")) return "that a backup was deleted";
+  if (starts("accepted-gaps/")) return "that a gap was accepted";
+  if (starts("catalogues/")) return "names for walvault find";
+  if (starts("pins/") || starts("plans/") || starts("wal-expiry/")) {
+    return "of a run that writes or deletes: gc and expire stop at it";
+  }
+  return {};
+}
+
+ordered_json backup_damage_json(const BackupDamage& damage) {
+  ordered_json lost = ordered_json::array();
+  for (const auto& part : damage.lost) {
+    ordered_json each = {{"path", part.path},
+                         {"offset", part.offset},
+                         {"length", part.length},
+                         {"detail", part.why}};
+    if (!part.path.empty() && part.length > 0) {
+      each["first_block"] = part.offset / damage.block_bytes;
+      each["last_block"] = (part.offset + part.length - 1) / damage.block_bytes;
+    }
+    lost.push_back(std::move(each));
+  }
+  ordered_json pages = ordered_json::array();
+  for (const auto& page : damage.wrong_pages) {
+    pages.push_back({{"path", page.path}, {"block", page.block}});
+  }
+  return {{"cluster", damage.cluster},
+          {"id", damage.id},
+          {"restorable", damage.is_restorable()},
+          {"root_damaged", damage.whole},
+          {"wal_incomplete", damage.wal_incomplete},
+          {"lost_parts", damage.lost_count},
+          {"lost_bytes", damage.lost_bytes},
+          {"lost", lost},
+          {"wrong_page_checksums", damage.wrong_page_count},
+          {"pages", pages}};
+}
+
+ordered_json gap_json(const ClusterIdentity& identity, const WalGap& gap) {
+  return {{"cluster", identity.name},
+          {"timeline", gap.timeline.timeline.value},
+          {"branch", gap.timeline.branch},
+          {"from_lsn", gap.from.text()},
+          {"to_lsn", gap.to.text()},
+          {"reason", gap.damage.empty() ? "missing" : "damaged"},
+          {"text", gap.damage}};
+}
+
+ordered_json report_json(const VerifyReport& report, double seconds) {
+  ordered_json objects = ordered_json::array();
+  for (const auto& object : report.objects) {
+    objects.push_back(
+        {{"key", object.key}, {"state", damage_name(object.kind)}, {"detail", object.why}});
+  }
+  ordered_json backups = ordered_json::array();
+  for (const auto& damage : report.damaged_backups) backups.push_back(backup_damage_json(damage));
+  ordered_json gaps = ordered_json::array();
+  ordered_json before = ordered_json::array();
+  ordered_json after = ordered_json::array();
+  ordered_json untold = ordered_json::array();
+  for (const auto& each : report.windows) {
+    for (const auto& gap : each.gaps) gaps.push_back(gap_json(each.identity, gap));
+    const auto add = [&](ordered_json& list, const RecoveryWindow& window) {
+      auto document = window_json(each.identity, window);
+      document["cluster"] = each.identity.name;
+      list.push_back(std::move(document));
+    };
+    for (const auto& window : each.before) add(before, window);
+    for (const auto& window : each.after) add(after, window);
+    if (!each.untold.empty()) untold.push_back(each.identity.name + ": " + each.untold);
+  }
+  return {{"tier", tier_name(report.tier)},
+          {"whole", report.is_whole()},
+          {"backups", report.backups},
+          {"packs", report.packs},
+          {"pack_bytes", report.pack_bytes},
+          {"packs_read", report.packs_read},
+          {"wal_files", report.wal_files},
+          {"wal_bytes", report.wal_bytes},
+          {"wal_files_read", report.wal_files_read},
+          {"other_objects_read", report.objects_read},
+          {"stored_bytes_read", report.stored_bytes_read},
+          {"plain_bytes_read", report.plain_bytes_read},
+          {"duration_s", seconds},
+          {"damaged", report.object_count},
+          {"objects", objects},
+          {"damaged_backups", backups},
+          {"gaps", gaps},
+          {"windows_before", before},
+          {"windows", after},
+          {"windows_untold", untold}};
+}
+
+std::string block_text(const BackupDamage& damage, const LostContent& part) {
+  if (part.path.empty()) return part.why;
+  const auto first = part.offset / damage.block_bytes;
+  const auto last = part.length == 0 ? first : (part.offset + part.length - 1) / damage.block_bytes;
+  return part.path +
+         (first == last ? ", block " + std::to_string(first)
+                        : ", blocks " + std::to_string(first) + " to " + std::to_string(last)) +
+         " (" + format_size(part.length) + ")";
+}
+
+template <typename List, typename Each>
+void append_lines(std::string& text, const List& list, std::uint64_t count, Each&& each) {
+  for (std::size_t i = 0; i < std::min(list.size(), lines_max); ++i) {
+    text.append(each(list[i])).append("\n");
+  }
+  const auto shown = std::min<std::uint64_t>(list.size(), lines_max);
+  if (count > shown) {
+    text.append("    and ").append(std::to_string(count - shown)).append(" more: see --json\n");
+  }
+}
+
+std::string backup_text(const BackupDamage& damage) {
+  std::string text =
+      "  Backup " + damage.id + " of " + damage.cluster +
+      (damage.is_restorable() ? " can be restored as it is:\n" : " CANNOT BE RESTORED whole:\n");
+  if (damage.whole) text += "    its root is damaged: nothing of it can be read\n";
+  if (damage.wal_incomplete) {
+    text += "    WAL that it needs itself is missing or damaged: it cannot be made consistent\n";
+  }
+  append_lines(text, damage.lost, damage.lost.size(),
+               [&](const LostContent& part) { return "    lost: " + block_text(damage, part); });
+  append_lines(text, damage.wrong_pages, damage.wrong_page_count, [](const WrongPage& page) {
+    return "    page checksum wrong, as the server sent it: " + page.path + ", block " +
+           std::to_string(page.block);
+  });
+  return text;
+}
+
+std::string windows_text(const VerifiedWindows& windows,
+                         std::vector<RecoveryWindow> VerifiedWindows::*which) {
+  std::string text;
+  for (const auto& window : windows.*which) {
+    text.append("    ").append(window_text(window)).append("\n");
+  }
+  return text.empty() ? "    nothing\n" : text;
+}
+
+std::string damage_text(const VerifyReport& report) {
+  std::string text = "\nDAMAGE:\n";
+  append_lines(text, report.objects, report.object_count, [](const ObjectDamage& object) {
+    const auto purpose = purpose_of(object.key);
+    return "  " + object.key + " is " + std::string(damage_name(object.kind)) +
+           (object.why.empty() ? "" : ": " + object.why) +
+           (purpose.empty() ? "" : " (" + purpose + ")");
+  });
+  for (const auto& each : report.windows) {
+    for (const auto& gap : each.gaps) {
+      text.append("  WAL of ")
+          .append(each.identity.name)
+          .append(", timeline ")
+          .append(std::to_string(gap.timeline.timeline.value))
+          .append(", from ")
+          .append(gap.from.text())
+          .append(" to ")
+          .append(gap.to.text())
+          .append(gap.damage.empty() ? " is missing" : " cannot be replayed: " + gap.damage)
+          .append("\n");
+    }
+  }
+  text += "What that costs:\n";
+  for (const auto& damage : report.damaged_backups) text += backup_text(damage);
+  for (const auto& each : report.windows) {
+    text.append("  Every moment of ").append(each.identity.name).append(" can be recovered:\n");
+    if (!each.untold.empty()) {
+      text.append("    that cannot be told: ").append(each.untold).append("\n");
+      continue;
+    }
+    text += windows_text(each, &VerifiedWindows::after);
+    if (each.before.size() != each.after.size() ||
+        !std::ranges::equal(each.before, each.after, [](const auto& a, const auto& b) {
+          return a.earliest == b.earliest && a.latest == b.latest && a.timeline == b.timeline;
+        })) {
+      text += "  Without this damage it would be:\n" + windows_text(each, &VerifiedWindows::before);
+    }
+  }
+  return text +
+         "Next: take a backup now, walvault backup; it stores anew what is damaged and ends the "
+         "exposure. Bring damaged objects back from a copy of the repository, under their keys, "
+         "and verify again. Look at the disk. docs/operations.md, \"When verify reports "
+         "damage\".\n";
+}
+
+std::string report_text(const VerifyReport& report, std::chrono::milliseconds duration) {
+  std::string text = "Verified, " + std::string(tier_name(report.tier)) + ": " +
+                     std::to_string(report.backups) + " backups, " + std::to_string(report.packs) +
+                     " packs of " + format_size(report.pack_bytes);
+  if (report.tier != VerifyTier::present) {
+    text += " (" + std::to_string(report.packs_read) + " read), " +
+            std::to_string(report.wal_files) + " WAL files of " + format_size(report.wal_bytes) +
+            " (" + std::to_string(report.wal_files_read) + " read), " +
+            std::to_string(report.objects_read) + " other objects; " +
+            format_size(report.stored_bytes_read) + " read";
+    if (report.tier == VerifyTier::deep) {
+      text += ", " + format_size(report.plain_bytes_read) + " of files decoded";
+    }
+  } else {
+    text += ", and the WAL";
+  }
+  text += " in " + format_duration(duration) + ".\n";
+  return report.is_whole() ? text + "Nothing is missing or damaged.\n" : text + damage_text(report);
+}
+
+void run_verify(Program& program, const Options& options) {
+  program.catch_signals();
+  const auto request = request_of(options, program.config());
+  const auto opened = program.open_repository();
+  const auto began = std::chrono::steady_clock::now();
+  std::unique_ptr<Progress> progress;
+  const auto report = verify(opened.repository, system_clock(), program.writer(), request,
+                             {.total =
+                                  [&](std::uint64_t bytes) {
+                                    // What deep reads behind that is not known before.
+                                    progress = std::make_unique<Progress>(
+                                        "verify", request.tier == VerifyTier::deep ? 0 : bytes,
+                                        program.shows_progress());
+                                  },
+                              .read =
+                                  [&](std::uint64_t bytes) {
+                                    if (progress) progress->add(bytes);
+                                  },
+                              .info = log_info,
+                              .warn = log_warning,
+                              .check_cancelled = Program::check_cancelled});
+  progress.reset();
+  const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - began);
+  program.print({{"verify", report_json(report, static_cast<double>(duration.count()) / 1000)}},
+                report_text(report, duration));
+  if (!report.is_whole()) program.set_exit_code(exit_code(ErrorKind::corrupt));
+}
+
+}  // namespace
+
+void add_verify_command(Program& program, CommandLine& commands) {
+  const auto options = std::make_shared<Options>();
+  auto& command = commands.command(
+      "verify", "Reads what is stored and proves that it can be restored; exit 5 tells of damage",
+      [&program, options] { run_verify(program, *options); });
+  command.option("--backup", options->backup, "Only this backup, and the WAL that it needs itself");
+  command.flag("--present", options->present, "Only that everything is there, by listing");
+  command.flag("--deep", options->deep,
+               "Decode everything too: chunk ids, page checksums, WAL records");
+  command.option("--sample", options->sample,
+                 "Read only that share of packs and WAL, chosen at random: 5%");
+  command.option("--max-age", options->max_age,
+                 "Read only what was not found right within this time: 30d");
+  command.option("--max-rate", options->max_rate, "Read at most so much a second: 100MB");
+  command.option("--jobs", options->jobs, "How many threads work");
+}
+
+}  // namespace walvault
