@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <climits>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -40,6 +42,50 @@ std::string id_of(const WalArchive& archive, const std::string& key) {
 std::string file_name(const std::string& id, std::uint32_t crc) {
   return id + "-" + to_upper_hex(crc);
 }
+
+std::uint64_t room_at(const std::string& directory) {
+  struct statvfs status {};
+  if (::statvfs(directory.c_str(), &status) != 0) return 0;
+  return std::uint64_t{status.f_bavail} * status.f_frsize;
+}
+
+// A file that is nothing until it is finished, and gone unless it is: what is left
+// over would take room that the server needs. That it cannot be written is no error.
+class UnfinishedFile {
+ public:
+  explicit UnfinishedFile(std::string path) : path_(std::move(path)) {
+    is_whole_ = try_to([&] { file_ = open_file(path_, O_WRONLY | O_CREAT | O_TRUNC); });
+  }
+  ~UnfinishedFile() {
+    if (!path_.empty()) ::unlink(path_.c_str());
+  }
+  UnfinishedFile(const UnfinishedFile&) = delete;
+  UnfinishedFile& operator=(const UnfinishedFile&) = delete;
+
+  void append(ByteView bytes) {
+    is_whole_ = is_whole_ && try_to([&] { write_all(file_, bytes, path_); });
+  }
+  // False: there is no such file.
+  [[nodiscard]] bool finish(const std::string& name) {
+    if (!is_whole_ || ::rename(path_.c_str(), name.c_str()) != 0) return false;
+    path_.clear();
+    return true;
+  }
+
+ private:
+  [[nodiscard]] static bool try_to(const std::function<void()>& work) {
+    try {
+      work();
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  std::string path_;
+  FileDescriptor file_;
+  bool is_whole_ = false;
+};
 
 // The CRC-32C of a file; nullopt when it does not have this size.
 std::optional<std::uint32_t> checksum_of(const std::string& path, std::uint64_t bytes) {
@@ -144,20 +190,22 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
     std::string id;
     bool is_there = false;
   };
-  std::vector<std::string> wanted;
   std::vector<Item> items;
   for (std::uint64_t i = 1; i <= wanted_max; ++i) {
     const SegmentName name{.timeline = delivered.timeline, .number = delivered.number + i};
     const auto key = archive.key_of(name.text(segment_bytes));
-    wanted.push_back(id_of(archive, key));
-    if (!find(wanted.back())) items.push_back({.key = key, .id = wanted.back()});
+    items.push_back({.key = key, .id = id_of(archive, key)});
   }
   for (const auto& name : names_in(directory_)) {
-    const bool keep = name == lock_name || std::ranges::any_of(wanted, [&](const auto& id) {
-                        return name.starts_with(id + "-");
+    const bool keep = name == lock_name || std::ranges::any_of(items, [&](const Item& item) {
+                        return name.starts_with(item.id + "-");
                       });
     if (!keep) ::unlink((directory_ + "/" + name).c_str());
   }
+  std::erase_if(items, [&](const Item& item) { return find(item.id).has_value(); });
+  // The server that recovers writes there too: at most half of what is free is taken.
+  const auto room = room_at(directory_) / 2 / segment_bytes;
+  if (items.size() > room) items.resize(static_cast<std::size_t>(room));
   // A large segment is held in memory whole.
   constexpr std::uint64_t parallel_bytes_max = 64u << 20;
   const auto workers_max = segment_bytes > parallel_bytes_max ? 1u : std::max(threads, 1u);
@@ -167,20 +215,16 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
       [&](Item& item, unsigned) {
         const auto object = archive.repository().storage().find(item.key);
         if (!object) return;
-        const auto path = directory_ + "/" + unfinished_prefix + item.id;
+        UnfinishedFile file(directory_ + "/" + unfinished_prefix + item.id);
         std::uint32_t crc = 0;
         std::uint64_t bytes = 0;
-        {
-          const auto file = open_file(path, O_WRONLY | O_CREAT | O_TRUNC);
-          decode_wal_object(*object, item.key, 1, [&](ByteView part) {
-            crc = crc32c(part, crc);
-            bytes += part.size();
-            write_all(file, part, path);
-          });
-        }
-        item.is_there = bytes == segment_bytes;
-        const auto name = directory_ + "/" + file_name(item.id, crc);
-        if (!item.is_there || ::rename(path.c_str(), name.c_str()) != 0) ::unlink(path.c_str());
+        decode_wal_object(*object, item.key, 1, [&](ByteView part) {
+          crc = crc32c(part, crc);
+          bytes += part.size();
+          file.append(part);
+        });
+        item.is_there =
+            bytes == segment_bytes && file.finish(directory_ + "/" + file_name(item.id, crc));
       },
       [&](Item& item) {
         if (!item.is_there) is_end = true;

@@ -29,7 +29,8 @@ class Spool {
                              const std::string& destination) const;
 
   // Fetches up to `count` segments behind `delivered`, those that are archived and
-  // not there yet, with `threads` at work; removes whatever else is there. Where
+  // not there yet, with `threads` at work and at most half of the room that is free;
+  // removes whatever else is there. Where
   // another process does it already, that one goes on to here. Every file is
   // checked before it gets its name, and its name holds its checksum.
   void fill(const WalArchive& archive, const SegmentName& delivered, unsigned count,

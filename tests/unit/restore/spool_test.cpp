@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -158,6 +160,40 @@ TEST_F(SpoolTest, IsNoReasonToFail) {
   write_test_file(directory_.path(), "data.walvault-spool", bytes_of("no directory"));
   EXPECT_FALSE(deliver(2));
   EXPECT_EQ(error_of([&] { spool_.remove(); }), "nothing");
+}
+
+// The server that recovers writes to the same file system.
+TEST_F(SpoolTest, LeavesRoom) {
+  if (::geteuid() != 0) GTEST_SKIP() << "mounting a small file system needs root";
+  const auto small = directory_.path() + "/small";
+  ASSERT_EQ(::mkdir(small.c_str(), 0777), 0);
+  ASSERT_EQ(::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=4608k"), 0);
+  const Spool spool(small + "/data.walvault-spool");
+  const auto target = small + "/RECOVERYXLOG";
+  const auto files = [&] {
+    auto names = names_in(spool.directory());
+    std::erase(names, "lock");
+    return names.size();
+  };
+  // Four and a half segments are free.
+  spool.fill(archive_, segment(1), 4, 1);
+  EXPECT_EQ(files(), 2u);
+  EXPECT_TRUE(spool.deliver(archive_, key(2), target));
+  EXPECT_TRUE(spool.deliver(archive_, key(3), target));
+  EXPECT_TRUE(read_file(target, 2u << 20) == chained_segment(1, 3));
+
+  // There was room when it was asked, and another took it.
+  HookedStorage storage(made_.storage);
+  const auto repository = Repository::open(storage);
+  storage.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "find" || key != this->key(4)) return;
+    write_test_file(small, "filler", Bytes(3u << 20));
+  };
+  spool.fill(WalArchive(repository, test_cluster()), segment(3), 4, 1);
+  EXPECT_EQ(read_file(small + "/filler", 4u << 20).size(), 3u << 20);
+  EXPECT_EQ(files(), 0u);
+  spool.remove();
+  ASSERT_EQ(::umount(small.c_str()), 0);
 }
 
 TEST_F(SpoolTest, BelongsToADataDirectoryOnly) {

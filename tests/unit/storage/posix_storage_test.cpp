@@ -1,7 +1,7 @@
 // What the contract suite cannot ask of every storage: the files of a
 // PosixStorage, what is synced when, and what becomes of a failing system call.
-// link(), renameat2() and fsync() are replaced by ones that a test can watch
-// and make fail.
+// link(), write() and fsync() are replaced by ones that a test can watch and make
+// fail.
 #include "storage/posix_storage.h"
 
 #include <dlfcn.h>
@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
@@ -28,6 +29,10 @@ struct SystemCalls {
   // through and then answers EEXIST, as a network file system may.
   std::function<int(const std::string& from, const std::string& to)> link;
   std::function<int(const std::string& path)> fsync;
+  // Not in the log. The answer's errno, or 0.
+  std::function<int()> write;
+  // At most so much of a write is done.
+  std::size_t write_bytes_max = ~std::size_t{0};
   std::vector<std::string> log;
 };
 SystemCalls* watched = nullptr;
@@ -66,6 +71,18 @@ extern "C" int link(const char* from, const char* to) noexcept {
     return -1;
   }
   return result;
+}
+
+extern "C" ssize_t write(int fd, const void* bytes, size_t count) {
+  static const auto real_write = real<ssize_t (*)(int, const void*, size_t)>("write");
+  if (watched != nullptr) {
+    if (const int answer = watched->write ? watched->write() : 0; answer != 0) {
+      errno = answer;
+      return -1;
+    }
+    count = std::min(count, watched->write_bytes_max);
+  }
+  return real_write(fd, bytes, count);
 }
 
 extern "C" int fsync(int fd) {
@@ -300,6 +317,34 @@ TEST_F(PosixStorageTest, PassesOverWhatIsNoKeyInItsDirectories) {
   EXPECT_EQ(keys(), Keys{"a/b"});
   EXPECT_EQ(storage_.list_names(""), Keys{"a"});
   EXPECT_EQ(storage_.list_names("a/"), Keys{"b"});
+}
+
+TEST_F(PosixStorageTest, LeavesNothingOfWhatCannotBeWritten) {
+  for (const int number : {EIO, ENOSPC, EDQUOT}) {
+    // The first of the writes, and one that comes when part of it is there.
+    for (const int failing : {1, 3}) {
+      watch();
+      calls_.write_bytes_max = 2;
+      calls_.write = [&, call = 0]() mutable { return ++call == failing ? number : 0; };
+      EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a/b", as_bytes("content")); }),
+                "unavailable")
+          << number;
+      watched = nullptr;
+      EXPECT_EQ(storage_.find_size("a/b"), std::nullopt) << number;
+      EXPECT_EQ(keys(), Keys{}) << number;
+      EXPECT_EQ(temporaries(), Keys{}) << number;
+    }
+  }
+  EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("content")));
+}
+
+TEST_F(PosixStorageTest, GoesOnWhereAWriteWasShortOrInterrupted) {
+  watch();
+  calls_.write_bytes_max = 2;
+  calls_.write = [call = 0]() mutable { return ++call % 2 == 1 ? EINTR : 0; };
+  EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("content")));
+  watched = nullptr;
+  EXPECT_EQ(storage_.find("a/b", whole_object), bytes_of("content"));
 }
 
 TEST_F(PosixStorageTest, CallsAnErrorOfTheDeviceTransientAndAFullDiskNot) {
