@@ -61,6 +61,7 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
   request.fast_checkpoint = options.checkpoint == "fast";
   request.wal_timeout = parse_duration(options.wal_timeout, "--wal-timeout");
   request.compression = config.data_compression;
+  request.delta_depth = config.delta_depth;
   request.wal_compression = config.wal_compression;
   request.jobs = config.worker_threads();
   request.host = host_name();

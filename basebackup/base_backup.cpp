@@ -326,7 +326,9 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                      PushOptions{.compression = request.wal_compression, .threads = 1});
   }
 
-  TreeWriter tree(session, {.compression = request.compression, .jobs = request.jobs});
+  TreeWriter tree(session, {.compression = request.compression,
+                            .jobs = request.jobs,
+                            .delta_depth = request.delta_depth});
   BackupReceiver receiver(tree);
   Timestamp label_received = began;
   Warnings warnings;

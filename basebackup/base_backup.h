@@ -23,6 +23,7 @@ struct BaseBackupRequest {
   std::optional<std::uint32_t> max_rate_kilobytes;
   std::chrono::milliseconds wal_timeout{std::chrono::minutes(10)};
   CompressionSetting compression;      // of the data
+  std::size_t delta_depth = 4;         // as TreeWriter::Options::delta_depth
   CompressionSetting wal_compression;  // of what is streamed
   unsigned jobs = 2;
   std::string host;  // this machine's name, recorded when the server runs here

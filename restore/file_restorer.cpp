@@ -18,11 +18,11 @@ FileRestorer::FileRestorer(Storage& storage, TreeReader& tree, DataDirectoryWrit
               {.got = [this](const WantedChunk& wanted, ByteView chunk,
                              unsigned worker) { write(wanted, chunk, open_.at(worker)); },
                .damaged =
-                   [](const WantedChunk& wanted, const Error& error) {
+                   [](const WantedChunk& wanted, const DamagedChunk& damage) {
                      throw Error(ErrorKind::corrupt,
                                  "the backup's content of \"" + *wanted.path + "\" at byte " +
                                      std::to_string(wanted.offset) + " is damaged",
-                                 error.detail(),
+                                 damage.detail(),
                                  "The directory has no pg_control and cannot be started. Restore "
                                  "from another backup, or from a copy of the repository. What "
                                  "else is damaged tells: walvault verify");

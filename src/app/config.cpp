@@ -25,6 +25,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "repository/tree.h"
 
 namespace walvault {
 namespace {
@@ -32,8 +33,8 @@ namespace {
 constexpr const char* default_path = "/etc/walvault/walvault.toml";
 
 constexpr std::array<std::string_view, 4> sections = {"repository", "defaults", "cluster", "fetch"};
-constexpr std::array<std::string_view, 3> repository_keys = {"url", "compression",
-                                                             "wal_compression"};
+constexpr std::array<std::string_view, 5> repository_keys = {
+    "url", "compression", "wal_compression", "delta", "delta_depth"};
 constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
 constexpr std::array<std::string_view, 10> cluster_keys = {
     "pg",          "expire",       "keep_last",   "keep_for", "keep_daily",
@@ -148,6 +149,18 @@ void read_file_into(Config& config) {
     config.repository_url = text(config.path, *table, "url");
     if (const auto value = text(config.path, *table, "compression")) {
       config.data_compression = parse_compression(*value, "[repository] compression");
+    }
+    if (const auto value =
+            number(config.path, *table, "[repository]", "delta_depth", 1, delta_bases_max)) {
+      config.delta_depth = *value;
+    }
+    if (const auto value = text(config.path, *table, "delta")) {
+      if (*value == "never") {
+        config.delta_depth = 0;
+      } else if (*value != "auto" && *value != "always") {
+        throw bad_config(config.path, "[repository] delta is \"" + *value +
+                                          "\"; auto, always and never are known.");
+      }
     }
     if (const auto value = text(config.path, *table, "wal_compression")) {
       config.wal_compression = parse_compression(*value, "[repository] wal_compression");

@@ -22,6 +22,8 @@ struct Config {
   std::string path;  // of the file that was read; empty for none
   std::optional<std::string> repository_url;
   CompressionSetting data_compression;
+  // As TreeWriter::Options::delta_depth.
+  unsigned delta_depth = 4;
   CompressionSetting wal_compression;
   unsigned jobs = 0;  // 0: as many as the machine has processors
   std::string fetch_retry_for = "5min";

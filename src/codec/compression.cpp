@@ -9,6 +9,17 @@
 #include "base/error.h"
 
 namespace walvault {
+namespace {
+
+// What zstd may look back over: a block and its base, 1 MiB each.
+constexpr int window_log_against = 21;
+
+Error does_not_decode(std::size_t stored, std::size_t plain) {
+  return {ErrorKind::corrupt, "a compressed block does not decode",
+          std::to_string(stored) + " bytes were to give " + std::to_string(plain) + "."};
+}
+
+}  // namespace
 
 struct Compressor::Contexts {
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> compress{nullptr, &ZSTD_freeCCtx};
@@ -61,6 +72,8 @@ CompressionSetting parse_compression(std::string_view text, std::string_view wha
 
 Compressor::Compressor() : contexts_(std::make_unique<Contexts>()) {}
 Compressor::~Compressor() = default;
+Compressor::Compressor(Compressor&&) noexcept = default;
+Compressor& Compressor::operator=(Compressor&&) noexcept = default;
 
 Compression Compressor::compress(CompressionSetting setting, ByteView plain, Bytes& out) {
   std::size_t length = 0;  // 0: not compressed
@@ -117,10 +130,37 @@ void Compressor::decompress(Compression algorithm, ByteView stored, std::span<st
       break;
     }
   }
-  if (!whole) {
-    throw Error(ErrorKind::corrupt, "a compressed block does not decode",
-                std::to_string(stored.size()) + " bytes were to give " +
-                    std::to_string(plain.size()) + ".");
+  if (!whole) throw does_not_decode(stored.size(), plain.size());
+}
+
+void Compressor::compress_against(int level, ByteView base, ByteView plain, Bytes& out) {
+  if (!contexts_->compress) contexts_->compress.reset(ZSTD_createCCtx());
+  auto* const context = contexts_->compress.get();
+  const auto bound = ZSTD_compressBound(plain.size());
+  auto* const scratch = contexts_->reserve(bound);
+  const auto checked = [](std::size_t result) {
+    if (ZSTD_isError(result) == 0) return result;
+    throw Error(ErrorKind::internal, "zstd failed to compress a block against another",
+                ZSTD_getErrorName(result));
+  };
+  checked(ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters));
+  checked(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level));
+  checked(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log_against));
+  checked(ZSTD_CCtx_refPrefix(context, base.data(), base.size()));
+  const auto length = checked(ZSTD_compress2(context, scratch, bound, plain.data(), plain.size()));
+  out.assign(scratch, scratch + length);
+}
+
+void Compressor::decompress_against(ByteView base, ByteView stored, std::span<std::uint8_t> plain) {
+  if (!contexts_->decompress) contexts_->decompress.reset(ZSTD_createDCtx());
+  auto* const context = contexts_->decompress.get();
+  // What an earlier block that failed left behind.
+  (void)ZSTD_DCtx_reset(context, ZSTD_reset_session_only);
+  (void)ZSTD_DCtx_refPrefix(context, base.data(), base.size());
+  const auto length =
+      ZSTD_decompressDCtx(context, plain.data(), plain.size(), stored.data(), stored.size());
+  if (ZSTD_isError(length) != 0 || length != plain.size()) {
+    throw does_not_decode(stored.size(), plain.size());
   }
 }
 

@@ -33,6 +33,8 @@ class Compressor {
  public:
   Compressor();
   ~Compressor();
+  Compressor(Compressor&&) noexcept;
+  Compressor& operator=(Compressor&&) noexcept;
 
   // Replaces `out` by the compressed block and returns the algorithm that was
   // used: `none`, with the bytes as they are, when compressing saves nothing.
@@ -41,6 +43,14 @@ class Compressor {
   // Fills `plain` exactly. Error{corrupt} when the stored bytes do not decode
   // to exactly that length.
   void decompress(Compression algorithm, ByteView stored, std::span<std::uint8_t> plain);
+
+  // Replaces `out` by what zstd makes of a block whose like, `base`, the reader has:
+  // what is the same there costs next to nothing. Blocks of up to 1 MiB.
+  void compress_against(int level, ByteView base, ByteView plain, Bytes& out);
+
+  // Likewise, with the same base. Another one may go unnoticed: the caller checks
+  // what it gets.
+  void decompress_against(ByteView base, ByteView stored, std::span<std::uint8_t> plain);
 
  private:
   struct Contexts;

@@ -3,27 +3,24 @@
 #include <algorithm>
 #include <tuple>
 
-#include "repository/tree_reader.h"
-
 namespace walvault {
 namespace {
 
 // References gathered before they are sorted by place: 4 GiB of large files.
 constexpr std::size_t batch_chunks_max = 16384;
-// A read fetches frames that together span at most this, and skips holes of at
-// most that.
+// A run's frames, or last bases, together span at most this.
 constexpr std::uint32_t run_bytes_max = 4u << 20;
-constexpr std::uint32_t run_hole_bytes_max = 64u << 10;
-// No frame lies there.
-constexpr std::uint64_t nowhere = ~std::uint64_t{0};
+
+// What the most of a chunk lies in, and its neighbours in the file likewise.
+FramePlace place_to_read(const ChunkRef& ref) {
+  return ref.bases.empty() ? ref.place() : ref.bases.back();
+}
 
 }  // namespace
 
 ChunkFetcher::ChunkFetcher(Storage& storage, const PackTable& packs, unsigned jobs, ChunkSink sink)
-    : storage_(storage),
-      packs_(packs),
+    : packs_(packs),
       sink_(std::move(sink)),
-      compressors_(jobs),
       workers_(
           {.threads = jobs, .in_flight_max = 2 * std::size_t{jobs}},
           [this](Run& run, unsigned worker) { fetch(run, worker); },
@@ -31,7 +28,10 @@ ChunkFetcher::ChunkFetcher(Storage& storage, const PackTable& packs, unsigned jo
             std::uint64_t bytes = 0;
             for (const auto& chunk : run.chunks) bytes += chunk.length;
             sink_.progress(bytes);
-          }) {}
+          }) {
+  // Nothing was submitted to the workers so far.
+  while (readers_.size() < jobs) readers_.push_back({.frames = {storage, packs}, .decoder = {}});
+}
 
 void ChunkFetcher::add(WantedChunk chunk) {
   batch_.push_back(std::move(chunk));
@@ -40,22 +40,25 @@ void ChunkFetcher::add(WantedChunk chunk) {
 
 void ChunkFetcher::submit_batch() {
   std::ranges::sort(batch_, {}, [](const WantedChunk& chunk) {
-    return std::tuple(chunk.ref.pack, chunk.ref.frame.offset, chunk.ref.frame.ordinal);
+    const auto place = place_to_read(chunk.ref);
+    return std::tuple(place.pack, place.frame.offset, place.frame.ordinal);
   });
   Run run;
+  std::uint32_t pack = 0;
   std::uint64_t begin = 0;
   std::uint64_t end = 0;
   for (auto& chunk : batch_) {
-    const auto& frame = chunk.ref.frame;
-    const auto frame_end = std::uint64_t{frame.offset} + frame.length;
-    const bool joins = !run.chunks.empty() && run.chunks.back().ref.pack == chunk.ref.pack &&
-                       frame.offset <= end + run_hole_bytes_max &&
+    const auto place = place_to_read(chunk.ref);
+    const auto frame_end = std::uint64_t{place.frame.offset} + place.frame.length;
+    const bool joins = !run.chunks.empty() && pack == place.pack &&
+                       place.frame.offset <= end + StoredFrames::hole_bytes_max &&
                        frame_end - begin <= run_bytes_max;
     if (!joins) {
       if (!run.chunks.empty()) workers_.submit(std::move(run));
       run = {};
-      begin = frame.offset;
-      end = frame.offset;
+      pack = place.pack;
+      begin = place.frame.offset;
+      end = begin;
     }
     end = std::max(end, frame_end);
     run.chunks.push_back(std::move(chunk));
@@ -70,49 +73,24 @@ void ChunkFetcher::finish() {
 }
 
 void ChunkFetcher::fetch(const Run& run, unsigned worker) {
-  const auto& first = run.chunks.front();
-  std::uint64_t end = 0;
+  auto& [frames, decoder] = readers_.at(worker);
+  std::vector<FramePlace> places;
   for (const auto& chunk : run.chunks) {
-    end = std::max(end, std::uint64_t{chunk.ref.frame.offset} + chunk.ref.frame.length);
+    for (const auto& place : chunk.ref.places()) places.push_back(place);
   }
-  const auto begin = first.ref.frame.offset;
-  sink_.reading(end - begin);
-  const auto stored =
-      storage_.find(packs_.at(first.ref.pack).name.key(), {.offset = begin, .length = end - begin});
-  struct {
-    DecodedFrame frame;
-    std::uint64_t offset = nowhere;
-  } decoded;
-  const auto& frame = decoded.frame;
+  frames.read(std::move(places), sink_.reading);
   for (const auto& wanted : run.chunks) {
-    const auto& place = wanted.ref.frame;
-    std::optional<Error> damage;
+    ByteView chunk;
     try {
-      if (!stored) throw damaged_chunk(packs_, wanted.ref, "Its pack is gone.");
-      if (place.offset - begin + std::uint64_t{place.length} > stored->size()) {
-        throw damaged_chunk(packs_, wanted.ref, "Its pack is cut short.");
+      chunk = decoder.decode(frames, wanted.ref);
+      if (chunk.size() != wanted.length) {
+        throw DamagedChunk(packs_, wanted.ref, "It has another length.");
       }
-      if (decoded.offset != place.offset) {
-        decoded.offset = nowhere;
-        decode_frame(compressors_.at(worker),
-                     ByteView(*stored).subspan(place.offset - begin, place.length), decoded.frame);
-        decoded.offset = place.offset;
-      }
-      if (place.ordinal >= frame.chunks.size() ||
-          frame.chunks[place.ordinal].size() != wanted.length ||
-          sha256(frame.chunks[place.ordinal]) != wanted.ref.id) {
-        throw damaged_chunk(packs_, wanted.ref, "Its content has another digest.");
-      }
-    } catch (const Error& error) {
-      damage = is_damaged_chunk(error)
-                   ? error
-                   : damaged_chunk(packs_, wanted.ref, error.message() + ". " + error.detail());
+    } catch (const DamagedChunk& damage) {
+      sink_.damaged(wanted, damage);
+      continue;
     }
-    if (damage) {
-      sink_.damaged(wanted, *damage);
-    } else {
-      sink_.got(wanted, frame.chunks[place.ordinal], worker);
-    }
+    sink_.got(wanted, chunk, worker);
   }
 }
 

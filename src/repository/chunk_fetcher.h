@@ -1,5 +1,6 @@
-// Reads chunks of a tree in parallel and in the order in which they lie in packs:
-// few reads, each of frames that are close together, each frame decoded once.
+// Reads chunks of a tree in parallel and in the order in which they lie in packs, those
+// of DELTAs in the order of what they were first made against: few reads, each of
+// frames that are close together, each frame of a GROUP decoded once.
 #pragma once
 
 #include <functional>
@@ -7,10 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "base/ordered_workers.h"
-#include "codec/compression.h"
-#include "repository/pack.h"
+#include "repository/chunk_decoder.h"
 #include "repository/tree.h"
 
 namespace walvault {
@@ -28,15 +27,16 @@ struct WantedChunk {
 struct ChunkSink {
   // A chunk that was checked against its id.
   std::function<void(const WantedChunk&, ByteView chunk, unsigned worker)> got;
-  // One that cannot be had: damaged_chunk of it.
-  std::function<void(const WantedChunk&, const Error&)> damaged;
+  // One that cannot be had.
+  std::function<void(const WantedChunk&, const DamagedChunk&)> damaged;
   // Before stored bytes are read, from any worker thread.
   std::function<void(std::uint64_t bytes)> reading;
   // From one thread: the plain bytes of chunks that are dealt with.
   std::function<void(std::uint64_t bytes)> progress;
 };
 
-// Not thread-safe. Memory: a batch of references and, for each job, one read.
+// Not thread-safe. Memory: a batch of references and, for each job, the stored bytes of
+// one run, 12 MiB at most and 4 MiB as a rule.
 class ChunkFetcher {
  public:
   // The references must outlive the fetcher; `packs` is the table that the
@@ -50,19 +50,23 @@ class ChunkFetcher {
   void finish();
 
  private:
-  // Frames that lie close together in one pack, read at once.
+  // Chunks whose frames, or last bases, lie close together in one pack.
   struct Run {
     std::vector<WantedChunk> chunks;
+  };
+  // What a worker has of its own.
+  struct Reader {
+    StoredFrames frames;
+    ChunkDecoder decoder;
   };
 
   void submit_batch();
   void fetch(const Run& run, unsigned worker);
 
-  Storage& storage_;
   const PackTable& packs_;
   ChunkSink sink_;
   std::vector<WantedChunk> batch_;
-  std::vector<Compressor> compressors_;
+  std::vector<Reader> readers_;
   // Last: its threads use the rest.
   OrderedWorkers<Run> workers_;
 };

@@ -21,19 +21,70 @@ Error damaged(std::string detail) {
   return {ErrorKind::corrupt, "a stored frame is damaged", std::move(detail)};
 }
 
-Bytes encode_frame(Compressor& compressor, CompressionSetting setting, FrameKind kind,
-                   std::size_t chunks, ByteView plain) {
-  Bytes body;
-  const auto used = compressor.compress(setting, plain, body);
+Bytes framed(FrameKind kind, Compression compression, std::size_t chunks, std::size_t plain_bytes,
+             ByteView body) {
   ByteWriter out;
   out.u8(static_cast<std::uint8_t>(kind));
-  out.u8(static_cast<std::uint8_t>(used));
+  out.u8(static_cast<std::uint8_t>(compression));
   out.u16(static_cast<std::uint16_t>(chunks));
-  out.u32(static_cast<std::uint32_t>(plain.size()));
+  out.u32(static_cast<std::uint32_t>(plain_bytes));
   out.u32(static_cast<std::uint32_t>(body.size()));
   out.u32(crc32c(body, crc32c(out.bytes())));
   out.raw(body);
   return out.take();
+}
+
+Bytes encode_frame(Compressor& compressor, CompressionSetting setting, FrameKind kind,
+                   std::size_t chunks, ByteView plain) {
+  Bytes body;
+  const auto used = compressor.compress(setting, plain, body);
+  return framed(kind, used, chunks, plain.size(), body);
+}
+
+struct Frame {
+  std::uint8_t kind = 0;
+  Compression compression{};
+  std::size_t chunks = 0;
+  std::uint32_t plain_bytes = 0;
+  ByteView body = {};
+};
+
+Frame read_frame(ByteView stored) {
+  ByteReader in(stored, "a stored frame");
+  Frame frame;
+  frame.kind = in.u8();
+  const auto compression_number = in.u8();
+  frame.chunks = in.u16();
+  frame.plain_bytes = in.u32();
+  const auto body_length = in.u32();
+  const auto checked = crc32c(stored.first(in.position()));
+  const auto crc = in.u32();
+  frame.body = in.raw(body_length);
+  in.expect_end();
+  if (crc32c(frame.body, checked) != crc) throw damaged("Its checksum does not fit.");
+  if (frame.plain_bytes > frame_plain_bytes_max) throw damaged("Its plain length is too large.");
+  if (frame.chunks == 0) throw damaged("It holds no chunk.");
+  frame.compression = compression_from_disk(compression_number);
+  return frame;
+}
+
+struct DeltaFrame {
+  std::uint32_t plain_bytes = 0;
+  ChunkId base_id;
+  ByteView difference;
+};
+
+DeltaFrame read_delta_frame(ByteView stored) {
+  const auto frame = read_frame(stored);
+  if (static_cast<FrameKind>(frame.kind) != FrameKind::delta) throw damaged("It is no DELTA.");
+  if (frame.chunks != 1) throw damaged("A DELTA frame holds one chunk.");
+  if (frame.compression != Compression::zstd) throw damaged("A DELTA frame is made by zstd.");
+  ByteReader in(frame.body, "a stored DELTA");
+  DeltaFrame delta;
+  delta.plain_bytes = frame.plain_bytes;
+  delta.base_id = ChunkId::read(in);
+  delta.difference = in.raw(in.left());
+  return delta;
 }
 
 }  // namespace
@@ -67,6 +118,16 @@ Bytes encode_group_frame(Compressor& compressor, CompressionSetting setting,
   return encode_frame(compressor, setting, FrameKind::group, chunks.size(), plain.bytes());
 }
 
+Bytes encode_delta_frame(Compressor& compressor, int level, const ChunkId& base_id, ByteView base,
+                         ByteView chunk) {
+  Bytes difference;
+  compressor.compress_against(level, base, chunk, difference);
+  ByteWriter body;
+  body.raw(base_id.view());
+  body.raw(difference);
+  return framed(FrameKind::delta, Compression::zstd, 1, chunk.size(), body.bytes());
+}
+
 DecodedFrame decode_frame(Compressor& compressor, ByteView stored) {
   DecodedFrame frame;
   decode_frame(compressor, stored, frame);
@@ -74,39 +135,38 @@ DecodedFrame decode_frame(Compressor& compressor, ByteView stored) {
 }
 
 void decode_frame(Compressor& compressor, ByteView stored, DecodedFrame& frame) {
-  ByteReader in(stored, "a stored frame");
-  const auto kind = in.u8();
-  const auto compression_number = in.u8();
-  const auto chunks = in.u16();
-  const auto plain_length = in.u32();
-  const auto body_length = in.u32();
-  const auto checked = crc32c(stored.first(in.position()));
-  const auto crc = in.u32();
-  const auto body = in.raw(body_length);
-  in.expect_end();
-  if (crc32c(body, checked) != crc) throw damaged("Its checksum does not fit.");
-  if (plain_length > frame_plain_bytes_max) throw damaged("Its plain length is too large.");
-  if (chunks == 0) throw damaged("It holds no chunk.");
-
+  const auto read = read_frame(stored);
+  const auto kind = static_cast<FrameKind>(read.kind);
+  if (kind == FrameKind::delta) throw damaged("It is a DELTA where a chunk itself should be.");
   frame.chunks.clear();
-  frame.plain.resize(plain_length);
-  compressor.decompress(compression_from_disk(compression_number), body, frame.plain);
-  switch (static_cast<FrameKind>(kind)) {
+  frame.plain.resize(read.plain_bytes);
+  compressor.decompress(read.compression, read.body, frame.plain);
+  switch (kind) {
     case FrameKind::full:
-      if (chunks != 1) throw damaged("A FULL frame holds one chunk.");
+      if (read.chunks != 1) throw damaged("A FULL frame holds one chunk.");
       frame.chunks.emplace_back(frame.plain);
       return;
     case FrameKind::group: {
       ByteReader table(frame.plain, "a stored group of chunks");
-      std::vector<std::uint32_t> lengths(chunks);
+      std::vector<std::uint32_t> lengths(read.chunks);
       for (auto& length : lengths) length = table.u32();
       for (const auto length : lengths) frame.chunks.push_back(table.raw(length));
       table.expect_end();
       return;
     }
+    case FrameKind::delta: break;
   }
-  throw damaged("Its kind " + std::to_string(kind) + " is not known.");
+  throw damaged("Its kind " + std::to_string(read.kind) + " is not known.");
 }
+
+ChunkId decode_delta_frame(Compressor& compressor, ByteView stored, ByteView base, Bytes& chunk) {
+  const auto read = read_delta_frame(stored);
+  chunk.resize(read.plain_bytes);
+  compressor.decompress_against(base, read.difference, chunk);
+  return read.base_id;
+}
+
+ChunkId base_of_delta_frame(ByteView stored) { return read_delta_frame(stored).base_id; }
 
 PackBuilder::PackBuilder(Limits limits) : limits_(limits) { start(); }
 

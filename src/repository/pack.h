@@ -51,9 +51,8 @@ struct FrameLocation {
   auto operator<=>(const FrameLocation&) const = default;
 };
 
-// Stored on disk. 3 (DELTA: base chunk, base pack and frame, depth) and 4
-// (page patch) are set aside and refused for now.
-enum class FrameKind : std::uint8_t { full = 1, group = 2 };
+// Stored on disk. 4 (page patch) is set aside and refused.
+enum class FrameKind : std::uint8_t { full = 1, group = 2, delta = 3 };
 
 // Builds the stored form of one chunk, or of several chunks together.
 [[nodiscard]] Bytes encode_full_frame(Compressor& compressor, CompressionSetting setting,
@@ -61,17 +60,27 @@ enum class FrameKind : std::uint8_t { full = 1, group = 2 };
 [[nodiscard]] Bytes encode_group_frame(Compressor& compressor, CompressionSetting setting,
                                        const std::vector<ByteView>& chunks);
 
+// The stored form of one chunk as what makes it differ from another one, its base,
+// whose id it names. Always zstd.
+[[nodiscard]] Bytes encode_delta_frame(Compressor& compressor, int level, const ChunkId& base_id,
+                                       ByteView base, ByteView chunk);
+
 // A decoded frame. Views point into `plain`.
 struct DecodedFrame {
   Bytes plain;
   std::vector<ByteView> chunks;
 };
 
-// Error{corrupt} for a wrong checksum or any inconsistency. Whether a chunk is
-// the one that was asked for only its id tells: the caller compares.
+// Error{corrupt} for a wrong checksum or any inconsistency, and for a DELTA. Whether
+// a chunk is the one that was asked for only its id tells: the caller compares.
 [[nodiscard]] DecodedFrame decode_frame(Compressor& compressor, ByteView stored);
 // The same into a frame whose memory is used again.
 void decode_frame(Compressor& compressor, ByteView stored, DecodedFrame& frame);
+
+// Fills `chunk` from a DELTA and its base. Returns the id of the chunk that it was
+// made against: a wrong base need not be noticed, but gives a chunk with a wrong id.
+ChunkId decode_delta_frame(Compressor& compressor, ByteView stored, ByteView base, Bytes& chunk);
+[[nodiscard]] ChunkId base_of_delta_frame(ByteView stored);
 
 // Collects frames into the bytes of one pack.
 class PackBuilder {

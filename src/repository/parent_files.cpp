@@ -50,13 +50,15 @@ void ParentFiles::index_files() {
 // What is known to be damaged is not tried: its disk may not answer.
 void ParentFiles::expect_readable(const ChunkRef& ref) const {
   if (!ref.zero && ref.pack < damaged_.size() && damaged_[ref.pack]) {
-    throw damaged_chunk(packs(), ref, "Its pack is gone or damaged.");
+    throw DamagedChunk(packs(), ref, "Its pack is gone or damaged.");
   }
 }
 
 bool ParentFiles::may_borrow(const ChunkRef& ref) const {
   // A pack beyond the root's own table was not pinned.
-  return ref.zero || (ref.pack < borrowable_.size() && borrowable_[ref.pack]);
+  return std::ranges::all_of(ref.places(), [&](const FramePlace& place) {
+    return place.pack < borrowable_.size() && borrowable_[place.pack];
+  });
 }
 
 const Bytes& ParentFiles::table_chunk(std::uint32_t index) {

@@ -42,7 +42,8 @@ class ParentFiles {
   // nullopt: the parent has no file of that path.
   [[nodiscard]] std::optional<File> find(std::string_view path);
 
-  [[nodiscard]] const PackTable& packs() const { return reader_->root().packs; }
+  // Empty where there is no parent.
+  [[nodiscard]] const PackTable& packs() const { return reader_ ? reader_->root().packs : none_; }
 
   // A parent that is damaged costs space, never the next backup: where it
   // cannot be read, nothing is borrowed. This says what was met first.
@@ -66,6 +67,7 @@ class ParentFiles {
   [[nodiscard]] const Bytes& table_chunk(std::uint32_t index);
 
   std::optional<TreeReader> reader_;
+  PackTable none_;
   std::string damage_;
   std::vector<Place> places_;       // ascending by hash
   std::vector<bool> borrowable_;    // by pack index

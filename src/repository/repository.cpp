@@ -12,6 +12,48 @@ namespace {
 constexpr std::string_view format_prefix = "format/";
 constexpr std::uint16_t format_version = 1;
 constexpr std::uint8_t digest_sha256 = 1;
+constexpr int announce_tries_max = 10;
+constexpr auto known_reader_features = static_cast<std::uint64_t>(Feature::delta_frames);
+
+struct Format {
+  std::uint16_t version = format_version;
+  RandomId id = {};
+  Timestamp made = {};
+  std::uint32_t chunk_size = chunk_bytes;
+  std::uint8_t digest = digest_sha256;
+  // What a reader, a writer and gc must know.
+  std::uint64_t reader_features = 0;
+  std::uint64_t writer_features = 0;
+  std::uint64_t gc_features = 0;
+};
+
+Bytes encode_format(const Format& format) {
+  ByteWriter out;
+  out.u16(format.version);
+  out.raw(format.id);
+  out.i64(format.made.time_since_epoch().count());
+  out.u32(format.chunk_size);
+  out.u8(format.digest);
+  out.u64(format.reader_features);
+  out.u64(format.writer_features);
+  out.u64(format.gc_features);
+  return out.take();
+}
+
+// More may follow in a later version.
+Format decode_format(ByteView payload) {
+  ByteReader in(payload, "the repository's format object");
+  Format format;
+  format.version = in.u16();
+  std::ranges::copy(in.raw(format.id.size()), format.id.begin());
+  format.made = Timestamp(std::chrono::microseconds(in.i64()));
+  format.chunk_size = in.u32();
+  format.digest = in.u8();
+  format.reader_features = in.u64();
+  format.writer_features = in.u64();
+  format.gc_features = in.u64();
+  return format;
+}
 
 std::optional<std::uint32_t> highest_number(const std::vector<std::string>& names) {
   std::optional<std::uint32_t> highest;
@@ -34,17 +76,9 @@ void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) 
                  "Use it as it is, or choose another place.");
   };
   if (holds_repository(storage)) throw already();
-  ByteWriter payload;
-  payload.u16(format_version);
-  payload.raw(randomness.id());
-  payload.i64(clock.now().time_since_epoch().count());
-  payload.u32(chunk_bytes);
-  payload.u8(digest_sha256);
-  payload.u64(0);  // features that a reader must know
-  payload.u64(0);  // features that a writer must know
-  payload.u64(0);  // features that gc must know
   const auto key = std::string(format_prefix) + "1";
-  const auto object = seal(ObjectKind::format, key, payload.bytes());
+  const auto object =
+      seal(ObjectKind::format, key, encode_format({.id = randomness.id(), .made = clock.now()}));
   if (storage.put_if_absent(key, object)) return;
   // Our own, its answer lost, or another's.
   const auto there = storage.find(key);
@@ -59,28 +93,41 @@ Repository Repository::open(Storage& storage) {
                 "It holds no format object.",
                 "Create one with: walvault init --repo " + storage.url());
   }
-  ByteReader in(latest->second, "the repository's format object");
-  const auto version = in.u16();
-  RandomId id;
-  std::ranges::copy(in.raw(id.size()), id.begin());
-  (void)in.i64();  // when it was made
-  const auto chunk_size = in.u32();
-  const auto digest = in.u8();
-  const auto reader_features = in.u64();
-  const auto writer_features = in.u64();
+  const auto format = decode_format(latest->second);
   // What gc must know concerns gc alone. Every program here may write, so a
   // writer's features are demanded of all.
-  if (version != format_version || chunk_size != chunk_bytes || digest != digest_sha256 ||
-      reader_features != 0 || writer_features != 0) {
+  if (format.version != format_version || format.chunk_size != chunk_bytes ||
+      format.digest != digest_sha256 || (format.reader_features & ~known_reader_features) != 0 ||
+      format.writer_features != 0) {
     throw Error(ErrorKind::conflict,
                 "the repository at " + storage.url() + " needs a newer version of walvault",
-                "Its format version is " + std::to_string(version) + ", chunks have " +
-                    std::to_string(chunk_size) + " bytes, digest " + std::to_string(digest) +
-                    ", features " + std::to_string(reader_features) + "/" +
-                    std::to_string(writer_features) + ".",
+                "Its format version is " + std::to_string(format.version) + ", chunks have " +
+                    std::to_string(format.chunk_size) + " bytes, digest " +
+                    std::to_string(format.digest) + ", features " +
+                    std::to_string(format.reader_features) + "/" +
+                    std::to_string(format.writer_features) + ".",
                 "Use the version of walvault that made it, or a later one.");
   }
-  return {storage, id, in.u64()};
+  return {storage, format.id, format.gc_features};
+}
+
+void Repository::announce(Feature feature) const {
+  const std::string prefix(format_prefix);
+  // A race is lost to one who announces something: a few times at most.
+  for (int tries = 0; tries < announce_tries_max; ++tries) {
+    const auto latest = latest_in_series(ObjectKind::format, prefix);
+    if (!latest) break;
+    auto format = decode_format(latest->second);
+    const auto bit = static_cast<std::uint64_t>(feature);
+    if ((format.reader_features & bit) != 0) return;
+    format.reader_features |= bit;
+    if (put_sealed(ObjectKind::format, prefix + std::to_string(latest->first + 1),
+                   encode_format(format))) {
+      return;
+    }
+  }
+  throw Error(ErrorKind::unavailable, "the format of the repository cannot be recorded",
+              "Others change it, or it is gone.", "Try again.");
 }
 
 void Repository::expect_deletable() const {

@@ -16,6 +16,9 @@
 
 namespace walvault {
 
+// What a reader must know, where it may occur: bits of the format object.
+enum class Feature : std::uint64_t { delta_frames = 1 };
+
 class Repository {
  public:
   // Makes the storage a repository. Error{conflict} when it is one already.
@@ -28,6 +31,10 @@ class Repository {
 
   [[nodiscard]] Storage& storage() const { return *storage_; }
   [[nodiscard]] std::string id() const { return to_hex(id_); }
+
+  // Sees to it that only programs which know the feature open the repository from
+  // here on. Before the first object that has it.
+  void announce(Feature feature) const;
 
   // Error{conflict} when a newer version stored what this one does not know to be
   // needed: for whoever deletes.

@@ -35,6 +35,19 @@ std::uint32_t narrow(std::uint64_t value) {
   return static_cast<std::uint32_t>(value);
 }
 
+std::uint8_t kind_of(const ChunkRef& ref) {
+  return ref.zero ? 0 : static_cast<std::uint8_t>(1 + ref.bases.size());
+}
+
+// A reference with room for what is to be read.
+ChunkRef ref_of_kind(std::uint8_t kind) {
+  if (kind > 1 + delta_bases_max) throw damaged("a stored reference", "Its kind is not known.");
+  ChunkRef ref;
+  ref.zero = kind == 0;
+  if (kind > 1) ref.bases.resize(kind - 1u);
+  return ref;
+}
+
 }  // namespace
 
 std::uint32_t PackTable::add(const PackName& name, std::uint64_t size) {
@@ -86,27 +99,42 @@ PackTable PackTable::read(ByteReader& in) {
   return table;
 }
 
+std::vector<FramePlace> ChunkRef::places() const {
+  if (zero) return {};
+  std::vector<FramePlace> places = {place()};
+  places.insert(places.end(), bases.begin(), bases.end());
+  return places;
+}
+
+// 0: zeros; 1: a chunk itself; n + 1: a DELTA with n bases.
 void write_chunk_ref(ByteWriter& out, const ChunkRef& ref) {
-  out.u8(ref.zero ? 0 : 1);
+  out.u8(kind_of(ref));
   if (ref.zero) return;
   out.raw(ref.id.view());
-  out.varint(ref.pack);
-  out.varint(ref.frame.offset);
-  out.varint(ref.frame.length);
-  out.varint(ref.frame.ordinal);
+  for (const auto& place : ref.places()) {
+    out.varint(place.pack);
+    out.varint(place.frame.offset);
+    out.varint(place.frame.length);
+    out.varint(place.frame.ordinal);
+  }
 }
 
 ChunkRef read_chunk_ref(ByteReader& in) {
-  ChunkRef ref;
-  const auto kind = in.u8();
-  if (kind > 1) throw damaged("a stored reference", "Its kind is not known.");
-  ref.zero = kind == 0;
+  auto ref = ref_of_kind(in.u8());
   if (ref.zero) return ref;
   ref.id = ChunkId::read(in);
-  ref.pack = narrow(in.varint());
-  ref.frame.offset = narrow(in.varint());
-  ref.frame.length = narrow(in.varint());
-  ref.frame.ordinal = narrow(in.varint());
+  const auto read_place = [&] {
+    FramePlace place;
+    place.pack = narrow(in.varint());
+    place.frame.offset = narrow(in.varint());
+    place.frame.length = narrow(in.varint());
+    place.frame.ordinal = narrow(in.varint());
+    return place;
+  };
+  const auto own = read_place();
+  ref.pack = own.pack;
+  ref.frame = own.frame;
+  for (auto& base : ref.bases) base = read_place();
   return ref;
 }
 
@@ -114,58 +142,61 @@ Bytes encode_map(const std::vector<ChunkRef>& refs, const PackTable& table) {
   // The packs in order of first use.
   std::map<std::uint32_t, std::uint32_t> local;
   PackTable needed;
+  std::vector<FramePlace> places;
   for (const auto& ref : refs) {
-    if (ref.zero || local.contains(ref.pack)) continue;
-    const auto& entry = table.at(ref.pack);
-    local[ref.pack] = needed.add(entry.name, entry.size);
+    for (const auto& place : ref.places()) places.push_back(place);
+  }
+  for (const auto& place : places) {
+    if (local.contains(place.pack)) continue;
+    const auto& entry = table.at(place.pack);
+    local[place.pack] = needed.add(entry.name, entry.size);
   }
   ByteWriter out;
   needed.write(out);
   out.varint(refs.size());
-  for (const auto& ref : refs) out.u8(ref.zero ? 0 : 1);
-  const auto column = [&](auto&& write) {
-    for (const auto& ref : refs) {
-      if (!ref.zero) write(ref);
-    }
-  };
-  column([&](const ChunkRef& ref) { out.raw(ref.id.view()); });
-  column([&](const ChunkRef& ref) { out.varint(local.at(ref.pack)); });
-  column([&](const ChunkRef& ref) { out.varint(ref.frame.offset); });
-  column([&](const ChunkRef& ref) { out.varint(ref.frame.length); });
-  column([&](const ChunkRef& ref) { out.varint(ref.frame.ordinal); });
+  for (const auto& ref : refs) out.u8(kind_of(ref));
+  for (const auto& ref : refs) {
+    if (!ref.zero) out.raw(ref.id.view());
+  }
+  for (const auto& place : places) out.varint(local.at(place.pack));
+  for (const auto& place : places) out.varint(place.frame.offset);
+  for (const auto& place : places) out.varint(place.frame.length);
+  for (const auto& place : places) out.varint(place.frame.ordinal);
   return out.take();
 }
 
 std::vector<ChunkRef> decode_map(ByteView map, const PackTable& table) {
   ByteReader in(map, "a stored map");
   const auto needed = PackTable::read(in);
-  std::vector<ChunkRef> refs(in.count(1));
-  if (refs.size() > map_chunks_max) throw damaged("a stored map", "It lists too many chunks.");
+  const auto count = in.count(1);
+  if (count > map_chunks_max) throw damaged("a stored map", "It lists too many chunks.");
+  std::vector<ChunkRef> refs;
+  refs.reserve(count);
+  while (refs.size() < count) refs.push_back(ref_of_kind(in.u8()));
   for (auto& ref : refs) {
-    const auto kind = in.u8();
-    if (kind > 1) throw damaged("a stored map", "The kind of a chunk is not known.");
-    ref.zero = kind == 0;
+    if (!ref.zero) ref.id = ChunkId::read(in);
   }
-  const auto column = [&](auto&& read) {
-    for (auto& ref : refs) {
-      if (!ref.zero) read(ref);
-    }
-  };
-  column([&](ChunkRef& ref) { ref.id = ChunkId::read(in); });
   std::vector<std::uint32_t> index_in_table;
   for (const auto& entry : needed.entries()) {
     const auto index = table.find(entry.name);
     if (!index) throw damaged("a stored map", "It names a pack that the backup's root does not.");
     index_in_table.push_back(*index);
   }
-  column([&](ChunkRef& ref) {
-    const auto local = in.varint();
-    if (local >= index_in_table.size()) throw damaged("a stored map", "A pack is out of range.");
-    ref.pack = index_in_table[local];
+  const auto column = [&](auto&& read) {
+    for (auto& ref : refs) {
+      if (ref.zero) continue;
+      read(ref.pack, ref.frame);
+      for (auto& base : ref.bases) read(base.pack, base.frame);
+    }
+  };
+  column([&](std::uint32_t& pack, FrameLocation&) {
+    const auto number = in.varint();
+    if (number >= index_in_table.size()) throw damaged("a stored map", "A pack is out of range.");
+    pack = index_in_table[number];
   });
-  column([&](ChunkRef& ref) { ref.frame.offset = narrow(in.varint()); });
-  column([&](ChunkRef& ref) { ref.frame.length = narrow(in.varint()); });
-  column([&](ChunkRef& ref) { ref.frame.ordinal = narrow(in.varint()); });
+  column([&](std::uint32_t&, FrameLocation& frame) { frame.offset = narrow(in.varint()); });
+  column([&](std::uint32_t&, FrameLocation& frame) { frame.length = narrow(in.varint()); });
+  column([&](std::uint32_t&, FrameLocation& frame) { frame.ordinal = narrow(in.varint()); });
   in.expect_end();
   return refs;
 }

@@ -44,15 +44,32 @@ class PackTable {
   std::map<PackName, std::uint32_t> index_;
 };
 
-// Where one chunk is stored. `pack` is an index into a PackTable; a chunk of
-// zeros is stored nowhere and has neither id nor place.
+// A frame, and a chunk in it. `pack` is an index into a PackTable.
+struct FramePlace {
+  std::uint32_t pack = 0;
+  FrameLocation frame;
+
+  auto operator<=>(const FramePlace&) const = default;
+};
+
+// A DELTA has at most this many frames below it; what writers make of them is less.
+inline constexpr std::size_t delta_bases_max = 8;
+
+// Where one chunk is stored; a chunk of zeros is stored nowhere and has neither id
+// nor place.
 struct ChunkRef {
   bool zero = false;
   ChunkId id;
   std::uint32_t pack = 0;
   FrameLocation frame;
+  // Of a DELTA: the frame that it was made against, then the one that this was made
+  // against, and so on. The last is no DELTA.
+  std::vector<FramePlace> bases = {};
 
   bool operator==(const ChunkRef&) const = default;
+  [[nodiscard]] FramePlace place() const { return {.pack = pack, .frame = frame}; }
+  // All frames that it takes to have the chunk.
+  [[nodiscard]] std::vector<FramePlace> places() const;
 };
 
 void write_chunk_ref(ByteWriter& out, const ChunkRef& ref);

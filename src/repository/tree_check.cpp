@@ -14,16 +14,21 @@ std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) {
   return hash ^ hash >> 32;
 }
 
-std::uint64_t hash_of(const WantedChunk& chunk, const PackName& pack) {
-  // Two packs may have the same bytes, and one of them be damaged.
-  std::uint64_t writer = 0;
-  std::memcpy(&writer, pack.writer.data(), sizeof writer);
-  auto hash = mixed(DigestHash()(chunk.ref.id), DigestHash()(pack.digest));
-  hash = mixed(hash, writer);
+std::uint64_t hash_of(const WantedChunk& chunk, const PackTable& packs) {
+  auto hash = DigestHash()(chunk.ref.id);
   hash = mixed(hash, std::hash<std::string>{}(*chunk.path));
   hash = mixed(hash, chunk.offset);
-  hash = mixed(hash, std::uint64_t{chunk.ref.frame.offset} << 32 | chunk.ref.frame.length);
-  hash = mixed(hash, std::uint64_t{chunk.ref.frame.ordinal} << 32 | chunk.length);
+  hash = mixed(hash, chunk.length);
+  for (const auto& [pack, frame] : chunk.ref.places()) {
+    // Two packs may have the same bytes, and one of them be damaged.
+    const auto& name = packs.at(pack).name;
+    std::uint64_t writer = 0;
+    std::memcpy(&writer, name.writer.data(), sizeof writer);
+    hash = mixed(hash, DigestHash()(name.digest));
+    hash = mixed(hash, writer);
+    hash = mixed(hash, std::uint64_t{frame.offset} << 32 | frame.length);
+    hash = mixed(hash, frame.ordinal);
+  }
   return hash == 0 ? 1 : hash;
 }
 
@@ -42,7 +47,7 @@ class TreeChecker::Walk {
                 {.got = [this](const WantedChunk& wanted, ByteView chunk,
                                unsigned) { note_right(wanted, chunk); },
                  .damaged = [this](const WantedChunk& wanted,
-                                   const Error& error) { note_lost(wanted, error.detail()); },
+                                   const DamagedChunk& damage) { note_lost(wanted, damage); },
                  .reading = listener.reading,
                  .progress = [](std::uint64_t) {}}) {}
 
@@ -63,33 +68,44 @@ class TreeChecker::Walk {
  private:
   [[nodiscard]] const PackTable& packs() const { return tree_.root().packs; }
 
+  // Of all the frames that a chunk takes.
   [[nodiscard]] PackTask task_of(const ChunkRef& ref) const {
-    return ref.pack < tasks_.size() ? tasks_[ref.pack] : PackTask::lost;
+    auto task = PackTask::skip;
+    for (const auto& place : ref.places()) task = std::max(task, task_of(place));
+    return task;
+  }
+  [[nodiscard]] PackTask task_of(const FramePlace& place) const {
+    return place.pack < tasks_.size() ? tasks_[place.pack] : PackTask::lost;
   }
 
-  [[nodiscard]] std::optional<PackName> pack_of(const ChunkRef& ref) const {
-    if (ref.zero || ref.pack >= packs().entries().size()) return std::nullopt;
-    return packs().entries()[ref.pack].name;
+  // REQUIRES: task_of(ref) is `lost`.
+  [[nodiscard]] DamagedChunk unreadable(const ChunkRef& ref) const {
+    const auto places = ref.places();
+    const auto lost = std::ranges::find(places, PackTask::lost,
+                                        [&](const FramePlace& place) { return task_of(place); });
+    return {packs(), ref, *lost, "Its pack cannot be read."};
   }
 
   // What reads through `ref`; where that is damaged, `content` is lost.
   template <typename Action>
   void guarded(const ChunkRef& ref, LostContent content, Action&& action) {
-    std::string why;
-    if (!ref.zero && task_of(ref) == PackTask::lost) {
-      why = damaged_chunk(packs(), ref, "Its pack cannot be read.").detail();
-    } else {
-      try {
-        action();
-        return;
-      } catch (const Error& error) {
-        if (error.kind() != ErrorKind::corrupt) throw;
-        why = error.detail();
-      }
+    const auto note = [&](const std::string& why, std::optional<PackName> pack) {
+      content.why = content.why.empty() ? why : content.why + ": " + why;
+      content.pack = std::move(pack);
+      note_lost(std::move(content));
+    };
+    try {
+      if (task_of(ref) == PackTask::lost) throw unreadable(ref);
+      action();
+    } catch (const DamagedChunk& damage) {
+      note(damage.detail(), damage.pack());
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+      // It was read, and makes no sense.
+      const bool is_stored = !ref.zero && ref.pack < packs().entries().size();
+      note(error.detail(),
+           is_stored ? std::optional(packs().entries()[ref.pack].name) : std::nullopt);
     }
-    content.why = content.why.empty() ? why : content.why + ": " + why;
-    content.pack = pack_of(ref);
-    note_lost(std::move(content));
   }
 
   void check_stream(const Stream& stream) {
@@ -134,26 +150,24 @@ class TreeChecker::Walk {
   void add(WantedChunk chunk) {
     switch (task_of(chunk.ref)) {
       case PackTask::skip: return;
-      case PackTask::lost:
-        note_lost(chunk, damaged_chunk(packs(), chunk.ref, "Its pack cannot be read.").detail());
-        return;
+      case PackTask::lost: note_lost(chunk, unreadable(chunk.ref)); return;
       case PackTask::check:
-        if (checker_.remembers(hash_of(chunk, packs().at(chunk.ref.pack).name))) return;
+        if (checker_.remembers(hash_of(chunk, packs()))) return;
         chunks_.add(std::move(chunk));
     }
   }
 
   void note_right(const WantedChunk& wanted, ByteView chunk) {
     if (!wanted.path->empty() && !listener_.got(wanted, chunk)) return;
-    checker_.remember(hash_of(wanted, packs().at(wanted.ref.pack).name));
+    checker_.remember(hash_of(wanted, packs()));
   }
 
-  void note_lost(const WantedChunk& wanted, const std::string& why) {
+  void note_lost(const WantedChunk& wanted, const DamagedChunk& damage) {
     note_lost({.path = *wanted.path,
                .offset = wanted.offset,
                .length = wanted.length,
-               .why = why,
-               .pack = pack_of(wanted.ref)});
+               .why = damage.detail(),
+               .pack = damage.pack()});
   }
 
   void note_lost(LostContent content) {

@@ -22,10 +22,10 @@ struct LostContent {
   std::uint64_t offset = 0;
   std::uint64_t length = 0;
   std::string why = {};
-  std::optional<PackName> pack = {};  // in which it should be
+  std::optional<PackName> pack = {};  // whose fault it is
 };
 
-// What a check of trees is to do with a pack.
+// What a check of trees is to do with a pack, the weightier the later.
 enum class PackTask : std::uint8_t {
   skip,   // its content is known to be right
   check,  // read it

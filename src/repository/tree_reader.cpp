@@ -7,8 +7,6 @@
 namespace walvault {
 namespace {
 
-constexpr std::string_view damaged_chunk_text = "a stored chunk is damaged";
-
 Root load_root(const Repository& repository, const std::string& key) {
   const auto object = repository.storage().find(key);
   if (!object) throw Error(ErrorKind::not_found, "there is no backup at " + key);
@@ -21,36 +19,6 @@ std::uint32_t chunk_length(const FileEntry& entry, std::uint64_t offset) {
 
 }  // namespace
 
-Error damaged_chunk(const PackTable& packs, const ChunkRef& ref, const std::string& why) {
-  return {ErrorKind::corrupt, std::string(damaged_chunk_text),
-          why + " Chunk " + ref.id.hex().substr(0, 16) + "... in " + packs.at(ref.pack).name.key() +
-              " at byte " + std::to_string(ref.frame.offset) + ".",
-          "Restore from another backup, or from a copy of the repository."};
-}
-
-bool is_damaged_chunk(const Error& error) {
-  return error.kind() == ErrorKind::corrupt && error.message() == damaged_chunk_text;
-}
-
-Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
-                 Compressor& compressor) {
-  const auto stored = storage.find(packs.at(ref.pack).name.key(),
-                                   {.offset = ref.frame.offset, .length = ref.frame.length});
-  if (!stored) throw damaged_chunk(packs, ref, "Its pack is gone.");
-  try {
-    auto frame = decode_frame(compressor, *stored);
-    if (ref.frame.ordinal >= frame.chunks.size()) {
-      throw damaged_chunk(packs, ref, "Its frame holds fewer chunks.");
-    }
-    const auto chunk = frame.chunks[ref.frame.ordinal];
-    if (sha256(chunk) != ref.id) throw damaged_chunk(packs, ref, "Its content has another digest.");
-    return {chunk.begin(), chunk.end()};
-  } catch (const Error& error) {
-    if (is_damaged_chunk(error)) throw;
-    throw damaged_chunk(packs, ref, error.message() + ": " + error.detail());
-  }
-}
-
 TreeReader::TreeReader(const Repository& repository, const std::string& root_key)
     : TreeReader(repository, load_root(repository, root_key)) {}
 
@@ -58,7 +26,7 @@ TreeReader::TreeReader(const Repository& repository, Root root)
     : repository_(repository), root_(std::move(root)), table_(&root_.stream("files")) {}
 
 Bytes TreeReader::table_chunk(std::size_t index) {
-  return read_chunk(repository_.storage(), root_.packs, table_->chunks.at(index), compressor_);
+  return read_chunk(repository_.storage(), root_.packs, table_->chunks.at(index), decoder_);
 }
 
 void TreeReader::for_each_entry(const std::function<void(FileEntry&)>& each) {
@@ -73,8 +41,7 @@ void TreeReader::for_each_entry(const std::function<void(FileEntry&)>& each) {
 }
 
 std::vector<ChunkRef> TreeReader::chunks_of_map(const FileEntry& entry, std::size_t index) {
-  const auto map =
-      read_chunk(repository_.storage(), root_.packs, entry.maps.at(index), compressor_);
+  const auto map = read_chunk(repository_.storage(), root_.packs, entry.maps.at(index), decoder_);
   auto refs = decode_map(map, root_.packs);
   const auto chunks = (entry.size + chunk_bytes - 1) / chunk_bytes;
   const auto expected = std::min<std::uint64_t>(map_chunks_max, chunks - index * map_chunks_max);
@@ -107,9 +74,9 @@ void TreeReader::read_chunks(std::span<const ChunkRef> refs, std::uint64_t& left
                              const std::function<void(ByteView)>& sink) {
   for (const auto& ref : refs) {
     const auto expected = std::min<std::uint64_t>(chunk_bytes, left);
-    const auto chunk = ref.zero ? Bytes(expected)
-                                : read_chunk(repository_.storage(), root_.packs, ref, compressor_);
-    if (chunk.size() != expected) throw damaged_chunk(root_.packs, ref, "It has another length.");
+    const auto chunk =
+        ref.zero ? Bytes(expected) : read_chunk(repository_.storage(), root_.packs, ref, decoder_);
+    if (chunk.size() != expected) throw DamagedChunk(root_.packs, ref, "It has another length.");
     left -= expected;
     sink(chunk);
   }

@@ -7,22 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
-#include "codec/compression.h"
+#include "repository/chunk_decoder.h"
 #include "repository/repository.h"
 #include "repository/tree.h"
 
 namespace walvault {
-
-// The plain bytes of one chunk. Error{corrupt} naming the pack and the place
-// in it when they are gone, damaged, or not those of the id.
-[[nodiscard]] Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
-                               Compressor& compressor);
-
-// The error for a chunk that cannot be had.
-[[nodiscard]] Error damaged_chunk(const PackTable& packs, const ChunkRef& ref,
-                                  const std::string& why);
-[[nodiscard]] bool is_damaged_chunk(const Error& error);
 
 // Not thread-safe.
 class TreeReader {
@@ -62,7 +51,7 @@ class TreeReader {
   const Repository& repository_;
   Root root_;
   const Stream* table_;
-  Compressor compressor_;
+  ChunkDecoder decoder_;
 };
 
 }  // namespace walvault

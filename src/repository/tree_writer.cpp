@@ -17,6 +17,13 @@ namespace {
 constexpr std::size_t known_chunks_max = 65536;         // of the run's own, about 8 MiB
 constexpr std::size_t pending_references_max = 262144;  // in maps that wait for a pack, 16 MiB
 constexpr std::size_t file_table_chunk_bytes = chunk_bytes;
+// What travels together: bytes, and pieces and ends of files. So much of the parent is
+// read at once for what is stored as a difference from it.
+constexpr std::size_t item_bytes = 2u << 20;
+constexpr std::size_t item_parts_max = 8192;
+
+// A smaller chunk is not worth a frame of its own.
+constexpr std::uint32_t delta_chunk_bytes_min = 4096;
 
 constexpr CompressionSetting metadata_compression{.algorithm = Compression::zstd, .level = 1};
 
@@ -31,11 +38,18 @@ struct FileState {
 
   std::vector<ChunkRef> refs;  // of the map being built, or of the stream
   std::uint64_t pieces_delivered = 0;
-  std::optional<std::uint64_t> pieces_expected;
   std::size_t maps_made = 0;
 };
 
 enum class Outcome { zero, borrowed, known, fresh };
+
+// Which packs a frame goes to: what expires together lies together.
+enum class Series { data, delta, metadata };
+
+struct NewFrame {
+  Series series{};
+  Bytes stored;
+};
 
 // One chunk of a file within an item.
 struct Piece {
@@ -44,19 +58,29 @@ struct Piece {
   std::uint32_t length = 0;
   std::optional<ChunkRef> parent;
   Outcome outcome = Outcome::fresh;
-  ChunkRef ref;  // for borrowed: with the parent's pack index
+  std::size_t frame = 0;  // of a fresh one, in the item's frames
+  // What was borrowed, and the bases of a fresh DELTA, with the parent's pack indexes.
+  ChunkRef ref;
 };
 
-// What travels: a full-size chunk, several small ones, or the end of a file.
+struct EndedFile {
+  std::shared_ptr<FileState> file;
+  std::uint64_t pieces = 0;
+};
+
+// What travels: chunks one after another, of one file or many, and files that end.
 struct Item {
   Bytes plain;
   std::vector<Piece> pieces;
-  Bytes frame;  // of the fresh pieces
-  std::shared_ptr<FileState> ended;
-  std::uint64_t pieces_expected = 0;
+  std::vector<NewFrame> frames;
+  std::vector<EndedFile> ended;
 
   [[nodiscard]] ByteView bytes_of(const Piece& piece) const {
     return ByteView(plain).subspan(piece.offset, piece.length);
+  }
+  [[nodiscard]] bool is_full() const {
+    return plain.size() + chunk_bytes > item_bytes ||
+           pieces.size() + ended.size() >= item_parts_max;
   }
 };
 
@@ -94,13 +118,10 @@ class PackSeries {
 
   [[nodiscard]] bool fits(const Bytes& frame) const { return builder_.fits(frame.size()); }
 
-  // Appends a frame; the result has pack and place set. REQUIRES: fits(frame).
-  [[nodiscard]] ChunkRef append(const Bytes& frame) {
+  // REQUIRES: fits(frame).
+  [[nodiscard]] FramePlace append(const Bytes& frame) {
     if (!index_) index_ = table_.reserve(writer_);
-    ChunkRef ref;
-    ref.pack = *index_;
-    ref.frame = builder_.append(frame);
-    return ref;
+    return {.pack = *index_, .frame = builder_.append(frame)};
   }
 
   // Whether a reference names the pack that is being filled.
@@ -134,7 +155,6 @@ class TreeWriter::Pipeline {
   Pipeline(const WriterSession& session, const Options& options)
       : options_(options),
         parents_(session),
-        compressors_(options.jobs),
         store_(
             {.threads = 1, .in_flight_max = 1},
             [&session](PackToStore& pack, unsigned) {
@@ -144,12 +164,20 @@ class TreeWriter::Pipeline {
             },
             [](PackToStore&) {}),
         data_(session.writer(), root_.packs, options.data_pack, store_),
+        delta_(session.writer(), root_.packs, options.delta_pack, store_),
         metadata_(session.writer(), root_.packs, options.metadata_pack, store_),
         workers_(
-            {.threads = options.jobs, .in_flight_max = 4 * std::size_t{options.jobs} + 8},
-            [this](Item& item, unsigned worker) { work(item, compressors_.at(worker)); },
+            {.threads = options.jobs, .in_flight_max = 2 * std::size_t{options.jobs} + 2},
+            [this](Item& item, unsigned worker) { work(item, encoders_.at(worker)); },
             [this](Item& item) { deliver(item); }) {
     root_.streams.push_back({.name = "files", .size = 0, .chunks = {}});
+    if (options.delta_depth > 0 && session.source() != nullptr) {
+      session.repository().announce(Feature::delta_frames);
+    }
+    // Nothing was submitted to the workers so far.
+    for (unsigned i = 0; i < options.jobs; ++i) {
+      encoders_.emplace_back(session.repository().storage(), parents_.packs());
+    }
   }
 
   // ---- the caller's thread
@@ -169,7 +197,6 @@ class TreeWriter::Pipeline {
         file_->parent_maps.push_back(file_->parent->map(i));
       }
     }
-    solo_.clear();
   }
 
   void append(ByteView bytes) {
@@ -179,18 +206,18 @@ class TreeWriter::Pipeline {
     }
     crc_ = crc32c(bytes, crc_);
     while (!bytes.empty()) {
-      if (solo_.capacity() < chunk_bytes) solo_.reserve(chunk_bytes);
-      const auto part =
-          bytes.first(std::min<std::size_t>(bytes.size(), chunk_bytes - solo_.size()));
-      solo_.insert(solo_.end(), part.begin(), part.end());
+      auto& plain = item_.plain;
+      if (plain.capacity() < item_bytes) plain.reserve(item_bytes);
+      const auto part = bytes.first(std::min(bytes.size(), chunk_bytes - unfinished_bytes()));
+      plain.insert(plain.end(), part.begin(), part.end());
       position_ += part.size();
       bytes = bytes.subspan(part.size());
-      if (solo_.size() == chunk_bytes) end_chunk();
+      if (unfinished_bytes() == chunk_bytes) end_chunk();
     }
   }
 
   std::uint32_t end() {
-    if (!solo_.empty()) end_chunk();
+    if (unfinished_bytes() > 0) end_chunk();
     if (!file_->is_stream && position_ != file_->entry.size) {
       throw Error(
           ErrorKind::corrupt, "\"" + file_->entry.path + "\" is shorter than announced",
@@ -200,11 +227,9 @@ class TreeWriter::Pipeline {
     // delivered.
     file_->entry.crc = crc_;
     if (file_->is_stream) file_->entry.size = position_;
-    Item item;
-    item.ended = std::move(file_);
-    item.pieces_expected = pieces_;
-    workers_.submit(std::move(item));
+    item_.ended.push_back({.file = std::move(file_), .pieces = pieces_});
     file_.reset();
+    if (item_.is_full()) submit_item();
     return crc_;
   }
 
@@ -214,61 +239,63 @@ class TreeWriter::Pipeline {
   }
 
   Root finish() {
-    flush_group();
+    submit_item();
     workers_.finish();
     // The delivering thread is idle from here on.
-    close_data_pack();
+    close_content_packs();
     flush_file_table();
     metadata_.close();
     store_.finish();
-    totals_.stored_bytes = data_.stored_bytes() + metadata_.stored_bytes();
+    totals_.stored_bytes = data_.stored_bytes() + delta_.stored_bytes() + metadata_.stored_bytes();
     return std::move(root_);
   }
 
   [[nodiscard]] const Totals& totals() const { return totals_; }
-  [[nodiscard]] const std::string& parent_damage() const { return parents_.damage(); }
+  [[nodiscard]] const std::string& parent_damage() const {
+    return parents_.damage().empty() ? base_damage_ : parents_.damage();
+  }
 
  private:
+  // What a worker has of its own.
+  struct Encoder {
+    Encoder(Storage& storage, const PackTable& parent_packs) : bases(storage, parent_packs) {}
+
+    StoredFrames bases;
+    ChunkDecoder decoder;
+    Compressor compressor;
+  };
+
   [[nodiscard]] static std::size_t maps_of(std::uint64_t size) {
     const auto chunks = (size + chunk_bytes - 1) / chunk_bytes;
     return chunks <= 1 ? 0 : (chunks - 1) / map_chunks_max + 1;
   }
 
-  // Sends the chunk that is complete in solo_ on its way: alone, or with other
-  // small ones.
+  // Of the chunk that is being gathered: the item's last bytes.
+  [[nodiscard]] std::size_t unfinished_bytes() const { return item_.plain.size() - chunk_begin_; }
+
   void end_chunk() {
     Piece piece;
     piece.file = file_;
-    piece.length = static_cast<std::uint32_t>(solo_.size());
+    piece.offset = static_cast<std::uint32_t>(chunk_begin_);
+    piece.length = static_cast<std::uint32_t>(unfinished_bytes());
     if (file_->parent) piece.parent = file_->parent->chunk(pieces_);
     ++pieces_;
-    if (solo_.size() >= group_member_bytes_max || file_->is_stream) {
-      Item item;
-      item.plain = std::move(solo_);
-      item.pieces.push_back(std::move(piece));
-      workers_.submit(std::move(item));
-    } else {
-      if (group_.plain.size() + solo_.size() > chunk_bytes ||
-          group_.pieces.size() >= group_members_max) {
-        flush_group();
-      }
-      piece.offset = static_cast<std::uint32_t>(group_.plain.size());
-      group_.plain.insert(group_.plain.end(), solo_.begin(), solo_.end());
-      group_.pieces.push_back(std::move(piece));
-    }
-    solo_ = {};
+    item_.pieces.push_back(std::move(piece));
+    chunk_begin_ = item_.plain.size();
+    if (item_.is_full()) submit_item();
   }
 
-  void flush_group() {
-    if (group_.pieces.empty()) return;
-    workers_.submit(std::move(group_));
-    group_ = {};
+  void submit_item() {
+    if (item_.pieces.empty() && item_.ended.empty()) return;
+    workers_.submit(std::move(item_));
+    item_ = {};
+    chunk_begin_ = 0;
   }
 
   // ---- the workers
 
-  void work(Item& item, Compressor& compressor) {
-    std::vector<ByteView> fresh;
+  void work(Item& item, Encoder& encoder) {
+    std::vector<Piece*> fresh;
     for (auto& piece : item.pieces) {
       const auto bytes = item.bytes_of(piece);
       if (is_all_zero(bytes)) {
@@ -290,38 +317,118 @@ class TreeWriter::Pipeline {
         }
       }
       piece.ref.id = id;
-      piece.ref.frame.ordinal = static_cast<std::uint32_t>(fresh.size());
-      fresh.push_back(bytes);
+      fresh.push_back(&piece);
     }
-    if (fresh.size() == 1) {
-      item.frame = encode_full_frame(compressor, options_.compression, fresh.front());
-    } else if (!fresh.empty()) {
-      item.frame = encode_group_frame(compressor, options_.compression, fresh);
+    encode_deltas(item, fresh, encoder);
+    encode_whole(item, fresh, encoder.compressor);
+  }
+
+  // Takes those out of `fresh` that are stored as a difference from what the parent
+  // has at their place.
+  void encode_deltas(Item& item, std::vector<Piece*>& fresh, Encoder& encoder) {
+    if (options_.delta_depth == 0) return;
+    const auto may_be_delta = [](const Piece* piece) {
+      return piece->parent && !piece->parent->zero && piece->length >= delta_chunk_bytes_min;
+    };
+    std::vector<FramePlace> places;
+    for (const auto* piece : fresh) {
+      if (!may_be_delta(piece)) continue;
+      for (const auto& place : piece->parent->places()) places.push_back(place);
     }
+    if (places.empty()) return;
+    try {
+      encoder.bases.read(std::move(places), [](std::uint64_t) {});
+    } catch (const Error& error) {
+      note_base_damage(error);
+      return;
+    }
+    std::erase_if(fresh, [&](Piece* piece) {
+      if (!may_be_delta(piece)) return false;
+      try {
+        return encode_delta(item, *piece, encoder);
+      } catch (const DamagedChunk& damage) {
+        note_base_damage(damage);
+        return false;
+      }
+    });
+  }
+
+  // False: stored by itself it takes little more.
+  bool encode_delta(Item& item, Piece& piece, Encoder& encoder) {
+    const auto& parent = *piece.parent;
+    const auto places = parent.places();
+    // At the greatest depth from what the others were made against in the first place.
+    const bool is_deepest = parent.bases.size() >= options_.delta_depth;
+    const auto base = is_deepest ? encoder.decoder.decode_last_base(encoder.bases, parent)
+                                 : encoder.decoder.decode(encoder.bases, parent);
+    const auto bytes = item.bytes_of(piece);
+    const auto& setting = options_.compression;
+    auto stored = encode_delta_frame(encoder.compressor,
+                                     setting.algorithm == Compression::zstd ? setting.level : 1,
+                                     is_deepest ? sha256(base) : parent.id, base, bytes);
+    // What it would take by itself: a large one about as much as its like took.
+    const auto whole = piece.length >= group_member_bytes_max
+                           ? places.back().frame.length
+                           : encode_full_frame(encoder.compressor, setting, bytes).size();
+    if (stored.size() > whole / 2) return false;
+    piece.ref.bases.assign(is_deepest ? places.end() - 1 : places.begin(), places.end());
+    piece.frame = item.frames.size();
+    item.frames.push_back({.series = Series::delta, .stored = std::move(stored)});
+    return true;
+  }
+
+  // A base that cannot be had costs space, never the backup.
+  void note_base_damage(const Error& error) {
+    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::unavailable) {
+      throw Error(error);
+    }
+    const std::lock_guard lock(base_damage_mutex_);
+    if (base_damage_.empty()) base_damage_ = error.message() + ": " + error.detail();
+  }
+
+  // Large chunks each in a frame of its own, small ones together.
+  void encode_whole(Item& item, const std::vector<Piece*>& fresh, Compressor& compressor) {
+    std::vector<ByteView> group;
+    std::size_t group_bytes = 0;
+    const auto put = [&](Series series, Bytes stored) {
+      item.frames.push_back({.series = series, .stored = std::move(stored)});
+    };
+    const auto& setting = options_.compression;
+    const auto end_group = [&] {
+      if (group.size() == 1)
+        put(Series::data, encode_full_frame(compressor, setting, group.front()));
+      if (group.size() > 1) put(Series::data, encode_group_frame(compressor, setting, group));
+      group.clear();
+      group_bytes = 0;
+    };
+    const auto is_alone = [](const Piece* piece) {
+      return piece->length >= group_member_bytes_max || piece->file->is_stream;
+    };
+    for (auto* piece : fresh) {
+      if (!is_alone(piece)) continue;
+      piece->frame = item.frames.size();
+      put(piece->file->is_stream ? Series::metadata : Series::data,
+          encode_full_frame(compressor, setting, item.bytes_of(*piece)));
+    }
+    for (auto* piece : fresh) {
+      if (is_alone(piece)) continue;
+      if (group_bytes + piece->length > chunk_bytes || group.size() >= group_members_max)
+        end_group();
+      piece->frame = item.frames.size();
+      piece->ref.frame.ordinal = static_cast<std::uint32_t>(group.size());
+      group.push_back(item.bytes_of(*piece));
+      group_bytes += piece->length;
+    }
+    end_group();
   }
 
   // ---- the delivering thread
 
   void deliver(Item& item) {
-    if (item.ended) {
-      item.ended->pieces_expected = item.pieces_expected;
-      settle(item.ended);
-      return;
-    }
-    std::optional<ChunkRef> place;
-    if (!item.frame.empty()) {
-      auto& packs = item.pieces.front().file->is_stream ? metadata_ : data_;
-      if (!packs.fits(item.frame)) {
-        if (&packs == &data_) {
-          close_data_pack();
-        } else {
-          packs.close();
-        }
-      }
-      place = packs.append(item.frame);
-    }
+    std::vector<FramePlace> places;
+    for (const auto& frame : item.frames) places.push_back(place_frame(frame));
     for (auto& piece : item.pieces) {
-      place_piece(piece, place);
+      place_piece(piece, places);
       auto& file = *piece.file;
       file.refs.push_back(piece.ref);
       ++file.pieces_delivered;
@@ -330,30 +437,54 @@ class TreeWriter::Pipeline {
           file.pieces_delivered * chunk_bytes < file.entry.size) {
         end_map(piece.file);
       }
-      settle(piece.file);
     }
+    for (auto& [file, pieces] : item.ended) settle(file, pieces);
+  }
+
+  FramePlace place_frame(const NewFrame& frame) {
+    auto& packs = frame.series == Series::data    ? data_
+                  : frame.series == Series::delta ? delta_
+                                                  : metadata_;
+    if (!packs.fits(frame.stored)) {
+      if (frame.series == Series::metadata) {
+        metadata_.close();
+      } else {
+        close_content_packs();
+      }
+    }
+    return packs.append(frame.stored);
+  }
+
+  // The same place by the pack table of the root that is being made.
+  FramePlace adopted(const FramePlace& of_parent) {
+    const auto& entry = parents_.packs().at(of_parent.pack);
+    return {.pack = root_.packs.add(entry.name, entry.size), .frame = of_parent.frame};
+  }
+  ChunkRef adopted(ChunkRef ref) {
+    ref.pack = adopted(ref.place()).pack;
+    for (auto& base : ref.bases) base = adopted(base);
+    return ref;
   }
 
   // Completes a piece's reference and counts it.
-  void place_piece(Piece& piece, const std::optional<ChunkRef>& place) {
+  void place_piece(Piece& piece, const std::vector<FramePlace>& places) {
     if (!piece.file->is_stream) totals_.size_bytes += piece.length;
     switch (piece.outcome) {
       case Outcome::zero:
         if (!piece.file->is_stream) totals_.zero_bytes += piece.length;
         break;
       case Outcome::known: break;
-      case Outcome::borrowed: {
-        const auto& entry = parents_.packs().at(piece.ref.pack);
-        piece.ref.pack = root_.packs.add(entry.name, entry.size);
-        break;
-      }
-      case Outcome::fresh:
-        piece.ref.pack = place->pack;
-        piece.ref.frame.offset = place->frame.offset;
-        piece.ref.frame.length = place->frame.length;
+      case Outcome::borrowed: piece.ref = adopted(std::move(piece.ref)); break;
+      case Outcome::fresh: {
+        const auto& place = places.at(piece.frame);
+        piece.ref.pack = place.pack;
+        piece.ref.frame.offset = place.frame.offset;
+        piece.ref.frame.length = place.frame.length;
+        for (auto& base : piece.ref.bases) base = adopted(base);
         if (!piece.file->is_stream) totals_.new_bytes += piece.length;
         if (piece.length < chunk_bytes) known_.add(piece.ref);
         break;
+      }
     }
   }
 
@@ -364,16 +495,20 @@ class TreeWriter::Pipeline {
     file->refs.clear();
     pending_references_ += map.refs.size();
     pending_maps_.push_back(std::move(map));
-    const auto waits = [this](const ChunkRef& ref) { return !ref.zero && data_.is_open(ref.pack); };
+    const auto waits = [this](const ChunkRef& ref) {
+      return !ref.zero && (data_.is_open(ref.pack) || delta_.is_open(ref.pack));
+    };
     if (pending_maps_.size() == 1 && std::ranges::none_of(pending_maps_.front().refs, waits)) {
       write_pending_maps();
     } else if (pending_references_ > pending_references_max) {
-      close_data_pack();
+      close_content_packs();
     }
   }
 
-  void close_data_pack() {
+  // Both: a map that waits may name either.
+  void close_content_packs() {
     data_.close();
+    delta_.close();
     write_pending_maps();
   }
 
@@ -397,10 +532,7 @@ class TreeWriter::Pipeline {
     if (map.number < file.parent_maps.size()) {
       const auto& parent = file.parent_maps[map.number];
       if (parent && !parent->zero && parent->id == sha256(bytes)) {
-        auto ref = *parent;
-        const auto& entry = parents_.packs().at(ref.pack);
-        ref.pack = root_.packs.add(entry.name, entry.size);
-        file.entry.maps.push_back(ref);
+        file.entry.maps.push_back(adopted(*parent));
         return;
       }
     }
@@ -409,15 +541,15 @@ class TreeWriter::Pipeline {
 
   ChunkRef store_metadata(const Bytes& plain) {
     const auto frame = encode_full_frame(metadata_compressor_, metadata_compression, plain);
-    if (!metadata_.fits(frame)) metadata_.close();
-    auto ref = metadata_.append(frame);
-    ref.id = sha256(plain);
-    return ref;
+    const auto place = place_frame({.series = Series::metadata, .stored = frame});
+    return {.id = sha256(plain), .pack = place.pack, .frame = place.frame};
   }
 
-  // When the last piece of a file is there and its end is known: its entry.
-  void settle(const std::shared_ptr<FileState>& file) {
-    if (file->pieces_expected != file->pieces_delivered) return;
+  // The end of a file, all pieces of which were delivered: its entry.
+  void settle(const std::shared_ptr<FileState>& file, std::uint64_t pieces) {
+    if (file->pieces_delivered != pieces) {
+      throw Error(ErrorKind::internal, "pieces of \"" + file->entry.path + "\" were lost");
+    }
     if (file->is_stream) {
       root_.streams.push_back(
           {.name = file->entry.path, .size = file->entry.size, .chunks = std::move(file->refs)});
@@ -457,12 +589,14 @@ class TreeWriter::Pipeline {
   std::uint64_t position_ = 0;
   std::uint64_t pieces_ = 0;
   std::uint32_t crc_ = 0;
-  Bytes solo_;  // the chunk being filled
-  Item group_;  // small chunks being gathered
+  Item item_;                    // being gathered
+  std::size_t chunk_begin_ = 0;  // in it, of the chunk that is not complete
 
   // The workers.
-  std::vector<Compressor> compressors_;
+  std::vector<Encoder> encoders_;
   KnownChunks known_;
+  std::string base_damage_;
+  std::mutex base_damage_mutex_;
 
   // The delivering thread.
   Root root_;
@@ -474,6 +608,7 @@ class TreeWriter::Pipeline {
   Compressor metadata_compressor_;
   OrderedWorkers<PackToStore> store_;
   PackSeries data_;
+  PackSeries delta_;
   PackSeries metadata_;
 
   // Last: its threads use all of the above.

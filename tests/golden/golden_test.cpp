@@ -302,6 +302,21 @@ TEST(GoldenV1, CompressedFramesDecode) {
   expect_group("frame-group-lz4.bin", chunks, Compression::lz4);
 }
 
+// What zstd makes of it may differ, so only what it gives back is held to.
+TEST(GoldenV1, DeltaFrame) {
+  const auto base = repetitive(3000);
+  auto chunk = base;
+  chunk[1000] = 0xFF;
+  chunk.push_back(0xFE);
+  Compressor compressor;
+  write_if_missing("frame-delta.bin", encode_delta_frame(compressor, 1, sha256(base), base, chunk));
+  const auto stored = read_golden("frame-delta.bin");
+  EXPECT_EQ(base_of_delta_frame(stored), sha256(base));
+  Bytes back;
+  EXPECT_EQ(decode_delta_frame(compressor, stored, base, back), sha256(base));
+  EXPECT_EQ(back, chunk);
+}
+
 TEST(GoldenV1, Pack) {
   Compressor compressor;
   const auto full = encode_full_frame(compressor, uncompressed, lone_chunk());
@@ -339,6 +354,34 @@ TEST(GoldenV1, Map) {
   };
   expect_golden("map.bin", encode_map(refs, packs));
   EXPECT_EQ(decode_map(read_golden("map.bin"), packs), refs);
+}
+
+[[nodiscard]] ChunkRef delta_chunk(std::uint8_t id) {
+  auto ref = stored_chunk(id, 1, {.offset = 32, .length = 70, .ordinal = 0});
+  ref.bases = {{.pack = 1, .frame = {.offset = 102, .length = 80, .ordinal = 0}},
+               {.pack = 0, .frame = {.offset = 500, .length = 600, .ordinal = 3}}};
+  return ref;
+}
+
+TEST(GoldenV1, MapWithDeltas) {
+  const auto packs = two_packs();
+  const std::vector<ChunkRef> refs{
+      delta_chunk(0x24),
+      zero_chunk(),
+      stored_chunk(0x22, 0, {.offset = 300, .length = 400, .ordinal = 2}),
+  };
+  expect_golden("map-deltas.bin", encode_map(refs, packs));
+  EXPECT_EQ(decode_map(read_golden("map-deltas.bin"), packs), refs);
+}
+
+TEST(GoldenV1, ReferenceOfADelta) {
+  ByteWriter out;
+  write_chunk_ref(out, delta_chunk(0x25));
+  expect_golden("reference-delta.bin", out.bytes());
+  const auto golden = read_golden("reference-delta.bin");
+  ByteReader in(golden, "the golden reference");
+  EXPECT_EQ(read_chunk_ref(in), delta_chunk(0x25));
+  EXPECT_EQ(in.left(), 0u);
 }
 
 [[nodiscard]] std::vector<FileEntry> all_entries() {

@@ -65,7 +65,7 @@ inline void write_tree_file(TreeWriter& tree, const std::string& path, ByteView 
 [[nodiscard]] inline std::set<PackName> packs_reached(TreeReader& tree) {
   std::set<PackName> reached;
   const auto reach = [&](const ChunkRef& ref) {
-    if (!ref.zero) reached.insert(tree.root().packs.at(ref.pack).name);
+    for (const auto& place : ref.places()) reached.insert(tree.root().packs.at(place.pack).name);
   };
   for (const auto& stream : tree.root().streams) {
     for (const auto& ref : stream.chunks) reach(ref);

@@ -138,8 +138,9 @@ TEST_F(AConfig, NamesTheLineAndTheNearestKeyForOneThatIsNotKnown) {
 // Each of these reached what the parser takes for granted: the first three an assertion,
 // the others (the last is U+FEF7) a place that the undefined behaviour sanitizer stops at.
 TEST_F(AConfig, RefusesWhatTheParserDoesNotExpect) {
-  for (const auto* content : {"[+]\n", "[[!]]\n", "[cluster.main]\npg = \"x\"\n[^\n", "\u00e9 = 1\n",
-                              "[repository]\n\u3001 = 1\n", "e.\xEF\xBB\xB7 = 1\n"}) {
+  for (const auto* content :
+       {"[+]\n", "[[!]]\n", "[cluster.main]\npg = \"x\"\n[^\n", "\u00e9 = 1\n",
+        "[repository]\n\u3001 = 1\n", "e.\xEF\xBB\xB7 = 1\n"}) {
     EXPECT_THAT(expect_refused(content).message(), HasSubstr(*options_.config)) << content;
   }
 }
@@ -159,6 +160,19 @@ TEST_F(AConfig, RefusesValuesOfAnotherType) {
         "cluster = \"main\"\n", "[cluster]\nmain = \"host=x\"\n", "[cluster.main]\npg = 5432\n"}) {
     expect_refused(content);
   }
+}
+
+TEST_F(AConfig, SaysHowDeepDifferencesMayLie) {
+  const auto depth = [&](const std::string& lines) {
+    return load("[repository]\nurl = \"/x\"\n" + lines).delta_depth;
+  };
+  EXPECT_EQ(depth(""), 4u);
+  EXPECT_EQ(depth("delta = \"auto\"\n"), 4u);
+  EXPECT_EQ(depth("delta = \"always\"\ndelta_depth = 2\n"), 2u);
+  EXPECT_EQ(depth("delta = \"never\"\ndelta_depth = 2\n"), 0u);
+  EXPECT_THAT(expect_refused("[repository]\ndelta = \"sometimes\"\n").detail(),
+              HasSubstr("auto, always and never"));
+  EXPECT_THAT(expect_refused("[repository]\ndelta_depth = 9\n").detail(), HasSubstr("1 to 8"));
 }
 
 TEST_F(AConfig, RefusesValuesOutOfRange) {

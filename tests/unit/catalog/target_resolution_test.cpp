@@ -396,6 +396,59 @@ TEST_F(TargetResolutionTest, ARecordWhosePartsDoNotFitBreaksTheChain) {
   EXPECT_NE(words(to(TargetKind::latest)).find("its checksum does not fit"), std::string::npos);
 }
 
+// Where so little of a record is in its first segment, only the next tells what it follows.
+TEST_F(TargetResolutionTest, ARecordThatFollowsAnotherOneBreaksTheChain) {
+  auto other = wal_;
+  for (auto* const wal : {&wal_, &other}) wal->add_filler(300);
+  fill_exactly(3, 200);
+  std::swap(wal_, other);
+  fill_exactly(3, 200);
+  std::swap(wal_, other);
+  // As long, but one record here and two there.
+  wal_.add_filler(200 - 8 - 24 - 2);
+  other.add_filler(100 - 24 - 6);
+  other.add_filler(100 - 8 - 24 - 4);
+  ASSERT_EQ(wal_.left_in_segment(), 8u);
+  ASSERT_EQ(other.left_in_segment(), 8u);
+  for (auto* const wal : {&wal_, &other}) {
+    wal->add_filler(1000);
+    wal->add_switch();
+  }
+  ASSERT_EQ(wal_.segment(0).size(), other.segment(0).size());
+  archive_segment(0, wal_.segment(0));
+  archive_segment(1, other.segment(1));
+  EXPECT_NE(words(to(TargetKind::latest)).find("follows the one at"), std::string::npos)
+      << words(to(TargetKind::latest));
+}
+
+TEST_F(TargetResolutionTest, ASegmentThatGivesUpAnotherRecordBreaksTheChain) {
+  for (const bool is_right : {true, false}) {
+    MemoryRepository made;
+    const WalArchive archive(made.repository, test_cluster());
+    wal_ = WalBuilder(first_segment);
+    wal_.add_filler(300);
+    fill_exactly(3, 200);
+    const auto unfinished = wal_.add_unfinished(1500);
+    wal_.add_overwrite(is_right ? unfinished : Lsn{unfinished.value - 8}, at(185));
+    const auto commit = wal_.add_commit(3'700, at(190));
+    wal_.add_switch();
+    for (std::size_t i = 0; i < segments(); ++i) {
+      const SegmentName name{.timeline = {1}, .number = first_segment + i};
+      archive_file(archive, name.text(test_segment_bytes), wal_.segment(i), minute_of(name.number),
+                   {}, {});
+    }
+    const auto planned = [&] {
+      return plan_proved_recovery(archive, backups_, {.target = to_xid(3'700)}, false).stop;
+    };
+    if (is_right) {
+      expect_stop(planned(), commit, true);
+    } else {
+      const auto refused = words_of_error([&] { (void)planned(); });
+      EXPECT_NE(refused.find("gives up another record"), std::string::npos) << refused;
+    }
+  }
+}
+
 TEST_F(TargetResolutionTest, SegmentsWithoutASummaryAreRead) {
   wal_.add_filler(300);
   wal_.add_commit(700, at(185));

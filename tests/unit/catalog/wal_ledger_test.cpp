@@ -151,6 +151,17 @@ TEST_F(WalLedgerTest, IsSmall) {
   EXPECT_LT(made_.storage.find_size(ledgers().at(0)).value(), 4u * 700);
 }
 
+TEST(WalLedger, OfAnotherVersionOrWithTooManyEntriesIsDamage) {
+  for (const auto& [version, entries] : {std::pair(2, 0), std::pair(1, 4097)}) {
+    ByteWriter out;
+    out.u8(static_cast<std::uint8_t>(version));
+    out.varint(static_cast<std::uint64_t>(entries));
+    out.raw(Bytes(10'000));
+    EXPECT_EQ(error_of([&] { (void)decode_wal_ledger(out.bytes(), "wal-ledger/x"); }), "corrupt")
+        << version;
+  }
+}
+
 TEST(WalLedger, IsReadAsItWasWritten) {
   WalLedger ledger;
   ledger.entries = {{.number = 3, .summary = example_summary()},

@@ -4,6 +4,7 @@
 
 #include "codec/crc32c.h"
 #include "repository/sealed.h"
+#include "support/damage.h"
 #include "support/test_data.h"
 
 namespace walvault {
@@ -98,6 +99,53 @@ TEST(Frame, NoticesEveryTruncationAndWhatFollowsTheEnd) {
   }
   frame.push_back(0);
   EXPECT_EQ(error_of([&] { (void)decode_frame(compressor, frame); }), "corrupt");
+}
+
+TEST(Frame, GivesBackWhatWasStoredAsADifference) {
+  Compressor compressor;
+  Bytes back;
+  for (const auto& [base_size, size] : {std::pair(262'144u, 262'144u), std::pair(100u, 262'144u),
+                                        std::pair(500u, 70'000u), std::pair(5000u, 1u)}) {
+    const auto base = random_bytes(base_size, 1);
+    auto chunk = base;
+    chunk.resize(size, 5);
+    chunk[0] ^= 1;
+    const auto frame = encode_delta_frame(compressor, 1, sha256(base), base, chunk);
+    EXPECT_LT(frame.size(), 400u);
+    EXPECT_EQ(base_of_delta_frame(frame), sha256(base));
+    EXPECT_EQ(decode_delta_frame(compressor, frame, base, back), sha256(base));
+    EXPECT_TRUE(back == chunk) << size;
+  }
+}
+
+TEST(Frame, NoticesDamageOfADifference) {
+  Compressor compressor;
+  const auto base = random_bytes(3000, 1);
+  auto chunk = base;
+  chunk[7] ^= 1;
+  const auto frame = encode_delta_frame(compressor, 1, sha256(base), base, chunk);
+  Bytes back;
+  const auto outcome = [&](ByteView damaged) {
+    return error_of([&] { (void)decode_delta_frame(compressor, damaged, base, back); });
+  };
+  for_each_bit_flip(frame, [&](ByteView damaged, std::size_t bit) {
+    EXPECT_EQ(outcome(damaged), "corrupt") << bit;
+  });
+  for_each_truncation(frame, [&](ByteView damaged) { EXPECT_EQ(outcome(damaged), "corrupt"); });
+  const Bytes body(frame.begin() + 16, frame.end());
+  ASSERT_EQ(outcome(forged_frame(3, 2, 1, 3000, body)), "nothing");
+  EXPECT_EQ(outcome(forged_frame(3, 2, 2, 3000, body)), "corrupt");  // DELTA of two
+  EXPECT_EQ(outcome(forged_frame(3, 0, 1, 3000, body)), "corrupt");  // not compressed
+  EXPECT_EQ(outcome(forged_frame(3, 2, 1, 2999, body)), "corrupt");
+  EXPECT_EQ(outcome(forged_frame(1, 2, 1, 3000, body)), "corrupt");  // no DELTA
+  EXPECT_EQ(outcome(forged_frame(3, 2, 1, 3000, Bytes(31))), "corrupt");
+  // A wrong base: either is noticed, or gives something else.
+  const auto other = random_bytes(3000, 2);
+  const auto wrong = error_of([&] { (void)decode_delta_frame(compressor, frame, other, back); });
+  EXPECT_TRUE(wrong == "corrupt" || back != chunk);
+  // One that failed leaves the next whole.
+  EXPECT_EQ(outcome(frame), "nothing");
+  EXPECT_TRUE(back == chunk);
 }
 
 TEST(Frame, RefusesFieldsThatContradictEachOtherUnderAFittingChecksum) {

@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+
+#include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
 
@@ -65,7 +68,9 @@ TEST(Repository, RefusesWhatANewerVersionMade) {
   EXPECT_EQ(opening({.version = 2}), "conflict");
   EXPECT_EQ(opening({.chunk_size = 8192}), "conflict");
   EXPECT_EQ(opening({.digest = 2}), "conflict");
-  EXPECT_EQ(opening({.reader_features = 1}), "conflict");
+  EXPECT_EQ(opening({.reader_features = 1}), "nothing");
+  EXPECT_EQ(opening({.reader_features = 2}), "conflict");
+  EXPECT_EQ(opening({.reader_features = 3}), "conflict");
   EXPECT_EQ(opening({.writer_features = 1u << 20}), "conflict");
 }
 
@@ -75,6 +80,32 @@ TEST(Repository, GoesByItsNewestFormatObject) {
   MemoryRepository made;
   made.storage.overwrite("format/2", Format{.version = 2}.sealed("format/2"));
   EXPECT_EQ(error_of([&] { (void)Repository::open(made.storage); }), "conflict");
+}
+
+TEST(Repository, AnnouncesAFeatureOnce) {
+  MemoryRepository made;
+  made.storage.overwrite("format/2", Format{.gc_features = 4}.sealed("format/2"));
+  made.repository.announce(Feature::delta_frames);
+  made.repository.announce(Feature::delta_frames);
+  EXPECT_EQ(keys_under(made.storage, "format/"),
+            (std::vector<std::string>{"format/1", "format/2", "format/3"}));
+  // Whatever else it said stays.
+  EXPECT_EQ(made.storage.find("format/3", whole_object),
+            (Format{.reader_features = 1, .gc_features = 4}.sealed("format/3")));
+}
+
+TEST(Repository, AnnouncesBesideOthers) {
+  MemoryRepository made;
+  HookedStorage hooked(made.storage);
+  const auto repository = Repository::open(hooked);
+  bool done = false;
+  hooked.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "put" || std::exchange(done, true)) return;
+    made.storage.overwrite(std::string(key), Format{.gc_features = 4}.sealed(std::string(key)));
+  };
+  repository.announce(Feature::delta_frames);
+  EXPECT_EQ(made.storage.find("format/3", whole_object),
+            (Format{.reader_features = 1, .gc_features = 4}.sealed("format/3")));
 }
 
 TEST(Repository, TellsADamagedFormatObjectFromNone) {

@@ -312,7 +312,7 @@ TEST_F(TreeRoundTrip, KeepsMoreTinyFilesThanOneGroupCanCount) {
     }
   });
   auto tree = reader(run.root_key);
-  Compressor compressor;
+  ChunkDecoder decoder;
   std::uint32_t checked = 0;
   std::uint32_t seen = 0;
   tree.for_each_entry([&](FileEntry& entry) {
@@ -322,8 +322,7 @@ TEST_F(TreeRoundTrip, KeepsMoreTinyFilesThanOneGroupCanCount) {
     if (number % 700 != 0 && number < files - 10) return;
     ByteWriter content;
     content.varint(number + 1);
-    EXPECT_EQ(read_chunk(made_.storage, tree.root().packs, *entry.chunk, compressor),
-              content.bytes());
+    EXPECT_EQ(read_chunk(made_.storage, tree.root().packs, *entry.chunk, decoder), content.bytes());
     ++checked;
   });
   EXPECT_EQ(seen, files);
@@ -368,10 +367,10 @@ TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
     const auto refs = chunks_of(tree, entry);
     ASSERT_EQ(refs.size(), 4096u + 6);
     std::map<std::uint64_t, Bytes> data;
-    Compressor compressor;
+    ChunkDecoder decoder;
     for (std::size_t i = 0; i < refs.size(); ++i) {
       if (!refs[i].zero) {
-        data[i] = read_chunk(made_.storage, tree.root().packs, refs[i], compressor);
+        data[i] = read_chunk(made_.storage, tree.root().packs, refs[i], decoder);
       }
     }
     ASSERT_EQ(data.size(), 4u);
@@ -501,15 +500,14 @@ TEST_F(TreeRoundTrip, NoticesEveryFlippedBitOfAPack) {
   ASSERT_EQ(entries.at("b").chunk->frame.offset, ref.frame.offset);  // a group
   const auto key = tree.root().packs.at(ref.pack).name.key();
   const auto pack = *made_.storage.find(key, whole_object);
-  Compressor compressor;
+  ChunkDecoder decoder;
   for (std::size_t byte = ref.frame.offset; byte < ref.frame.offset + ref.frame.length; ++byte) {
     for (unsigned bit = 0; bit < 8; ++bit) {
       auto damaged = pack;
       damaged[byte] ^= static_cast<std::uint8_t>(1u << bit);
       made_.storage.overwrite(key, damaged);
-      EXPECT_EQ(
-          error_of([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, compressor); }),
-          "corrupt")
+      EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, decoder); }),
+                "corrupt")
           << "byte " << byte;
     }
   }
@@ -520,18 +518,17 @@ TEST_F(TreeRoundTrip, NoticesAFrameThatHoldsAnotherChunk) {
   auto tree = reader(run.root_key);
   const auto refs = chunks_of(tree, entries_of(tree).at("a"));
   ASSERT_EQ(refs.size(), 2u);
-  Compressor compressor;
+  ChunkDecoder decoder;
   const auto& packs = tree.root().packs;
   auto wrong = refs[0];
   wrong.frame = refs[1].frame;
   const auto words =
-      words_of_error([&] { (void)read_chunk(made_.storage, packs, wrong, compressor); });
+      words_of_error([&] { (void)read_chunk(made_.storage, packs, wrong, decoder); });
   EXPECT_NE(words.find("another digest"), std::string::npos) << words;
   EXPECT_NE(words.find(packs.at(wrong.pack).name.key()), std::string::npos) << words;
   wrong = refs[0];
   wrong.frame.ordinal = 1;
-  EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, packs, wrong, compressor); }),
-            "corrupt");
+  EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, packs, wrong, decoder); }), "corrupt");
 }
 
 TEST_F(TreeRoundTrip, SaysWhichPackIsGone) {
@@ -540,9 +537,9 @@ TEST_F(TreeRoundTrip, SaysWhichPackIsGone) {
   const auto ref = *entries_of(tree).at("a").chunk;
   const auto key = tree.root().packs.at(ref.pack).name.key();
   made_.storage.remove({key});
-  Compressor compressor;
+  ChunkDecoder decoder;
   const auto words =
-      words_of_error([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, compressor); });
+      words_of_error([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, decoder); });
   EXPECT_NE(words.find(key), std::string::npos) << words;
   EXPECT_NE(words.find("gone"), std::string::npos) << words;
 }

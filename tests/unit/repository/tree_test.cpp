@@ -99,6 +99,39 @@ TEST(Map, IsReadAsItWasWritten) {
   EXPECT_TRUE(decode_map(encode_map({}, table), table).empty());
 }
 
+TEST(Map, ListsTheBasesOfDeltas) {
+  const auto table = table_of({1, 2, 3, 4});
+  auto delta = ref_to(2, 5);
+  delta.bases = {ref_to(1, 6).place(), ref_to(3, 7).place()};
+  auto other = ref_to(0, 8);
+  other.bases = {ref_to(3, 9).place()};
+  const std::vector<ChunkRef> refs = {ref_to(2, 1), delta, zero_ref(), other};
+  const auto map = encode_map(refs, table);
+  EXPECT_EQ(decode_map(map, table), refs);
+  // Its packs are those of the bases too.
+  EXPECT_EQ(error_of([&] { (void)decode_map(map, table_of({1, 2, 3})); }), "corrupt");
+  for (std::size_t length = 0; length < map.size(); ++length) {
+    EXPECT_EQ(error_of([&] { (void)decode_map(ByteView(map).first(length), table); }), "corrupt");
+  }
+}
+
+TEST(ChunkRef, IsReadAsItWasWrittenAndNoDeeperThanAllowed) {
+  auto deepest = ref_to(2, 5);
+  for (std::uint32_t i = 0; i < delta_bases_max; ++i) deepest.bases.push_back(ref_to(i, i).place());
+  for (const auto& ref : {zero_ref(), ref_to(1, 2), deepest}) {
+    ByteWriter out;
+    write_chunk_ref(out, ref);
+    ByteReader in(out.bytes(), "a reference");
+    EXPECT_EQ(read_chunk_ref(in), ref);
+    in.expect_end();
+  }
+  deepest.bases.push_back({});
+  ByteWriter out;
+  write_chunk_ref(out, deepest);
+  ByteReader in(out.bytes(), "a reference");
+  EXPECT_EQ(error_of([&] { (void)read_chunk_ref(in); }), "corrupt");
+}
+
 TEST(Map, IsTheSameBytesWhateverTheTable) {
   const auto first = table_of({1, 2, 3});
   const auto second = table_of({9, 3, 8, 1});
@@ -213,6 +246,20 @@ TEST(FileEntry, RefusesAnUnknownKind) {
   bytes[0] = 3;
   ByteReader in(bytes, "a test");
   EXPECT_EQ(error_of([&] { (void)read_file_entry(in); }), "corrupt");
+}
+
+// It would be written outside of the directory that is restored.
+TEST(FileEntry, RefusesAPathThatLeadsOut) {
+  const std::string with_zero("a\0b", 3);
+  for (const auto& path : {std::string("../x"), std::string("/etc/x"), std::string("a/../../x"),
+                           std::string("a//b"), std::string(), with_zero}) {
+    auto entry = file_of(0);
+    entry.path = path;
+    ByteWriter out;
+    write_file_entry(out, entry);
+    ByteReader in(out.bytes(), "a test");
+    EXPECT_EQ(error_of([&] { (void)read_file_entry(in); }), "corrupt") << path;
+  }
 }
 
 constexpr std::string_view root_key = "backups/main/20261121T104100Z-3f9a/1";

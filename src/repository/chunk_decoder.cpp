@@ -1,0 +1,133 @@
+#include "repository/chunk_decoder.h"
+
+#include <algorithm>
+
+namespace walvault {
+namespace {
+
+constexpr auto other_digest = "Its content has another digest.";
+
+// What goes wrong in `action` is damage of the frame at `place`.
+template <typename Action>
+void blaming(const StoredFrames& frames, const ChunkRef& ref, const FramePlace& place,
+             Action&& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    throw DamagedChunk(frames.packs(), ref, place, error.message() + ". " + error.detail());
+  }
+}
+
+}  // namespace
+
+DamagedChunk::DamagedChunk(const PackTable& packs, const ChunkRef& ref, const FramePlace& at_fault,
+                           const std::string& why)
+    : Error(ErrorKind::corrupt, "a stored chunk is damaged",
+            why + " Chunk " + ref.id.hex().substr(0, 16) + "... " +
+                (at_fault == ref.place() ? "in " : "is stored as a difference; its base in ") +
+                packs.at(at_fault.pack).name.key() + " at byte " +
+                std::to_string(at_fault.frame.offset) + ".",
+            "Restore from another backup, or from a copy of the repository."),
+      pack_(packs.at(at_fault.pack).name) {}
+
+void StoredFrames::read(std::vector<FramePlace> places,
+                        const std::function<void(std::uint64_t)>& reading) {
+  ranges_.clear();
+  std::ranges::sort(places);
+  for (const auto& [pack, frame] : places) {
+    const std::uint64_t begin = frame.offset;
+    const auto end = begin + frame.length;
+    if (ranges_.empty() || ranges_.back().pack != pack ||
+        begin > ranges_.back().end + hole_bytes_max) {
+      ranges_.push_back({.pack = pack, .begin = begin, .end = begin, .bytes = {}});
+    }
+    ranges_.back().end = std::max(ranges_.back().end, end);
+  }
+  for (auto& range : ranges_) {
+    const auto length = range.end - range.begin;
+    reading(length);
+    range.bytes =
+        storage_.find(packs_.at(range.pack).name.key(), {.offset = range.begin, .length = length});
+  }
+}
+
+ByteView StoredFrames::at(const ChunkRef& ref, const FramePlace& place) const {
+  const auto covers = [&](const Range& range) {
+    return range.pack == place.pack && range.begin <= place.frame.offset &&
+           place.frame.offset + std::uint64_t{place.frame.length} <= range.end;
+  };
+  // A handful: they were put together.
+  const auto range = std::ranges::find_if(ranges_, covers);
+  if (range == ranges_.end()) throw Error(ErrorKind::internal, "a frame was not read");
+  if (!range->bytes) throw DamagedChunk(packs_, ref, place, "Its pack is gone.");
+  const auto begin = place.frame.offset - range->begin;
+  if (begin + place.frame.length > range->bytes->size()) {
+    throw DamagedChunk(packs_, ref, place, "Its pack is cut short.");
+  }
+  return ByteView(*range->bytes).subspan(begin, place.frame.length);
+}
+
+// A chunk that is stored itself, not checked yet.
+ByteView ChunkDecoder::whole_chunk(const StoredFrames& frames, const ChunkRef& ref,
+                                   const FramePlace& place) {
+  auto frame = place;
+  frame.frame.ordinal = 0;
+  if (decoded_place_ != frame) {
+    decoded_place_.reset();
+    const auto stored = frames.at(ref, place);
+    blaming(frames, ref, place, [&] { decode_frame(compressor_, stored, decoded_); });
+    decoded_place_ = frame;
+  }
+  if (place.frame.ordinal >= decoded_.chunks.size()) {
+    throw DamagedChunk(frames.packs(), ref, place, "Its frame holds fewer chunks.");
+  }
+  return decoded_.chunks[place.frame.ordinal];
+}
+
+ByteView ChunkDecoder::follow(const StoredFrames& frames, const ChunkRef& ref, bool check_links) {
+  const auto places = ref.places();
+  auto chunk = whole_chunk(frames, ref, places.back());
+  for (auto i = places.size() - 1; i-- > 0;) {
+    const auto stored = frames.at(ref, places[i]);
+    ChunkId base_id;
+    blaming(frames, ref, places[i],
+            [&] { base_id = decode_delta_frame(compressor_, stored, chunk, base_); });
+    if (check_links && sha256(chunk) != base_id) {
+      throw DamagedChunk(frames.packs(), ref, places[i + 1], other_digest);
+    }
+    std::swap(chunk_, base_);
+    chunk = chunk_;
+  }
+  return chunk;
+}
+
+ByteView ChunkDecoder::decode(const StoredFrames& frames, const ChunkRef& ref) {
+  const auto chunk = follow(frames, ref, false);
+  if (sha256(chunk) == ref.id) return chunk;
+  // Which of the frames it is takes a digest of each.
+  if (!ref.bases.empty()) (void)follow(frames, ref, true);
+  throw DamagedChunk(frames.packs(), ref, other_digest);
+}
+
+ByteView ChunkDecoder::decode_last_base(const StoredFrames& frames, const ChunkRef& ref) {
+  const auto places = ref.places();
+  const auto& made_of_it = places.at(places.size() - 2);
+  const auto stored = frames.at(ref, made_of_it);
+  ChunkId id;
+  blaming(frames, ref, made_of_it, [&] { id = base_of_delta_frame(stored); });
+  const auto base = whole_chunk(frames, ref, places.back());
+  if (sha256(base) != id) throw DamagedChunk(frames.packs(), ref, places.back(), other_digest);
+  return base;
+}
+
+Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
+                 ChunkDecoder& decoder) {
+  StoredFrames frames(storage, packs);
+  frames.read(ref.places(), [](std::uint64_t) {});
+  decoder.forget();
+  const auto chunk = decoder.decode(frames, ref);
+  return {chunk.begin(), chunk.end()};
+}
+
+}  // namespace walvault

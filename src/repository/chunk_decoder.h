@@ -1,0 +1,96 @@
+// From stored frames to chunks: reads frames, a few requests for many, and decodes
+// each chunk, through the bases of a DELTA, checked against its id.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "codec/compression.h"
+#include "repository/pack.h"
+#include "repository/tree.h"
+
+namespace walvault {
+
+// Error{corrupt} for a chunk that cannot be had.
+class DamagedChunk : public Error {
+ public:
+  // `at_fault`: the frame that is damaged, the chunk's own or one of its bases.
+  DamagedChunk(const PackTable& packs, const ChunkRef& ref, const FramePlace& at_fault,
+               const std::string& why);
+  DamagedChunk(const PackTable& packs, const ChunkRef& ref, const std::string& why)
+      : DamagedChunk(packs, ref, ref.place(), why) {}
+
+  [[nodiscard]] const PackName& pack() const { return pack_; }
+
+ private:
+  PackName pack_;
+};
+
+// Frames as stored, in memory. Not thread-safe.
+class StoredFrames {
+ public:
+  // The references must outlive this.
+  StoredFrames(Storage& storage, const PackTable& packs) : storage_(storage), packs_(packs) {}
+
+  // Two frames are read at once that are no further apart than this, bytes.
+  static constexpr std::uint32_t hole_bytes_max = 64u << 10;
+
+  // Reads the frames at these places, in place of those that were read before.
+  // `reading` is told of the bytes before they are.
+  void read(std::vector<FramePlace> places, const std::function<void(std::uint64_t)>& reading);
+
+  // The bytes of a frame that was read, one of those that `ref` takes. DamagedChunk
+  // when its pack is gone or cut short.
+  [[nodiscard]] ByteView at(const ChunkRef& ref, const FramePlace& place) const;
+
+  [[nodiscard]] const PackTable& packs() const { return packs_; }
+
+ private:
+  struct Range {
+    std::uint32_t pack = 0;
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+    std::optional<Bytes> bytes;  // nullopt: there is no such pack
+  };
+
+  Storage& storage_;
+  const PackTable& packs_;
+  std::vector<Range> ranges_;  // ascending
+};
+
+// Not thread-safe: one a thread. Memory: a few chunks.
+class ChunkDecoder {
+ public:
+  // The plain bytes of a chunk of which all frames were read; they stay until the next
+  // call. DamagedChunk for anything else than what was stored.
+  [[nodiscard]] ByteView decode(const StoredFrames& frames, const ChunkRef& ref);
+
+  // Of a DELTA: the last of its bases, checked likewise.
+  [[nodiscard]] ByteView decode_last_base(const StoredFrames& frames, const ChunkRef& ref);
+
+  // What comes next is of another repository or backup.
+  void forget() { decoded_place_.reset(); }
+
+  [[nodiscard]] Compressor& compressor() { return compressor_; }
+
+ private:
+  [[nodiscard]] ByteView whole_chunk(const StoredFrames& frames, const ChunkRef& ref,
+                                     const FramePlace& place);
+  [[nodiscard]] ByteView follow(const StoredFrames& frames, const ChunkRef& ref, bool check_links);
+
+  Compressor compressor_;
+  // The last frame that is no DELTA: chunks of a GROUP are asked for one after another.
+  DecodedFrame decoded_;
+  std::optional<FramePlace> decoded_place_;
+  Bytes chunk_;
+  Bytes base_;
+};
+
+// One chunk, by a request of its own for each frame that it takes.
+[[nodiscard]] Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
+                               ChunkDecoder& decoder);
+
+}  // namespace walvault
