@@ -200,6 +200,8 @@ struct Scene {
   int gcs = 1;
   int expires = 1;
   int kills = 1;
+  // A writer stores something of its own as a difference from what it borrows.
+  bool differences = false;
   Simplification simplification = Simplification::none;
   std::size_t states_max = 2'000'000;
 };
@@ -301,7 +303,7 @@ class World {
         if (session.may_borrow(entry.name)) root.packs.add(entry.name, entry.size);
       }
     }
-    if (root.packs.entries().empty()) {
+    if (root.packs.entries().empty() || scene_.differences) {
       (void)repository.storage().put_if_absent(own.key(), as_bytes("content"));
       root.packs.add(own, 7);
     }
@@ -431,6 +433,9 @@ std::size_t states_max() {
 
 TEST(GcModel, OneOfEach) { expect_safe({.kills = 3}); }
 TEST(GcModel, TwoWriters) { expect_safe({.writers = 2, .expires = 2, .states_max = states_max()}); }
+TEST(GcModel, TwoWritersOfDifferences) {
+  expect_safe({.writers = 2, .expires = 2, .differences = true, .states_max = states_max()});
+}
 TEST(GcModel, TwoGcs) { expect_safe({.gcs = 2, .states_max = states_max()}); }
 TEST(GcModel, TwoOfEach) {
   expect_safe({.writers = 2, .gcs = 2, .expires = 2, .states_max = states_max()});

@@ -200,6 +200,33 @@ TEST_F(DeltaTest, AFileThatGrewOrShrank) {
   EXPECT_TRUE(fetched(2) == (Files{{"f", grown}, {"g", shrunk}}));
 }
 
+// A gc that has condemned the pack of any frame below may delete it at any time.
+TEST_F(DeltaTest, NothingIsMadeAgainstWhatAGcHasCondemned) {
+  auto content = random_bytes(262'144, 1);
+  for (int i = 0; i < 3; ++i) {
+    content[static_cast<std::size_t>(i) * 1000] ^= 1;
+    (void)back_up({{"f", content}}, i);
+  }
+  ASSERT_EQ(depths(3, "f"), Depths{2});
+  const TreeReader tree(made_.repository, root_key_of(3));
+  for (const auto& place : refs(3, "f").front().places()) {
+    const auto& condemned = tree.root().packs.at(place.pack);
+    GcPlan plan;
+    plan.condemned.add(condemned.name, condemned.size);
+    ASSERT_TRUE(made_.repository.put_sealed(ObjectKind::plan, "plans/x", encode_gc_plan(plan)));
+    // What changed, and what did not.
+    for (const bool changes : {true, false}) {
+      if (changes) content[50'000] ^= 1;
+      const auto made = back_up({{"f", content}}, 3);
+      const TreeReader next(made_.repository, root_key_of(made.number));
+      EXPECT_EQ(next.root().packs.find(condemned.name), std::nullopt) << place.frame.offset;
+      EXPECT_TRUE(fetched(made.number) == (Files{{"f", content}}));
+    }
+    content[50'000] ^= 1;
+    made_.storage.remove({"plans/x"});
+  }
+}
+
 // Nothing is made against what cannot be read back.
 TEST_F(DeltaTest, ADamagedBaseCostsSpaceAndNeverTheBackup) {
   auto content = random_bytes(500'000, 1);
