@@ -44,8 +44,9 @@ class Compressor {
   // to exactly that length.
   void decompress(Compression algorithm, ByteView stored, std::span<std::uint8_t> plain);
 
-  // Replaces `out` by what zstd makes of a block whose like, `base`, the reader has:
-  // what is the same there costs next to nothing. Blocks of up to 1 MiB.
+  // Replaces `out` by what zstd, at `level` or its level 3 where that is higher, makes of
+  // a block whose like, `base`, the reader has: what is the same there costs next to
+  // nothing. Blocks of up to 1 MiB.
   void compress_against(int level, ByteView base, ByteView plain, Bytes& out);
 
   // Likewise, with the same base. Another one may go unnoticed: the caller checks
