@@ -14,6 +14,7 @@
 #include "catalog/wal_expiry.h"
 #include "postgres/checkpoint_record.h"
 #include "postgres/wal_page.h"
+#include "repository/damaged_packs.h"
 #include "repository/tree_writer.h"
 #include "repository/writer_session.h"
 
@@ -383,6 +384,12 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
     listener.warning(
         "the backup " + info.parent_id +
         " is damaged; what could not be read of it was stored anew: " + tree.parent_damage());
+  }
+  for (const auto& pack : tree.damaged_bases()) {
+    listener.warning(pack.key() +
+                     " is damaged, and this backup relies on what else is in it. The "
+                     "next one stores that anew. What it costs tells: walvault verify");
+    mark_damaged(archive.repository(), pack, PackDamage::content, clock.now());
   }
   if (session.damaged_packs() > 0) {
     listener.warning(std::to_string(session.damaged_packs()) + " packs of the backup " +

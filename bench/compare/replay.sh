@@ -4,41 +4,23 @@
 # that recovery took, as the server's log tells, and the medians.
 set -euo pipefail
 segments=${1:-200} rounds=${2:-3}
-here=$(cd "$(dirname "$0")/../.." && pwd)
-programs=/usr/lib/postgresql/15/bin
-[ "$(id -u)" = 0 ] && run=(setpriv --reuid postgres --regid postgres --clear-groups) || run=()
-work=$(mktemp -d /tmp/walvault-replay-XXXXXX)
-chmod 755 "$work"
-install -d -m 755 "$work/bin"
-install -m 755 "$here"/build/release/bin/walvault* "$work/bin"
-[ "$(id -u)" = 0 ] && chown -R postgres: "$work"
-cd "$work"
-stop_all() {
-  for data in "$work"/data "$work"/new-*; do
-    [ -e "$data/postmaster.pid" ] && "${run[@]}" "$programs/pg_ctl" -D "$data" -m immediate stop >/dev/null 2>&1
-  done
-  rm -rf "$work"
-}
-trap stop_all EXIT
+NAME=replay PORT=6999
+# shellcheck source=bench/compare/server.sh
+source "$(dirname "$0")/server.sh"
 
-export WALVAULT_REPO=$work/repo WALVAULT_CLUSTER=main PGHOST=$work PGPORT=6999 PGUSER=postgres PGDATABASE=postgres
-"${run[@]}" "$programs/initdb" -A trust -U postgres -D data --no-sync >/dev/null
-mkdir plain && { [ "$(id -u)" != 0 ] || chown postgres: plain; }
-cat >>data/postgresql.conf <<CONF
-unix_socket_directories = '$work'
-listen_addresses = ''
-port = 6999
+export WALVAULT_REPO=$work/repo WALVAULT_CLUSTER=main
+"${run[@]}" mkdir plain
+"${run[@]}" bin/walvault init >/dev/null
+start_server <<CONF
 archive_mode = on
 archive_command = 'cp %p $work/plain/%f && $work/bin/walvault-archive --repo $work/repo --cluster main %p'
 max_wal_size = 8GB
 shared_buffers = 512MB
 checkpoint_timeout = 1h
 CONF
-"${run[@]}" "$programs/pg_ctl" -D data -w -l log start >/dev/null
-"${run[@]}" bin/walvault init >/dev/null
-"${run[@]}" bin/walvault cluster add main --pg "host=$work port=6999 user=postgres" >/dev/null
+"${run[@]}" bin/walvault cluster add main --pg "$conninfo" >/dev/null
 "${run[@]}" pgbench -i -s 50 -q 2>/dev/null >/dev/null
-"${run[@]}" bin/walvault backup --pg "host=$work port=6999 user=postgres" --no-progress >/dev/null
+"${run[@]}" bin/walvault backup --pg "$conninfo" --no-progress >/dev/null
 began=$(psql -Atc "SELECT count(*) FROM pg_ls_dir('$work/plain') f WHERE length(f) = 24")
 while [ $(($(psql -Atc "SELECT count(*) FROM pg_ls_dir('$work/plain') f WHERE length(f) = 24") - began)) -lt "$segments" ]; do
   # Small transactions, and a load: those alone make ten segments a minute.

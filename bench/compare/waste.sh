@@ -4,31 +4,14 @@
 # expired: bench/compare/waste.sh [SCALE]. Prints bytes of packs.
 set -euo pipefail
 scale=${1:-20}
-here=$(cd "$(dirname "$0")/../.." && pwd)
-programs=/usr/lib/postgresql/15/bin
-[ "$(id -u)" = 0 ] && run=(setpriv --reuid postgres --regid postgres --clear-groups) || run=()
-work=$(mktemp -d /tmp/walvault-waste-XXXXXX)
-chmod 755 "$work"
-install -d -m 755 "$work/bin"
-install -m 755 "$here"/build/release/bin/walvault* "$work/bin"
-[ "$(id -u)" = 0 ] && chown -R postgres: "$work"
-cd "$work"
-stop_all() {
-  [ -e data/postmaster.pid ] && "${run[@]}" "$programs/pg_ctl" -D data -m immediate stop >/dev/null 2>&1
-  rm -rf "$work"
-}
-trap stop_all EXIT
+NAME=waste PORT=6995
+# shellcheck source=bench/compare/server.sh
+source "$(dirname "$0")/server.sh"
 
-export PGHOST=$work PGPORT=6995 PGUSER=postgres PGDATABASE=postgres
-"${run[@]}" "$programs/initdb" -A trust -U postgres -D data --no-sync >/dev/null
-cat >>data/postgresql.conf <<CONF
-unix_socket_directories = '$work'
-listen_addresses = ''
-port = 6995
+start_server <<CONF
 fsync = off
 max_wal_size = 4GB
 CONF
-"${run[@]}" "$programs/pg_ctl" -D data -w -l log start >/dev/null
 "${run[@]}" pgbench -i -s "$scale" -q >/dev/null 2>&1
 # The repository kept-N holds the last N backups only; all-11 all of them.
 repositories="all-11 kept-6 kept-3 kept-1"
@@ -41,10 +24,10 @@ for day in $(seq 11); do
     [ "$day" -gt $((11 - ${repository#*-})) ] || continue
     if [ ! -d "$repository" ]; then
       "${run[@]}" bin/walvault init --repo "$work/$repository" >/dev/null
-      "${run[@]}" bin/walvault cluster add main --repo "$work/$repository" --pg "host=$work port=6995 user=postgres" >/dev/null
+      "${run[@]}" bin/walvault cluster add main --repo "$work/$repository" --pg "$conninfo" >/dev/null
     fi
     "${run[@]}" bin/walvault backup --repo "$work/$repository" --cluster main --wal stream \
-      --pg "host=$work port=6995 user=postgres" --no-progress >/dev/null 2>&1
+      --pg "$conninfo" --no-progress >/dev/null 2>&1
   done
 done
 for keep in 6 3 1; do

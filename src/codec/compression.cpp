@@ -17,6 +17,14 @@ constexpr int window_log_against = 21;
 // differences are twice as long, and take as long to make.
 constexpr int level_against_min = 3;
 
+// zstd before 1.5.5 may, from level 13 on, write what does not decode to what it was
+// given (facebook/zstd#3517).
+int safe_level(int level) {
+  constexpr int sound_version = 10505;
+  constexpr int sound_level_max = 12;
+  return ZSTD_versionNumber() < sound_version ? std::min(level, sound_level_max) : level;
+}
+
 Error does_not_decode(std::size_t stored, std::size_t plain) {
   return {ErrorKind::corrupt, "a compressed block does not decode",
           std::to_string(stored) + " bytes were to give " + std::to_string(plain) + "."};
@@ -95,7 +103,7 @@ Compression Compressor::compress(CompressionSetting setting, ByteView plain, Byt
       const auto bound = ZSTD_compressBound(plain.size());
       auto* const scratch = contexts_->reserve(bound);
       length = ZSTD_compressCCtx(contexts_->compress.get(), scratch, bound, plain.data(),
-                                 plain.size(), setting.level);
+                                 plain.size(), safe_level(setting.level));
       if (ZSTD_isError(length) != 0) {
         throw Error(ErrorKind::internal, "zstd failed to compress a block",
                     ZSTD_getErrorName(length));
@@ -147,8 +155,8 @@ void Compressor::compress_against(int level, ByteView base, ByteView plain, Byte
                 ZSTD_getErrorName(result));
   };
   checked(ZSTD_CCtx_reset(context, ZSTD_reset_session_and_parameters));
-  checked(
-      ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, std::max(level, level_against_min)));
+  checked(ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel,
+                                 std::max(safe_level(level), level_against_min)));
   checked(ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, window_log_against));
   checked(ZSTD_CCtx_refPrefix(context, base.data(), base.size()));
   const auto length = checked(ZSTD_compress2(context, scratch, bound, plain.data(), plain.size()));

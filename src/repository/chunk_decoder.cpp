@@ -13,6 +13,8 @@ void blaming(const StoredFrames& frames, const ChunkRef& ref, const FramePlace& 
              Action&& action) {
   try {
     action();
+  } catch (const DamagedChunk&) {
+    throw;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
     throw DamagedChunk(frames.packs(), ref, place, error.message() + ". " + error.detail());
@@ -35,11 +37,15 @@ void StoredFrames::read(std::vector<FramePlace> places,
                         const std::function<void(std::uint64_t)>& reading) {
   ranges_.clear();
   std::ranges::sort(places);
+  std::uint64_t holes = 0;
   for (const auto& [pack, frame] : places) {
     const std::uint64_t begin = frame.offset;
     const auto end = begin + frame.length;
-    if (ranges_.empty() || ranges_.back().pack != pack ||
-        begin > ranges_.back().end + hole_bytes_max) {
+    const bool is_behind = !ranges_.empty() && ranges_.back().pack == pack;
+    const auto hole = is_behind && begin > ranges_.back().end ? begin - ranges_.back().end : 0;
+    if (is_behind && hole <= hole_bytes_max && holes + hole <= holes_bytes_max) {
+      holes += hole;
+    } else {
       ranges_.push_back({.pack = pack, .begin = begin, .end = begin, .bytes = {}});
     }
     ranges_.back().end = std::max(ranges_.back().end, end);
@@ -90,12 +96,20 @@ ByteView ChunkDecoder::follow(const StoredFrames& frames, const ChunkRef& ref, b
   auto chunk = whole_chunk(frames, ref, places.back());
   for (auto i = places.size() - 1; i-- > 0;) {
     const auto stored = frames.at(ref, places[i]);
-    ChunkId base_id;
-    blaming(frames, ref, places[i],
-            [&] { base_id = decode_delta_frame(compressor_, stored, chunk, base_); });
-    if (check_links && sha256(chunk) != base_id) {
+    const auto expect_base = [&] {
+      if (sha256(chunk) == base_of_delta_frame(stored)) return;
       throw DamagedChunk(frames.packs(), ref, places[i + 1], other_digest);
-    }
+    };
+    blaming(frames, ref, places[i], [&] {
+      if (check_links) expect_base();
+      try {
+        decode_delta_frame(compressor_, stored, chunk, base_);
+      } catch (const Error&) {
+        // Another base may be why.
+        expect_base();
+        throw;
+      }
+    });
     std::swap(chunk_, base_);
     chunk = chunk_;
   }
@@ -123,6 +137,10 @@ ByteView ChunkDecoder::decode_last_base(const StoredFrames& frames, const ChunkR
 
 Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
                  ChunkDecoder& decoder) {
+  if (ref.zero) {
+    throw Error(ErrorKind::corrupt, "a stored list is damaged",
+                "It gives zeros where a part of a tree should be.");
+  }
   StoredFrames frames(storage, packs);
   frames.read(ref.places(), [](std::uint64_t) {});
   decoder.forget();

@@ -37,6 +37,8 @@ class StoredFrames {
 
   // Two frames are read at once that are no further apart than this, bytes.
   static constexpr std::uint32_t hole_bytes_max = 64u << 10;
+  // Between all that are read.
+  static constexpr std::uint64_t holes_bytes_max = 4u << 20;
 
   // Reads the frames at these places, in place of those that were read before.
   // `reading` is told of the bytes before they are.

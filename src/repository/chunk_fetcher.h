@@ -36,7 +36,7 @@ struct ChunkSink {
 };
 
 // Not thread-safe. Memory: a batch of references and, for each job, the stored bytes of
-// one run, 12 MiB at most and 4 MiB as a rule.
+// one run: 4 MiB as a rule, four times as much where DELTAs of the usual depth lie apart.
 class ChunkFetcher {
  public:
   // The references must outlive the fetcher; `packs` is the table that the

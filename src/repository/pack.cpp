@@ -23,6 +23,11 @@ Error damaged(std::string detail) {
 
 Bytes framed(FrameKind kind, Compression compression, std::size_t chunks, std::size_t plain_bytes,
              ByteView body) {
+  // Before anything is written that could not be read.
+  if (plain_bytes > frame_plain_bytes_max) {
+    throw Error(ErrorKind::internal, "a frame would be too large",
+                "It would hold " + std::to_string(plain_bytes) + " bytes.");
+  }
   ByteWriter out;
   out.u8(static_cast<std::uint8_t>(kind));
   out.u8(static_cast<std::uint8_t>(compression));

@@ -29,8 +29,10 @@ inline constexpr std::uint32_t group_member_bytes_max = 128 * 1024;
 // A GROUP holds at most this many chunks (its count has 16 bits).
 inline constexpr std::size_t group_members_max = 4096;
 
-// No frame decodes to more than this; metadata chunks (maps) are the largest.
-inline constexpr std::uint32_t frame_plain_bytes_max = 1024 * 1024;
+// No frame decodes to more than this; metadata chunks (maps) are the largest: 4096
+// references to DELTAs of the greatest depth, each frame in a pack of its own, take 2.1
+// MiB.
+inline constexpr std::uint32_t frame_plain_bytes_max = 4u << 20;
 
 struct PackName {
   RandomId writer{};

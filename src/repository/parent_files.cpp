@@ -76,10 +76,15 @@ std::optional<ParentFiles::File> ParentFiles::find(std::string_view path) {
   const auto hash = hash_of(path);
   for (auto it = std::ranges::lower_bound(places_, hash, {}, &Place::path_hash);
        it != places_.end() && it->path_hash == hash; ++it) {
-    const auto& chunk = table_chunk(it->table_chunk);
-    ByteReader in(ByteView(chunk).subspan(it->offset), "a file table");
-    auto entry = read_file_entry(in);
-    if (entry.path == path) return File(*this, std::move(entry));
+    try {
+      const auto& chunk = table_chunk(it->table_chunk);
+      ByteReader in(ByteView(chunk).subspan(it->offset), "a file table");
+      auto entry = read_file_entry(in);
+      if (entry.path == path) return File(*this, std::move(entry));
+    } catch (const Error& error) {
+      // It was right when it was indexed.
+      note_damage(error);
+    }
   }
   return std::nullopt;
 }

@@ -25,6 +25,8 @@ struct Format {
   std::uint64_t reader_features = 0;
   std::uint64_t writer_features = 0;
   std::uint64_t gc_features = 0;
+  // What a later version has to say besides.
+  Bytes rest = {};
 };
 
 Bytes encode_format(const Format& format) {
@@ -37,10 +39,10 @@ Bytes encode_format(const Format& format) {
   out.u64(format.reader_features);
   out.u64(format.writer_features);
   out.u64(format.gc_features);
+  out.raw(format.rest);
   return out.take();
 }
 
-// More may follow in a later version.
 Format decode_format(ByteView payload) {
   ByteReader in(payload, "the repository's format object");
   Format format;
@@ -52,7 +54,26 @@ Format decode_format(ByteView payload) {
   format.reader_features = in.u64();
   format.writer_features = in.u64();
   format.gc_features = in.u64();
+  const auto rest = in.raw(in.left());
+  format.rest.assign(rest.begin(), rest.end());
   return format;
+}
+
+// What gc must know concerns gc alone. Every program here may write, so a writer's
+// features are demanded of all.
+void expect_known(const Format& format, const std::string& url) {
+  if (format.version == format_version && format.chunk_size == chunk_bytes &&
+      format.digest == digest_sha256 && (format.reader_features & ~known_reader_features) == 0 &&
+      format.writer_features == 0) {
+    return;
+  }
+  throw Error(
+      ErrorKind::conflict, "the repository at " + url + " needs a newer version of walvault",
+      "Its format version is " + std::to_string(format.version) + ", chunks have " +
+          std::to_string(format.chunk_size) + " bytes, digest " + std::to_string(format.digest) +
+          ", features " + std::to_string(format.reader_features) + "/" +
+          std::to_string(format.writer_features) + ".",
+      "Use the version of walvault that made it, or a later one.");
 }
 
 std::optional<std::uint32_t> highest_number(const std::vector<std::string>& names) {
@@ -94,20 +115,7 @@ Repository Repository::open(Storage& storage) {
                 "Create one with: walvault init --repo " + storage.url());
   }
   const auto format = decode_format(latest->second);
-  // What gc must know concerns gc alone. Every program here may write, so a
-  // writer's features are demanded of all.
-  if (format.version != format_version || format.chunk_size != chunk_bytes ||
-      format.digest != digest_sha256 || (format.reader_features & ~known_reader_features) != 0 ||
-      format.writer_features != 0) {
-    throw Error(ErrorKind::conflict,
-                "the repository at " + storage.url() + " needs a newer version of walvault",
-                "Its format version is " + std::to_string(format.version) + ", chunks have " +
-                    std::to_string(format.chunk_size) + " bytes, digest " +
-                    std::to_string(format.digest) + ", features " +
-                    std::to_string(format.reader_features) + "/" +
-                    std::to_string(format.writer_features) + ".",
-                "Use the version of walvault that made it, or a later one.");
-  }
+  expect_known(format, storage.url());
   return {storage, format.id, format.gc_features};
 }
 
@@ -118,6 +126,7 @@ void Repository::announce(Feature feature) const {
     const auto latest = latest_in_series(ObjectKind::format, prefix);
     if (!latest) break;
     auto format = decode_format(latest->second);
+    expect_known(format, storage_->url());
     const auto bit = static_cast<std::uint64_t>(feature);
     if ((format.reader_features & bit) != 0) return;
     format.reader_features |= bit;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <deque>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -15,15 +16,18 @@ namespace {
 
 // Bounds on what waits in memory.
 constexpr std::size_t known_chunks_max = 65536;         // of the run's own, about 8 MiB
-constexpr std::size_t pending_references_max = 262144;  // in maps that wait for a pack, 16 MiB
+constexpr std::size_t pending_references_max = 131072;  // in maps that wait for a pack, 20 MiB
 constexpr std::size_t file_table_chunk_bytes = chunk_bytes;
 // What travels together: bytes, and pieces and ends of files. So much of the parent is
 // read at once for what is stored as a difference from it.
 constexpr std::size_t item_bytes = 2u << 20;
-constexpr std::size_t item_parts_max = 8192;
+constexpr std::size_t item_parts_max = 2048;
 
 // A smaller chunk is not worth a frame of its own.
 constexpr std::uint32_t delta_chunk_bytes_min = 4096;
+
+// What is read at once of bases; pieces that would take more are stored whole.
+constexpr std::size_t bases_bytes_max = 16u << 20;
 
 constexpr CompressionSetting metadata_compression{.algorithm = Compression::zstd, .level = 1};
 
@@ -171,6 +175,9 @@ class TreeWriter::Pipeline {
             [this](Item& item, unsigned worker) { work(item, encoders_.at(worker)); },
             [this](Item& item) { deliver(item); }) {
     root_.streams.push_back({.name = "files", .size = 0, .chunks = {}});
+    if (options.delta_depth > delta_bases_max) {
+      throw Error(ErrorKind::internal, "differences would lie too deep");
+    }
     if (options.delta_depth > 0 && session.source() != nullptr) {
       session.repository().announce(Feature::delta_frames);
     }
@@ -227,6 +234,7 @@ class TreeWriter::Pipeline {
     // delivered.
     file_->entry.crc = crc_;
     if (file_->is_stream) file_->entry.size = position_;
+    file_->parent.reset();
     item_.ended.push_back({.file = std::move(file_), .pieces = pieces_});
     file_.reset();
     if (item_.is_full()) submit_item();
@@ -254,6 +262,7 @@ class TreeWriter::Pipeline {
   [[nodiscard]] const std::string& parent_damage() const {
     return parents_.damage().empty() ? base_damage_ : parents_.damage();
   }
+  [[nodiscard]] const std::set<PackName>& damaged_bases() const { return damaged_bases_; }
 
  private:
   // What a worker has of its own.
@@ -331,9 +340,17 @@ class TreeWriter::Pipeline {
       return piece->parent && !piece->parent->zero && piece->length >= delta_chunk_bytes_min;
     };
     std::vector<FramePlace> places;
-    for (const auto* piece : fresh) {
+    std::set<std::pair<std::uint32_t, std::uint32_t>> frames;
+    std::size_t bytes = 0;
+    for (auto* piece : fresh) {
       if (!may_be_delta(piece)) continue;
-      for (const auto& place : piece->parent->places()) places.push_back(place);
+      for (const auto& place : piece->parent->places()) {
+        if (frames.emplace(place.pack, place.frame.offset).second) bytes += place.frame.length;
+        places.push_back(place);
+      }
+      if (bytes <= bases_bytes_max) continue;
+      places.resize(places.size() - piece->parent->places().size());
+      piece->parent.reset();
     }
     if (places.empty()) return;
     try {
@@ -348,6 +365,8 @@ class TreeWriter::Pipeline {
         return encode_delta(item, *piece, encoder);
       } catch (const DamagedChunk& damage) {
         note_base_damage(damage);
+        const std::lock_guard lock(base_damage_mutex_);
+        damaged_bases_.insert(damage.pack());
         return false;
       }
     });
@@ -482,7 +501,7 @@ class TreeWriter::Pipeline {
         piece.ref.frame.length = place.frame.length;
         for (auto& base : piece.ref.bases) base = adopted(base);
         if (!piece.file->is_stream) totals_.new_bytes += piece.length;
-        if (piece.length < chunk_bytes) known_.add(piece.ref);
+        if (piece.length < chunk_bytes && !piece.file->is_stream) known_.add(piece.ref);
         break;
       }
     }
@@ -529,7 +548,9 @@ class TreeWriter::Pipeline {
   void write_map(const PendingMap& map) {
     const auto bytes = encode_map(map.refs, root_.packs);
     auto& file = *map.file;
-    if (map.number < file.parent_maps.size()) {
+    // One of zeros alone proves nothing of the parent's, which may be damaged.
+    const bool is_zero = std::ranges::all_of(map.refs, &ChunkRef::zero);
+    if (!is_zero && map.number < file.parent_maps.size()) {
       const auto& parent = file.parent_maps[map.number];
       if (parent && !parent->zero && parent->id == sha256(bytes)) {
         file.entry.maps.push_back(adopted(*parent));
@@ -596,6 +617,7 @@ class TreeWriter::Pipeline {
   std::vector<Encoder> encoders_;
   KnownChunks known_;
   std::string base_damage_;
+  std::set<PackName> damaged_bases_;
   std::mutex base_damage_mutex_;
 
   // The delivering thread.
@@ -635,5 +657,6 @@ void TreeWriter::end_stream() { (void)pipeline_->end(); }
 Root TreeWriter::finish() { return pipeline_->finish(); }
 const TreeWriter::Totals& TreeWriter::totals() const { return pipeline_->totals(); }
 const std::string& TreeWriter::parent_damage() const { return pipeline_->parent_damage(); }
+const std::set<PackName>& TreeWriter::damaged_bases() const { return pipeline_->damaged_bases(); }
 
 }  // namespace walvault

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "codec/compression.h"
@@ -66,6 +67,10 @@ class TreeWriter {
   // What was found damaged in the parent, so that it was not borrowed from;
   // empty for nothing.
   [[nodiscard]] const std::string& parent_damage() const;
+
+  // After finish(): packs of the parent in which a chunk was found damaged while it
+  // was read to store a difference from it. Others in them may have been borrowed.
+  [[nodiscard]] const std::set<PackName>& damaged_bases() const;
 
  private:
   class Pipeline;

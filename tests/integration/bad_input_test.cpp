@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,6 +11,7 @@
 #include <thread>
 
 #include "support/main_job.h"
+#include "support/small_file_system.h"
 
 namespace walvault {
 namespace {
@@ -220,9 +220,8 @@ TEST_F(BadInputTest, DestinationsThatHoldSomethingStayUntouched) {
 
 TEST_F(BadInputTest, SmallFileSystemsFillUpLoudlyAndHarmlessly) {
   if (::geteuid() != 0) GTEST_SKIP() << "mounting a small file system needs root";
-  const auto small = job().directory().path("small");
-  fs::create_directory(small);
-  ASSERT_EQ(::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=8m,mode=0777"), 0);
+  const SmallFileSystem file_system(job().directory().path("small"), "size=8m,mode=0777");
+  const auto& small = file_system.path();
   expect_error(program("walvault", here({"restore", "--pgdata", small + "/pg"})), 6,
                "too little room");
 
@@ -243,18 +242,16 @@ TEST_F(BadInputTest, SmallFileSystemsFillUpLoudlyAndHarmlessly) {
   expect_error(backup, 6, "No space left");
   const auto info = program("walvault", {"info", "--repo", repository, "--json"});
   EXPECT_EQ(nlohmann::json::parse(info.out)["clusters"][0]["backups"].size(), 0u);
-  ASSERT_EQ(::umount(small.c_str()), 0);
 }
 
 // A disk with errors is remounted read-only; a copy may lie on a medium that is.
 TEST_F(BadInputTest, AReadOnlyRepositoryCanBeLookedAtAndRestoredFrom) {
   if (::geteuid() != 0) GTEST_SKIP() << "mounting a file system needs root";
-  const auto place = job().directory().path("read-only");
-  fs::create_directory(place);
-  ASSERT_EQ(::mount("tmpfs", place.c_str(), "tmpfs", 0, "size=256m,mode=0777"), 0);
+  const SmallFileSystem file_system(job().directory().path("read-only"), "size=256m,mode=0777");
+  const auto& place = file_system.path();
   const auto repository = place + "/repo";
   ASSERT_EQ(std::system(("cp -a " + job().repository() + " " + repository).c_str()), 0);
-  ASSERT_EQ(::mount("tmpfs", place.c_str(), "tmpfs", MS_REMOUNT | MS_RDONLY, nullptr), 0);
+  file_system.make_read_only();
   const auto there = [&](std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--repo", repository, "--cluster", "main"});
     return arguments;
@@ -280,7 +277,6 @@ TEST_F(BadInputTest, AReadOnlyRepositoryCanBeLookedAtAndRestoredFrom) {
                6, words);
   expect_error(program("walvault", there({"backup", "--pg", job().server().conninfo()})), 6, words);
   expect_error(program("walvault", there({"backups", "keep", "x", "--for", "1d"})), 3, "no backup");
-  ASSERT_EQ(::umount(place.c_str()), 0);
 }
 
 TEST_F(BadInputTest, FetchSaysNotThereOnlyWhenThatIsProved) {

@@ -21,6 +21,7 @@ class DeltaTest : public testing::Test {
     int number = 0;
     TreeWriter::Totals totals;
     std::string parent_damage;
+    std::set<PackName> damaged_bases;
   };
   static TreeWriter::Options to_depth(std::size_t depth) {
     TreeWriter::Options options;
@@ -37,7 +38,10 @@ class DeltaTest : public testing::Test {
     TreeWriter tree(session, options);
     for (const auto& [path, content] : files) write_tree_file(tree, path, content);
     session.commit(encode_root(tree.finish(), root_key_of(number)));
-    return {.number = number, .totals = tree.totals(), .parent_damage = tree.parent_damage()};
+    return {.number = number,
+            .totals = tree.totals(),
+            .parent_damage = tree.parent_damage(),
+            .damaged_bases = tree.damaged_bases()};
   }
   [[nodiscard]] Files read_back(int number) {
     TreeReader tree(made_.repository, root_key_of(number));
@@ -237,6 +241,8 @@ TEST_F(DeltaTest, ADamagedBaseCostsSpaceAndNeverTheBackup) {
   const auto second = back_up({{"f", content}}, 1);
   EXPECT_EQ(depths(2, "f"), (Depths{0, 1}));
   EXPECT_NE(second.parent_damage.find("packs/"), std::string::npos) << second.parent_damage;
+  const TreeReader first(made_.repository, root_key_of(1));
+  EXPECT_EQ(second.damaged_bases, std::set{first.root().packs.at(refs(1, "f").front().pack).name});
   EXPECT_TRUE(fetched(2) == (Files{{"f", content}}));
 }
 
@@ -298,6 +304,36 @@ TEST_F(DeltaTest, DamageNamesThePackAtFault) {
     made_.storage.overwrite(name.key(), pack);
   }
   EXPECT_TRUE(fetched(3) == (Files{{"f", content}}));
+}
+
+// Differences of many small chunks, each from a large frame of its own.
+TEST_F(DeltaTest, NoMoreIsReadOfBasesThanFitsIntoMemory) {
+  Files files;
+  for (int round = 0; round < 90; ++round) {
+    const auto name = "f" + std::to_string(100 + round);
+    files[name] = random_bytes(5'000, static_cast<std::uint64_t>(round));
+    for (const std::uint64_t i : {1u, 2u}) {
+      files["g" + std::to_string(i)] =
+          random_bytes(120'000, 1000 * i + static_cast<std::uint64_t>(round));
+    }
+    (void)back_up(files, round, to_depth(0));
+  }
+  for (const auto* name : {"g1", "g2"}) files.erase(name);
+  for (auto& [path, content] : files) content[5] ^= 1;
+  const auto last = back_up(files, 90);
+  std::size_t deltas = 0;
+  for (const auto& [path, content] : files) deltas += depths(last.number, path).front();
+  // 16 MiB of frames of 245 kB, of 90.
+  EXPECT_GT(deltas, 50u);
+  EXPECT_LT(deltas, 80u);
+  EXPECT_TRUE(fetched(last.number) == files);
+}
+
+TEST_F(DeltaTest, AListThatGivesZerosForPartOfATreeIsDamaged) {
+  ChunkRef zero;
+  zero.zero = true;
+  ChunkDecoder decoder;
+  EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, {}, zero, decoder); }), "corrupt");
 }
 
 // Edits of every kind to files of every size, over a number of backups, which are then

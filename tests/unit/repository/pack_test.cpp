@@ -118,6 +118,14 @@ TEST(Frame, GivesBackWhatWasStoredAsADifference) {
   }
 }
 
+TEST(Frame, OfMoreThanCanBeReadIsNotMade) {
+  Compressor compressor;
+  Bytes chunk(frame_plain_bytes_max);
+  EXPECT_EQ(decode_frame(compressor, encode_full_frame(compressor, {}, chunk)).plain, chunk);
+  chunk.push_back(0);
+  EXPECT_EQ(error_of([&] { (void)encode_full_frame(compressor, {}, chunk); }), "internal");
+}
+
 TEST(Frame, NoticesDamageOfADifference) {
   Compressor compressor;
   const auto base = random_bytes(3000, 1);

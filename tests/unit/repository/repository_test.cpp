@@ -19,6 +19,7 @@ struct Format {
   std::uint64_t reader_features = 0;
   std::uint64_t writer_features = 0;
   std::uint64_t gc_features = 0;
+  Bytes rest = {};
 
   [[nodiscard]] Bytes sealed(const std::string& key) const {
     ByteWriter out;
@@ -30,6 +31,7 @@ struct Format {
     out.u64(reader_features);
     out.u64(writer_features);
     out.u64(gc_features);
+    out.raw(rest);
     return seal(ObjectKind::format, key, out.bytes());
   }
 };
@@ -56,6 +58,39 @@ TEST(Repository, IsCreatedOnlyOnce) {
   EXPECT_EQ(error_of([&] { Repository::create(made.storage, made.clock, made.randomness); }),
             "conflict");
   EXPECT_TRUE(made.storage.find("format/1", whole_object) == before);
+}
+
+// Two that run init at the same instant, or one whose answer was lost.
+TEST(Repository, IsMadeByOneOfTwo) {
+  for (const bool is_own : {false, true}) {
+    MemoryStorage storage;
+    FakeClock clock;
+    CountingRandomness randomness;
+    HookedStorage hooked(storage);
+    bool done = false;
+    hooked.before = [&](std::string_view operation, std::string_view key) {
+      if (operation != "put" || std::exchange(done, true)) return;
+      // Of the first id that is drawn, or of another.
+      CountingRandomness others;
+      if (!is_own) (void)others.id();
+      MemoryStorage first;
+      Repository::create(first, clock, others);
+      storage.overwrite(std::string(key), *first.find(std::string(key), whole_object));
+    };
+    EXPECT_EQ(error_of([&] { Repository::create(hooked, clock, randomness); }),
+              is_own ? "nothing" : "conflict");
+  }
+}
+
+TEST(Repository, SaysThatWhatItListedIsGone) {
+  MemoryRepository made;
+  HookedStorage hooked(made.storage);
+  const auto repository = Repository::open(hooked);
+  hooked.before = [&](std::string_view operation, std::string_view key) {
+    if (operation == "find") made.storage.remove({std::string(key)});
+  };
+  EXPECT_EQ(error_of([&] { (void)repository.latest_in_series(ObjectKind::format, "format/"); }),
+            "corrupt");
 }
 
 TEST(Repository, IsNotFoundInAnEmptyStorage) {
@@ -92,6 +127,23 @@ TEST(Repository, AnnouncesAFeatureOnce) {
   // Whatever else it said stays.
   EXPECT_EQ(made.storage.find("format/3", whole_object),
             (Format{.reader_features = 1, .gc_features = 4}.sealed("format/3")));
+}
+
+TEST(Repository, AnnouncesNothingOverANewerVersion) {
+  MemoryRepository made;
+  made.storage.overwrite("format/2", Format{.version = 2}.sealed("format/2"));
+  EXPECT_EQ(error_of([&] { made.repository.announce(Feature::delta_frames); }), "conflict");
+  EXPECT_EQ(keys_under(made.storage, "format/").size(), 2u);
+}
+
+TEST(Repository, KeepsWhatALaterVersionSaysBesides) {
+  MemoryRepository made;
+  const Format known{.reader_features = 1, .rest = bytes_of("more")};
+  Format before = known;
+  before.reader_features = 0;
+  made.storage.overwrite("format/2", before.sealed("format/2"));
+  made.repository.announce(Feature::delta_frames);
+  EXPECT_EQ(made.storage.find("format/3", whole_object), known.sealed("format/3"));
 }
 
 TEST(Repository, AnnouncesBesideOthers) {

@@ -3,8 +3,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/file.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -12,6 +10,7 @@
 #include "support/archived_wal.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
+#include "support/small_file_system.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
 
@@ -165,9 +164,8 @@ TEST_F(SpoolTest, IsNoReasonToFail) {
 // The server that recovers writes to the same file system.
 TEST_F(SpoolTest, LeavesRoom) {
   if (::geteuid() != 0) GTEST_SKIP() << "mounting a small file system needs root";
-  const auto small = directory_.path() + "/small";
-  ASSERT_EQ(::mkdir(small.c_str(), 0777), 0);
-  ASSERT_EQ(::mount("tmpfs", small.c_str(), "tmpfs", 0, "size=4608k"), 0);
+  const SmallFileSystem file_system(directory_.path() + "/small", "size=4608k");
+  const auto& small = file_system.path();
   const Spool spool(small + "/data.walvault-spool");
   const auto target = small + "/RECOVERYXLOG";
   const auto files = [&] {
@@ -193,7 +191,6 @@ TEST_F(SpoolTest, LeavesRoom) {
   EXPECT_EQ(read_file(small + "/filler", 4u << 20).size(), 3u << 20);
   EXPECT_EQ(files(), 0u);
   spool.remove();
-  ASSERT_EQ(::umount(small.c_str()), 0);
 }
 
 TEST_F(SpoolTest, BelongsToADataDirectoryOnly) {
