@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "catalog/expiry.h"
+#include "repository/damaged_packs.h"
 #include "support/fake_backup.h"
 #include "support/hooked_storage.h"
 #include "support/test_data.h"
@@ -153,6 +154,27 @@ TEST_F(BaseBackupTest, IsNotStoppedByADamagedBackupBefore) {
     made_.storage.remove({backup_root_key("main", next.id)});
     made_.storage.overwrite(damaged_key, object);
   }
+}
+
+// Read only because something beside it changed: the one at hand may have borrowed
+// more out of that pack, and the next one does not.
+TEST_F(BaseBackupTest, MarksADamagedPackThatItMetSoThatTheNextOneIsWhole) {
+  archive_needed_wal(archive_);
+  const auto first = back_up();
+  TreeReader tree(repository_, backup_root_key("main", first.id));
+  const auto ref = chunks_of(tree, entries_of(tree).at("base/5/1259")).at(1);
+  const auto& pack = tree.root().packs.at(ref.pack).name;
+  auto content = *made_.storage.find(pack.key(), whole_object);
+  content[ref.frame.offset + 100] ^= 1;
+  made_.storage.overwrite(pack.key(), content);
+  server_.files["base/5/1259"][300'000] ^= 1;
+  made_.clock.advance(std::chrono::hours(24));
+  (void)back_up();
+  EXPECT_EQ(list_damaged_packs(repository_), std::set{pack});
+  made_.clock.advance(std::chrono::hours(24));
+  const auto third = back_up();
+  made_.storage.remove({pack.key()});
+  expect_whole_backup(repository_, third, server_);
 }
 
 TEST_F(BaseBackupTest, SeesThatAFileIsNotWhatTheManifestLists) {
