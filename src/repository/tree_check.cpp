@@ -89,9 +89,9 @@ class TreeChecker::Walk {
   // What reads through `ref`; where that is damaged, `content` is lost.
   template <typename Action>
   void guarded(const ChunkRef& ref, LostContent content, Action&& action) {
-    const auto note = [&](const std::string& why, std::optional<PackName> pack) {
+    const auto note = [&](const std::string& why, const std::optional<PackName>& pack) {
       content.why = content.why.empty() ? why : content.why + ": " + why;
-      content.pack = std::move(pack);
+      content.pack = pack;
       note_lost(std::move(content));
     };
     try {
