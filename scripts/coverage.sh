@@ -31,7 +31,7 @@ report() {
 }
 objects=(build/coverage/CMakeFiles/walvault*.dir)
 report "${objects[@]}" --filter '(src|archive_command|basebackup|restore|maintenance)/' \
-  --print-summary --output /dev/null
+  --print-summary --output build/coverage/lines.txt
 for layer in storage repository catalog; do
   report "build/coverage/CMakeFiles/walvault_$layer.dir" --filter "src/$layer/"
 done
