@@ -385,6 +385,8 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
         "the backup " + info.parent_id +
         " is damaged; what could not be read of it was stored anew: " + tree.parent_damage());
   }
+  // Before the commit: a mark without this backup costs space, this backup without the
+  // mark would have the next one rely on the pack as well.
   for (const auto& pack : tree.damaged_bases()) {
     listener.warning(pack.key() +
                      " is damaged, and this backup relies on what else is in it. The "

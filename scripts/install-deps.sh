@@ -12,7 +12,7 @@ packages=(
   postgresql-15 postgresql-client-15
 )
 test_packages=(
-  clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs curl
+  clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs curl gcovr
 )
 bench_packages=(pgbackrest barman zstd)
 

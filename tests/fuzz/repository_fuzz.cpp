@@ -3,11 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/error.h"
 #include "catalog/backup_keep.h"
 #include "catalog/verified.h"
 #include "catalog/wal_expiry.h"
 #include "codec/crc32c.h"
+#include "fuzz/by_first_byte.h"
 #include "repository/pack.h"
 #include "repository/sealed.h"
 #include "repository/tree.h"
@@ -96,13 +96,5 @@ void read(std::uint8_t what, ByteView bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    read(data[0], {data + 1, size - 1});
-  } catch (const Error& error) {
-    const auto kind = error.kind();
-    // A newer version is a conflict.
-    if (kind != ErrorKind::corrupt && kind != ErrorKind::conflict) __builtin_trap();
-  }
-  return 0;
+  return read_by_first_byte(data, size, read, true);
 }

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstdio>
 
-#include "base/error.h"
+#include "fuzz/by_first_byte.h"
 #include "postgres/backup_label.h"
 #include "postgres/backup_manifest.h"
 #include "postgres/control_file.h"
@@ -91,11 +91,5 @@ void read(std::uint8_t what, ByteView bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    read(data[0], {data + 1, size - 1});
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::corrupt) __builtin_trap();
-  }
-  return 0;
+  return read_by_first_byte(data, size, read, false);
 }

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "base/error.h"
 #include "catalog/accepted_gap.h"
 #include "catalog/backup_info.h"
 #include "catalog/catalogue_snapshot.h"
@@ -12,6 +11,7 @@
 #include "catalog/wal_ledger.h"
 #include "catalog/wal_object.h"
 #include "codec/crc32c.h"
+#include "fuzz/by_first_byte.h"
 #include "postgres/timeline_history.h"
 
 namespace {
@@ -46,13 +46,5 @@ void decode(std::uint8_t what, ByteView bytes) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size == 0) return 0;
-  try {
-    decode(data[0], {data + 1, size - 1});
-  } catch (const Error& error) {
-    const auto kind = error.kind();
-    // A newer version is a conflict.
-    if (kind != ErrorKind::corrupt && kind != ErrorKind::conflict) __builtin_trap();
-  }
-  return 0;
+  return read_by_first_byte(data, size, decode, true);
 }
