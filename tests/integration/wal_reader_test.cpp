@@ -184,7 +184,7 @@ TEST_P(WalReaderTest, ReadsWhatPgWaldumpReads) {
   ASSERT_TRUE(server.start()) << server.log();
   const auto tablespace = directory.path("space");
   // Its owner has to be the server's.
-  (void)server.sql("COPY (SELECT 1) TO PROGRAM 'mkdir " + tablespace + "'");
+  (void)server.sql("COPY (SELECT 1) TO PROGRAM 'cat > /dev/null && mkdir " + tablespace + "'");
   work(server, tablespace, major);
   const auto end = Lsn::parse(server.sql("SELECT pg_current_wal_insert_lsn()")).value();
   server.stop();
