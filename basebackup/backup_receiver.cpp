@@ -103,7 +103,7 @@ void BackupReceiver::manifest_data(ByteView bytes) {
     manifest_begun_ = true;
     tree_.begin_stream(std::string(manifest_stream));
   }
-  tree_.append_to_stream(bytes);
+  tree_.append_to_stream(std::string(manifest_stream), bytes);
   manifest_.feed(bytes);
 }
 
@@ -126,7 +126,7 @@ void BackupReceiver::compare(const ManifestFile& file) {
 void BackupReceiver::finish() {
   if (!manifest_begun_) throw unlike_the_manifest("No manifest came.");
   manifest_.finish();
-  tree_.end_stream();
+  tree_.end_stream(std::string(manifest_stream));
   if (listed_ != received_.size()) {
     throw unlike_the_manifest(std::to_string(received_.size()) + " files arrived, " +
                               std::to_string(listed_) + " are listed.");

@@ -77,6 +77,8 @@ std::vector<std::string> names_in(const std::string& path) {
   if (!find_status(path)) return {};
   boost::system::error_code failure;
   fs::directory_iterator it(path, failure);
+  // It went in the meantime.
+  if (failure == boost::system::errc::no_such_file_or_directory) return {};
   if (failure) throw system_error("list \"" + path + "\"", failure.value());
   std::vector<std::string> names;
   for (; it != fs::directory_iterator(); it.increment(failure)) {

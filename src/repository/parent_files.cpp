@@ -89,6 +89,18 @@ std::optional<ParentFiles::File> ParentFiles::find(std::string_view path) {
   return std::nullopt;
 }
 
+std::vector<std::optional<ChunkRef>> ParentFiles::stream(std::string_view name) const {
+  std::vector<std::optional<ChunkRef>> refs;
+  if (!reader_) return refs;
+  for (const auto& stream : reader_->root().streams) {
+    if (stream.name != name) continue;
+    for (const auto& ref : stream.chunks) {
+      refs.push_back(may_borrow(ref) ? std::optional(ref) : std::nullopt);
+    }
+  }
+  return refs;
+}
+
 std::optional<ChunkRef> ParentFiles::File::chunk(std::uint64_t index) {
   std::optional<ChunkRef> ref;
   if (entry_.chunk) {

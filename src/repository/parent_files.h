@@ -28,6 +28,7 @@ class ParentFiles {
     // The parent's reference to map number `index`.
     [[nodiscard]] std::optional<ChunkRef> map(std::size_t index) const;
     [[nodiscard]] std::size_t maps() const { return entry_.maps.size(); }
+    [[nodiscard]] const FileEntry& entry() const { return entry_; }
 
    private:
     friend class ParentFiles;
@@ -41,6 +42,10 @@ class ParentFiles {
 
   // nullopt: the parent has no file of that path.
   [[nodiscard]] std::optional<File> find(std::string_view path);
+
+  // The chunks of a stream of the parent, nullopt for one that may not be borrowed;
+  // empty where there is none of that name.
+  [[nodiscard]] std::vector<std::optional<ChunkRef>> stream(std::string_view name) const;
 
   // Empty where there is no parent.
   [[nodiscard]] const PackTable& packs() const { return reader_ ? reader_->root().packs : none_; }

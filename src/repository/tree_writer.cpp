@@ -2,34 +2,25 @@
 
 #include <algorithm>
 #include <deque>
-#include <mutex>
+#include <map>
 #include <set>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
 #include "codec/crc32c.h"
+#include "repository/chunk_encoder.h"
 #include "repository/parent_files.h"
 
 namespace walvault {
 namespace {
 
 // Bounds on what waits in memory.
-constexpr std::size_t known_chunks_max = 65536;         // of the run's own, about 8 MiB
 constexpr std::size_t pending_references_max = 131072;  // in maps that wait for a pack, 20 MiB
 constexpr std::size_t file_table_chunk_bytes = chunk_bytes;
 // What travels together: bytes, and pieces and ends of files. So much of the parent is
 // read at once for what is stored as a difference from it.
 constexpr std::size_t item_bytes = 2u << 20;
 constexpr std::size_t item_parts_max = 2048;
-
-// A smaller chunk is not worth a frame of its own.
-constexpr std::uint32_t delta_chunk_bytes_min = 4096;
-
-// What is read at once of bases; pieces that would take more are stored whole.
-constexpr std::size_t bases_bytes_max = 16u << 20;
-
-constexpr CompressionSetting metadata_compression{.algorithm = Compression::zstd, .level = 1};
 
 // One file, or stream, on its way through the pipeline. Shared by the items in
 // flight that carry pieces of it; only the delivering thread changes it once
@@ -45,67 +36,28 @@ struct FileState {
   std::size_t maps_made = 0;
 };
 
-enum class Outcome { zero, borrowed, known, fresh };
-
-// Which packs a frame goes to: what expires together lies together.
-enum class Series { data, delta, metadata };
-
-struct NewFrame {
-  Series series{};
-  Bytes stored;
-};
-
-// One chunk of a file within an item.
-struct Piece {
-  std::shared_ptr<FileState> file;
-  std::uint32_t offset = 0;  // in the item's bytes
-  std::uint32_t length = 0;
-  std::optional<ChunkRef> parent;
-  Outcome outcome = Outcome::fresh;
-  std::size_t frame = 0;  // of a fresh one, in the item's frames
-  // What was borrowed, and the bases of a fresh DELTA, with the parent's pack indexes.
-  ChunkRef ref;
-};
-
 struct EndedFile {
   std::shared_ptr<FileState> file;
   std::uint64_t pieces = 0;
 };
 
-// What travels: chunks one after another, of one file or many, and files that end.
+// What travels: chunks, and files that end.
 struct Item {
-  Bytes plain;
-  std::vector<Piece> pieces;
-  std::vector<NewFrame> frames;
+  ChunkBatch batch;
+  std::vector<std::shared_ptr<FileState>> files;  // which the batch's pieces belong to
   std::vector<EndedFile> ended;
 
-  [[nodiscard]] ByteView bytes_of(const Piece& piece) const {
-    return ByteView(plain).subspan(piece.offset, piece.length);
-  }
   [[nodiscard]] bool is_full() const {
-    return plain.size() + chunk_bytes > item_bytes ||
-           pieces.size() + ended.size() >= item_parts_max;
+    return batch.plain.size() + chunk_bytes > item_bytes ||
+           batch.pieces.size() + ended.size() >= item_parts_max;
   }
 };
 
-// Small chunks that this run has stored. Bounded: when it is full, further
-// ones are not remembered. Thread-safe.
-class KnownChunks {
- public:
-  [[nodiscard]] std::optional<ChunkRef> find(const ChunkId& id) {
-    const std::lock_guard lock(mutex_);
-    const auto it = refs_.find(id);
-    if (it == refs_.end()) return std::nullopt;
-    return it->second;
-  }
-  void add(const ChunkRef& ref) {
-    const std::lock_guard lock(mutex_);
-    if (refs_.size() < known_chunks_max) refs_.emplace(ref.id, ref);
-  }
-
- private:
-  std::mutex mutex_;
-  std::unordered_map<ChunkId, ChunkRef, DigestHash> refs_;
+// Bytes beside the files: a chunk of them is gathered apart from those.
+struct OpenStream {
+  std::shared_ptr<FileState> file;
+  Bytes pending;
+  std::uint64_t pieces = 0;
 };
 
 struct PackToStore {
@@ -172,7 +124,7 @@ class TreeWriter::Pipeline {
         metadata_(session.writer(), root_.packs, options.metadata_pack, store_),
         workers_(
             {.threads = options.jobs, .in_flight_max = 2 * std::size_t{options.jobs} + 2},
-            [this](Item& item, unsigned worker) { work(item, encoders_.at(worker)); },
+            [this](Item& item, unsigned worker) { encoders_.at(worker).encode(item.batch); },
             [this](Item& item) { deliver(item); }) {
     root_.streams.push_back({.name = "files", .size = 0, .chunks = {}});
     if (options.delta_depth > delta_bases_max) {
@@ -181,23 +133,27 @@ class TreeWriter::Pipeline {
     if (options.delta_depth > 0 && session.source() != nullptr) {
       session.repository().announce(Feature::delta_frames);
     }
-    // Nothing was submitted to the workers so far.
-    for (unsigned i = 0; i < options.jobs; ++i) {
-      encoders_.emplace_back(session.repository().storage(), parents_.packs());
+    // Nothing was submitted to the workers so far. The last one is the delivering
+    // thread's.
+    for (unsigned i = 0; i <= options.jobs; ++i) {
+      encoders_.emplace_back(session.repository().storage(), parents_.packs(),
+                             ChunkEncoder::Options{.compression = options.compression,
+                                                   .delta_depth = options.delta_depth},
+                             known_, base_damage_);
     }
+    parent_table_ = parents_.stream("files");
   }
 
   // ---- the caller's thread
 
-  void begin(FileEntry entry, bool is_stream) {
+  void begin(FileEntry entry) {
     if (file_) throw Error(ErrorKind::internal, "a file is begun within another");
     file_ = std::make_shared<FileState>();
     file_->entry = std::move(entry);
-    file_->is_stream = is_stream;
     position_ = 0;
     pieces_ = 0;
     crc_ = 0;
-    if (!is_stream && file_->entry.size > 0) {
+    if (file_->entry.size > 0) {
       file_->parent = parents_.find(file_->entry.path);
       const auto maps = maps_of(file_->entry.size);
       for (std::size_t i = 0; file_->parent && i < std::min(maps, file_->parent->maps()); ++i) {
@@ -208,12 +164,12 @@ class TreeWriter::Pipeline {
 
   void append(ByteView bytes) {
     if (!file_) throw Error(ErrorKind::internal, "bytes without a file");
-    if (!file_->is_stream && bytes.size() > file_->entry.size - position_) {
+    if (bytes.size() > file_->entry.size - position_) {
       throw Error(ErrorKind::corrupt, "\"" + file_->entry.path + "\" is longer than announced");
     }
     crc_ = crc32c(bytes, crc_);
     while (!bytes.empty()) {
-      auto& plain = item_.plain;
+      auto& plain = item_.batch.plain;
       if (plain.capacity() < item_bytes) plain.reserve(item_bytes);
       const auto part = bytes.first(std::min(bytes.size(), chunk_bytes - unfinished_bytes()));
       plain.insert(plain.end(), part.begin(), part.end());
@@ -225,25 +181,65 @@ class TreeWriter::Pipeline {
 
   std::uint32_t end() {
     if (unfinished_bytes() > 0) end_chunk();
-    if (!file_->is_stream && position_ != file_->entry.size) {
+    if (position_ != file_->entry.size) {
       throw Error(
           ErrorKind::corrupt, "\"" + file_->entry.path + "\" is shorter than announced",
           std::to_string(position_) + " of " + std::to_string(file_->entry.size) + " bytes came.");
     }
-    // No piece reads them after this: the entry is settled before its end is
-    // delivered.
-    file_->entry.crc = crc_;
-    if (file_->is_stream) file_->entry.size = position_;
-    file_->parent.reset();
-    item_.ended.push_back({.file = std::move(file_), .pieces = pieces_});
-    file_.reset();
-    if (item_.is_full()) submit_item();
+    end_file(crc_);
     return crc_;
   }
 
   void add(FileEntry entry) {
-    begin(std::move(entry), false);
+    begin(std::move(entry));
     (void)end();
+  }
+
+  std::optional<std::uint32_t> reuse(FileEntry entry) {
+    begin(std::move(entry));
+    const auto refs = parent_chunks();
+    if (!refs) {
+      file_.reset();
+      return std::nullopt;
+    }
+    for (const auto& ref : *refs) {
+      const auto length = std::min<std::uint64_t>(chunk_bytes, file_->entry.size - position_);
+      position_ += length;
+      put_piece({.offset = 0,
+                 .length = static_cast<std::uint32_t>(length),
+                 .is_settled = true,
+                 .outcome = ref.zero ? Outcome::zero : Outcome::borrowed,
+                 .ref = ref});
+    }
+    const auto crc = file_->parent ? file_->parent->entry().crc : 0;
+    end_file(crc);
+    return crc;
+  }
+
+  void begin_stream(const std::string& name) {
+    auto& stream = streams_[name];
+    if (stream.file) throw Error(ErrorKind::internal, "a stream is begun twice");
+    stream.file = std::make_shared<FileState>();
+    stream.file->is_stream = true;
+    stream.file->entry.path = name;
+    parent_streams_[name] = parents_.stream(name);
+  }
+
+  void append_to_stream(const std::string& name, ByteView bytes) {
+    auto& stream = streams_.at(name);
+    auto& pending = stream.pending;
+    stream.file->entry.size += bytes.size();
+    while (!bytes.empty()) {
+      const auto part = bytes.first(std::min(bytes.size(), chunk_bytes - pending.size()));
+      pending.insert(pending.end(), part.begin(), part.end());
+      bytes = bytes.subspan(part.size());
+      if (pending.size() == chunk_bytes) submit_chunk_of(name, stream, false);
+    }
+  }
+
+  void end_stream(const std::string& name) {
+    submit_chunk_of(name, streams_.at(name), true);
+    streams_.erase(name);
   }
 
   Root finish() {
@@ -260,201 +256,98 @@ class TreeWriter::Pipeline {
 
   [[nodiscard]] const Totals& totals() const { return totals_; }
   [[nodiscard]] const std::string& parent_damage() const {
-    return parents_.damage().empty() ? base_damage_ : parents_.damage();
+    return parents_.damage().empty() ? base_damage_.text() : parents_.damage();
   }
-  [[nodiscard]] const std::set<PackName>& damaged_bases() const { return damaged_bases_; }
+  [[nodiscard]] const std::set<PackName>& damaged_bases() const { return base_damage_.packs(); }
 
  private:
-  // What a worker has of its own.
-  struct Encoder {
-    Encoder(Storage& storage, const PackTable& parent_packs) : bases(storage, parent_packs) {}
-
-    StoredFrames bases;
-    ChunkDecoder decoder;
-    Compressor compressor;
-  };
-
   [[nodiscard]] static std::size_t maps_of(std::uint64_t size) {
     const auto chunks = (size + chunk_bytes - 1) / chunk_bytes;
     return chunks <= 1 ? 0 : (chunks - 1) / map_chunks_max + 1;
   }
 
   // Of the chunk that is being gathered: the item's last bytes.
-  [[nodiscard]] std::size_t unfinished_bytes() const { return item_.plain.size() - chunk_begin_; }
+  [[nodiscard]] std::size_t unfinished_bytes() const {
+    return item_.batch.plain.size() - chunk_begin_;
+  }
+
+  // All chunks that the parent has of this file; nullopt unless each may be borrowed.
+  std::optional<std::vector<ChunkRef>> parent_chunks() {
+    std::vector<ChunkRef> refs;
+    const auto& entry = file_->entry;
+    if (entry.size == 0) return refs;
+    if (!file_->parent || file_->parent->entry().size != entry.size) return std::nullopt;
+    for (std::uint64_t i = 0; i * chunk_bytes < entry.size; ++i) {
+      auto ref = file_->parent->chunk(i);
+      if (!ref) return std::nullopt;
+      refs.push_back(std::move(*ref));
+    }
+    return refs;
+  }
 
   void end_chunk() {
     Piece piece;
-    piece.file = file_;
     piece.offset = static_cast<std::uint32_t>(chunk_begin_);
     piece.length = static_cast<std::uint32_t>(unfinished_bytes());
     if (file_->parent) piece.parent = file_->parent->chunk(pieces_);
+    chunk_begin_ = item_.batch.plain.size();
+    put_piece(std::move(piece));
+  }
+
+  void put_piece(Piece piece) {
     ++pieces_;
-    item_.pieces.push_back(std::move(piece));
-    chunk_begin_ = item_.plain.size();
+    item_.batch.pieces.push_back(std::move(piece));
+    item_.files.push_back(file_);
+    if (item_.is_full()) submit_item();
+  }
+
+  // No piece reads the entry after this: it is settled before its end is delivered.
+  void end_file(std::uint32_t crc) {
+    file_->entry.crc = crc;
+    file_->parent.reset();
+    item_.ended.push_back({.file = std::move(file_), .pieces = pieces_});
+    file_.reset();
     if (item_.is_full()) submit_item();
   }
 
   void submit_item() {
-    if (item_.pieces.empty() && item_.ended.empty()) return;
+    if (item_.batch.pieces.empty() && item_.ended.empty()) return;
     workers_.submit(std::move(item_));
     item_ = {};
     chunk_begin_ = 0;
   }
 
-  // ---- the workers
-
-  void work(Item& item, Encoder& encoder) {
-    std::vector<Piece*> fresh;
-    for (auto& piece : item.pieces) {
-      const auto bytes = item.bytes_of(piece);
-      if (is_all_zero(bytes)) {
-        piece.outcome = Outcome::zero;
-        piece.ref.zero = true;
-        continue;
-      }
-      const auto id = sha256(bytes);
-      if (piece.parent && !piece.parent->zero && piece.parent->id == id) {
-        piece.outcome = Outcome::borrowed;
-        piece.ref = *piece.parent;
-        continue;
-      }
-      if (piece.length < chunk_bytes) {
-        if (const auto known = known_.find(id)) {
-          piece.outcome = Outcome::known;
-          piece.ref = *known;
-          continue;
-        }
-      }
-      piece.ref.id = id;
-      fresh.push_back(&piece);
+  void submit_chunk_of(const std::string& name, OpenStream& stream, bool is_last) {
+    Item item;
+    if (!stream.pending.empty()) {
+      const auto& parent = parent_streams_.at(name);
+      Piece piece{.length = static_cast<std::uint32_t>(stream.pending.size()), .is_metadata = true};
+      if (stream.pieces < parent.size()) piece.parent = parent[stream.pieces];
+      ++stream.pieces;
+      item.batch.pieces.push_back(std::move(piece));
+      item.batch.plain = std::move(stream.pending);
+      item.files.push_back(stream.file);
+      stream.pending = {};
     }
-    encode_deltas(item, fresh, encoder);
-    encode_whole(item, fresh, encoder.compressor);
-  }
-
-  // Takes those out of `fresh` that are stored as a difference from what the parent
-  // has at their place.
-  void encode_deltas(Item& item, std::vector<Piece*>& fresh, Encoder& encoder) {
-    if (options_.delta_depth == 0) return;
-    const auto may_be_delta = [](const Piece* piece) {
-      return piece->parent && !piece->parent->zero && piece->length >= delta_chunk_bytes_min;
-    };
-    std::vector<FramePlace> places;
-    std::set<std::pair<std::uint32_t, std::uint32_t>> frames;
-    std::size_t bytes = 0;
-    for (auto* piece : fresh) {
-      if (!may_be_delta(piece)) continue;
-      for (const auto& place : piece->parent->places()) {
-        if (frames.emplace(place.pack, place.frame.offset).second) bytes += place.frame.length;
-        places.push_back(place);
-      }
-      if (bytes <= bases_bytes_max) continue;
-      places.resize(places.size() - piece->parent->places().size());
-      piece->parent.reset();
-    }
-    if (places.empty()) return;
-    try {
-      encoder.bases.read(std::move(places), [](std::uint64_t) {});
-    } catch (const Error& error) {
-      note_base_damage(error);
-      return;
-    }
-    std::erase_if(fresh, [&](Piece* piece) {
-      if (!may_be_delta(piece)) return false;
-      try {
-        return encode_delta(item, *piece, encoder);
-      } catch (const DamagedChunk& damage) {
-        note_base_damage(damage);
-        const std::lock_guard lock(base_damage_mutex_);
-        damaged_bases_.insert(damage.pack());
-        return false;
-      }
-    });
-  }
-
-  // False: stored by itself it takes little more.
-  bool encode_delta(Item& item, Piece& piece, Encoder& encoder) {
-    const auto& parent = *piece.parent;
-    const auto places = parent.places();
-    // At the greatest depth from what the others were made against in the first place.
-    const bool is_deepest = parent.bases.size() >= options_.delta_depth;
-    const auto base = is_deepest ? encoder.decoder.decode_last_base(encoder.bases, parent)
-                                 : encoder.decoder.decode(encoder.bases, parent);
-    const auto bytes = item.bytes_of(piece);
-    const auto& setting = options_.compression;
-    auto stored = encode_delta_frame(encoder.compressor,
-                                     setting.algorithm == Compression::zstd ? setting.level : 1,
-                                     is_deepest ? sha256(base) : parent.id, base, bytes);
-    // What it would take by itself: a large one about as much as its like took.
-    const auto whole = piece.length >= group_member_bytes_max
-                           ? places.back().frame.length
-                           : encode_full_frame(encoder.compressor, setting, bytes).size();
-    if (stored.size() > whole / 2) return false;
-    piece.ref.bases.assign(is_deepest ? places.end() - 1 : places.begin(), places.end());
-    piece.frame = item.frames.size();
-    item.frames.push_back({.series = Series::delta, .stored = std::move(stored)});
-    return true;
-  }
-
-  // A base that cannot be had costs space, never the backup.
-  void note_base_damage(const Error& error) {
-    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::unavailable) {
-      throw Error(error);
-    }
-    const std::lock_guard lock(base_damage_mutex_);
-    if (base_damage_.empty()) base_damage_ = error.message() + ": " + error.detail();
-  }
-
-  // Large chunks each in a frame of its own, small ones together.
-  void encode_whole(Item& item, const std::vector<Piece*>& fresh, Compressor& compressor) {
-    std::vector<ByteView> group;
-    std::size_t group_bytes = 0;
-    const auto put = [&](Series series, Bytes stored) {
-      item.frames.push_back({.series = series, .stored = std::move(stored)});
-    };
-    const auto& setting = options_.compression;
-    const auto end_group = [&] {
-      if (group.size() == 1)
-        put(Series::data, encode_full_frame(compressor, setting, group.front()));
-      if (group.size() > 1) put(Series::data, encode_group_frame(compressor, setting, group));
-      group.clear();
-      group_bytes = 0;
-    };
-    const auto is_alone = [](const Piece* piece) {
-      return piece->length >= group_member_bytes_max || piece->file->is_stream;
-    };
-    for (auto* piece : fresh) {
-      if (!is_alone(piece)) continue;
-      piece->frame = item.frames.size();
-      put(piece->file->is_stream ? Series::metadata : Series::data,
-          encode_full_frame(compressor, setting, item.bytes_of(*piece)));
-    }
-    for (auto* piece : fresh) {
-      if (is_alone(piece)) continue;
-      if (group_bytes + piece->length > chunk_bytes || group.size() >= group_members_max)
-        end_group();
-      piece->frame = item.frames.size();
-      piece->ref.frame.ordinal = static_cast<std::uint32_t>(group.size());
-      group.push_back(item.bytes_of(*piece));
-      group_bytes += piece->length;
-    }
-    end_group();
+    if (is_last) item.ended.push_back({.file = stream.file, .pieces = stream.pieces});
+    workers_.submit(std::move(item));
   }
 
   // ---- the delivering thread
 
   void deliver(Item& item) {
     std::vector<FramePlace> places;
-    for (const auto& frame : item.frames) places.push_back(place_frame(frame));
-    for (auto& piece : item.pieces) {
+    for (const auto& frame : item.batch.frames) places.push_back(place_frame(frame));
+    for (std::size_t i = 0; i < item.batch.pieces.size(); ++i) {
+      auto& piece = item.batch.pieces[i];
       place_piece(piece, places);
-      auto& file = *piece.file;
+      auto& file = *item.files.at(i);
       file.refs.push_back(piece.ref);
       ++file.pieces_delivered;
       // A stream's size is not settled yet: its references stay in one list.
       if (!file.is_stream && file.refs.size() == map_chunks_max &&
           file.pieces_delivered * chunk_bytes < file.entry.size) {
-        end_map(piece.file);
+        end_map(item.files.at(i));
       }
     }
     for (auto& [file, pieces] : item.ended) settle(file, pieces);
@@ -487,10 +380,10 @@ class TreeWriter::Pipeline {
 
   // Completes a piece's reference and counts it.
   void place_piece(Piece& piece, const std::vector<FramePlace>& places) {
-    if (!piece.file->is_stream) totals_.size_bytes += piece.length;
+    if (!piece.is_metadata) totals_.size_bytes += piece.length;
     switch (piece.outcome) {
       case Outcome::zero:
-        if (!piece.file->is_stream) totals_.zero_bytes += piece.length;
+        if (!piece.is_metadata) totals_.zero_bytes += piece.length;
         break;
       case Outcome::known: break;
       case Outcome::borrowed: piece.ref = adopted(std::move(piece.ref)); break;
@@ -500,8 +393,8 @@ class TreeWriter::Pipeline {
         piece.ref.frame.offset = place.frame.offset;
         piece.ref.frame.length = place.frame.length;
         for (auto& base : piece.ref.bases) base = adopted(base);
-        if (!piece.file->is_stream) totals_.new_bytes += piece.length;
-        if (piece.length < chunk_bytes && !piece.file->is_stream) known_.add(piece.ref);
+        if (!piece.is_metadata) totals_.new_bytes += piece.length;
+        if (piece.length < chunk_bytes && !piece.is_metadata) known_.add(piece.ref);
         break;
       }
     }
@@ -546,24 +439,26 @@ class TreeWriter::Pipeline {
   };
 
   void write_map(const PendingMap& map) {
-    const auto bytes = encode_map(map.refs, root_.packs);
     auto& file = *map.file;
+    std::optional<ChunkRef> parent;
     // One of zeros alone proves nothing of the parent's, which may be damaged.
     const bool is_zero = std::ranges::all_of(map.refs, &ChunkRef::zero);
-    if (!is_zero && map.number < file.parent_maps.size()) {
-      const auto& parent = file.parent_maps[map.number];
-      if (parent && !parent->zero && parent->id == sha256(bytes)) {
-        file.entry.maps.push_back(adopted(*parent));
-        return;
-      }
-    }
-    file.entry.maps.push_back(store_metadata(bytes));
+    if (!is_zero && map.number < file.parent_maps.size()) parent = file.parent_maps[map.number];
+    file.entry.maps.push_back(store_metadata(encode_map(map.refs, root_.packs), parent));
   }
 
-  ChunkRef store_metadata(const Bytes& plain) {
-    const auto frame = encode_full_frame(metadata_compressor_, metadata_compression, plain);
-    const auto place = place_frame({.series = Series::metadata, .stored = frame});
-    return {.id = sha256(plain), .pack = place.pack, .frame = place.frame};
+  // `parent`: what the parent has in its place.
+  ChunkRef store_metadata(Bytes plain, std::optional<ChunkRef> parent) {
+    ChunkBatch batch;
+    batch.pieces.push_back({.length = static_cast<std::uint32_t>(plain.size()),
+                            .is_metadata = true,
+                            .parent = std::move(parent)});
+    batch.plain = std::move(plain);
+    encoders_.back().encode(batch);
+    std::vector<FramePlace> places;
+    for (const auto& frame : batch.frames) places.push_back(place_frame(frame));
+    place_piece(batch.pieces.front(), places);
+    return std::move(batch.pieces.front().ref);
   }
 
   // The end of a file, all pieces of which were delivered: its entry.
@@ -598,7 +493,9 @@ class TreeWriter::Pipeline {
     if (file_table_.size() == 0) return;
     auto& stream = root_.streams.front();
     stream.size += file_table_.size();
-    stream.chunks.push_back(store_metadata(file_table_.take()));
+    const auto number = stream.chunks.size();
+    auto parent = number < parent_table_.size() ? parent_table_[number] : std::nullopt;
+    stream.chunks.push_back(store_metadata(file_table_.take(), std::move(parent)));
     file_table_ = {};
   }
 
@@ -613,12 +510,13 @@ class TreeWriter::Pipeline {
   Item item_;                    // being gathered
   std::size_t chunk_begin_ = 0;  // in it, of the chunk that is not complete
 
+  std::map<std::string, OpenStream> streams_;
+  std::map<std::string, std::vector<std::optional<ChunkRef>>> parent_streams_;
+
   // The workers.
-  std::vector<Encoder> encoders_;
+  std::deque<ChunkEncoder> encoders_;
   KnownChunks known_;
-  std::string base_damage_;
-  std::set<PackName> damaged_bases_;
-  std::mutex base_damage_mutex_;
+  BaseDamage base_damage_;
 
   // The delivering thread.
   Root root_;
@@ -627,7 +525,7 @@ class TreeWriter::Pipeline {
   std::vector<PendingMap> pending_maps_;
   std::size_t pending_references_ = 0;
   std::vector<std::shared_ptr<FileState>> pending_files_;
-  Compressor metadata_compressor_;
+  std::vector<std::optional<ChunkRef>> parent_table_;
   OrderedWorkers<PackToStore> store_;
   PackSeries data_;
   PackSeries delta_;
@@ -642,17 +540,18 @@ TreeWriter::TreeWriter(const WriterSession& session, Options options)
 TreeWriter::~TreeWriter() = default;
 
 void TreeWriter::add(FileEntry entry) { pipeline_->add(std::move(entry)); }
-void TreeWriter::begin_file(FileEntry entry) { pipeline_->begin(std::move(entry), false); }
+void TreeWriter::begin_file(FileEntry entry) { pipeline_->begin(std::move(entry)); }
 void TreeWriter::append(ByteView bytes) { pipeline_->append(bytes); }
 std::uint32_t TreeWriter::end_file() { return pipeline_->end(); }
-
-void TreeWriter::begin_stream(std::string name) {
-  FileEntry entry;
-  entry.path = std::move(name);
-  pipeline_->begin(std::move(entry), true);
+std::optional<std::uint32_t> TreeWriter::reuse_file(FileEntry entry) {
+  return pipeline_->reuse(std::move(entry));
 }
-void TreeWriter::append_to_stream(ByteView bytes) { pipeline_->append(bytes); }
-void TreeWriter::end_stream() { (void)pipeline_->end(); }
+
+void TreeWriter::begin_stream(const std::string& name) { pipeline_->begin_stream(name); }
+void TreeWriter::append_to_stream(const std::string& name, ByteView bytes) {
+  pipeline_->append_to_stream(name, bytes);
+}
+void TreeWriter::end_stream(const std::string& name) { pipeline_->end_stream(name); }
 
 Root TreeWriter::finish() { return pipeline_->finish(); }
 const TreeWriter::Totals& TreeWriter::totals() const { return pipeline_->totals(); }

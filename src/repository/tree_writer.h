@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -53,10 +54,15 @@ class TreeWriter {
   // `size` bytes.
   std::uint32_t end_file();
 
-  // Bytes beside the files; not while a file is open.
-  void begin_stream(std::string name);
-  void append_to_stream(ByteView bytes);
-  void end_stream();
+  // A file that is known to hold what the parent's of that path does, unread. Returns
+  // its CRC-32C. nullopt, and nothing was added: the parent has none of this size, or
+  // not all of it may be borrowed.
+  [[nodiscard]] std::optional<std::uint32_t> reuse_file(FileEntry entry);
+
+  // Bytes beside the files. Several may be open at a time, and beside a file.
+  void begin_stream(const std::string& name);
+  void append_to_stream(const std::string& name, ByteView bytes);
+  void end_stream(const std::string& name);
 
   // Waits until every pack is stored. Returns the root, without its head.
   [[nodiscard]] Root finish();

@@ -810,8 +810,8 @@ void write_backup(const Repository& repository, const std::string& id, std::uint
   tree.add(link);
   for (const auto& [path, content] : files) write_tree_file(tree, path, content);
   tree.begin_stream("manifest");
-  tree.append_to_stream(as_bytes("{ \"the server's manifest\": " + id + " }\n"));
-  tree.end_stream();
+  tree.append_to_stream("manifest", as_bytes("{ \"the server's manifest\": " + id + " }\n"));
+  tree.end_stream("manifest");
   auto root = tree.finish();
   auto info = backup_info();
   info.id = id;

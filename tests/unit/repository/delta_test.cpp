@@ -164,6 +164,53 @@ TEST_F(DeltaTest, WithoutADepthNothingIsStoredAsADifferenceAndOlderReadersMayRea
   EXPECT_EQ(keys_under(made_.storage, "format/").size(), 2u);
 }
 
+// The list of files, maps and streams: of a backup after small changes they are most.
+TEST_F(DeltaTest, WhatDescribesTheFilesIsStoredAsADifferenceToo) {
+  Files files;
+  for (int i = 0; i < 3000; ++i) {
+    files["base/5/" + std::to_string(10'000 + i)] =
+        random_bytes(100, static_cast<std::uint64_t>(i));
+  }
+  files["large"] = random_bytes(30'000'000, 1);
+  auto manifest = random_bytes(600'000, 2);
+  const auto back_up_with_manifest = [&](int number) {
+    const WriterSession session(made_.repository, made_.clock,
+                                id_of(static_cast<std::uint8_t>(number)), root_key_of(number),
+                                number == 1 ? "" : root_key_of(number - 1));
+    TreeWriter tree(session, {});
+    tree.begin_stream("manifest");
+    tree.begin_stream("other");
+    for (const auto& [path, content] : files) {
+      write_tree_file(tree, path, content);
+      tree.append_to_stream("other", as_bytes(path));
+    }
+    tree.append_to_stream("manifest", manifest);
+    tree.end_stream("other");
+    tree.end_stream("manifest");
+    session.commit(encode_root(tree.finish(), root_key_of(number)));
+    return tree.totals().stored_bytes;
+  };
+  (void)back_up_with_manifest(1);
+  for (int number = 2; number < 8; ++number) {
+    files.at("base/5/11000")[10] ^= 1;
+    files.at("large")[1'000'000] ^= 1;
+    manifest[static_cast<std::size_t>(number)] ^= 1;
+    EXPECT_LT(back_up_with_manifest(number), 4000u) << number;
+    EXPECT_TRUE(read_back(number) == files);
+    TreeReader tree(made_.repository, root_key_of(number));
+    Bytes stream;
+    tree.read_stream("manifest",
+                     [&](ByteView part) { stream.insert(stream.end(), part.begin(), part.end()); });
+    EXPECT_TRUE(stream == manifest);
+    EXPECT_EQ(tree.root().packs.entries().size(), packs_reached(tree).size());
+    for (const auto& ref : tree.root().stream("manifest").chunks) {
+      EXPECT_LE(ref.bases.size(), 4u);
+    }
+    EXPECT_FALSE(tree.root().stream("files").chunks.front().bases.empty());
+    EXPECT_FALSE(entries_of(tree).at("large").maps.front().bases.empty());
+  }
+}
+
 TEST_F(DeltaTest, AnUnchangedChunkIsBorrowedWithItsBases) {
   auto content = random_bytes(500'000, 1);
   (void)back_up({{"f", content}}, 0);

@@ -139,6 +139,10 @@ TEST_F(GcTest, WhatWasCondemnedButIsNeededStaysAndIsNeverBorrowed) {
   const auto report = collect([&] {
     ASSERT_TRUE(late);
     TreeWriter tree(*late, {});
+    FileEntry directory;  // so that its list of files is another
+    directory.kind = EntryKind::directory;
+    directory.path = "base";
+    tree.add(directory);
     write_tree_file(tree, "base/1", first_);
     EXPECT_EQ(tree.totals().new_bytes, 0u);
     late->commit(encode_root(tree.finish(), root_key_of("b")));

@@ -157,11 +157,11 @@ TEST_F(TreeRoundTrip, GivesBackStreamsBesideTheFiles) {
   const auto run = back_up([&](TreeWriter& tree) {
     write_tree_file(tree, "f", random_bytes(10, 2));
     tree.begin_stream("manifest");
-    tree.append_to_stream(ByteView(manifest).first(300'000));
-    tree.append_to_stream(ByteView(manifest).subspan(300'000));
-    tree.end_stream();
+    tree.append_to_stream("manifest", ByteView(manifest).first(300'000));
+    tree.append_to_stream("manifest", ByteView(manifest).subspan(300'000));
+    tree.end_stream("manifest");
     tree.begin_stream("nothing");
-    tree.end_stream();
+    tree.end_stream("nothing");
   });
   auto tree = reader(run.root_key);
   Bytes read;
@@ -179,8 +179,8 @@ TEST_F(TreeRoundTrip, GivesBackTheZerosOfAStream) {
   content.resize(4 * chunk_bytes + 100);
   const auto run = back_up([&](TreeWriter& tree) {
     tree.begin_stream("manifest");
-    tree.append_to_stream(content);
-    tree.end_stream();
+    tree.append_to_stream("manifest", content);
+    tree.end_stream("manifest");
   });
   auto tree = reader(run.root_key);
   Bytes read;
@@ -190,6 +190,46 @@ TEST_F(TreeRoundTrip, GivesBackTheZerosOfAStream) {
   EXPECT_EQ(run.totals.size_bytes, 0u);
   EXPECT_EQ(run.totals.new_bytes, 0u);
   EXPECT_EQ(run.totals.zero_bytes, 0u);
+}
+
+TEST_F(TreeRoundTrip, ReusesFilesUnread) {
+  Files files{{"empty", {}},
+              {"small", random_bytes(5000, 1)},
+              {"large", random_bytes(1'000'000, 2)},
+              {"sparse", Bytes(700'000)}};
+  std::ranges::copy(random_bytes(100, 3), files["sparse"].begin() + 300'000);
+  const auto first = back_up(files);
+  const auto entry_of = [&](const std::string& path) {
+    FileEntry entry;
+    entry.path = path;
+    entry.mode = 0640;
+    entry.size = files.at(path).size();
+    return entry;
+  };
+  const auto second = back_up(
+      [&](TreeWriter& tree) {
+        for (const auto& [path, content] : files) {
+          EXPECT_EQ(tree.reuse_file(entry_of(path)), crc32c(content)) << path;
+        }
+        auto other = entry_of("large");
+        --other.size;
+        EXPECT_FALSE(tree.reuse_file(other)) << "it has another size";
+        other = entry_of("small");
+        other.path = "none";
+        EXPECT_FALSE(tree.reuse_file(other));
+        // Refused, it may be read.
+        write_tree_file(tree, "none", files.at("small"));
+      },
+      first.root_key);
+  EXPECT_EQ(second.totals.new_bytes, 5000u) << "what had to be read";
+  EXPECT_EQ(second.totals.size_bytes, first.totals.size_bytes + 5000);
+  EXPECT_EQ(second.totals.zero_bytes, first.totals.zero_bytes);
+  files["none"] = files.at("small");
+  EXPECT_TRUE(read_back(second.root_key) == files);
+  expect_exact_packs(second.root_key);
+  auto tree = reader(second.root_key);
+  EXPECT_EQ(entries_of(tree).at("large").mode, 0640u);
+  EXPECT_EQ(entries_of(tree).at("large").crc, crc32c(files.at("large")));
 }
 
 TEST_F(TreeRoundTrip, GivesBackATreeOfNothing) {

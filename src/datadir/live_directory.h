@@ -1,0 +1,64 @@
+// What a base backup holds of the data directory of a running server: the same as the
+// server itself would send (backup/basebackup.c).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace walvault {
+
+// What tells whether a file was written to, and all that a backup records of it.
+struct FileAttributes {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  std::int64_t modified = 0;  // nanoseconds since 1970
+  std::int64_t changed = 0;   // likewise
+  std::uint32_t mode = 0;     // permission bits
+
+  bool operator==(const FileAttributes&) const = default;
+};
+
+struct LiveEntry {
+  bool is_directory = false;
+  std::string path;      // as in a backup: relative, pg_tblspc/OID/... for what lies in tablespaces
+  std::string location;  // where it can be opened
+  FileAttributes attributes;
+};
+
+class LiveDirectory {
+ public:
+  struct Options {
+    int major = 0;
+    std::uint32_t catalog_version = 0;
+    // Relative; its content is left out (stats_temp_directory of 13 and 14).
+    std::string statistics_directory = {};
+  };
+
+  // `root` is absolute.
+  LiveDirectory(std::string root, Options options);
+
+  // Calls back for every file and directory, directories before what is in them and
+  // names ascending; pg_control is left out, which has to come last. What goes
+  // meanwhile may be missing or not. `skipped` is told of what no backup holds though
+  // it is none of the server's own: links, sockets.
+  void walk(const std::function<void(const LiveEntry&)>& each,
+            const std::function<void(const std::string& path)>& skipped) const;
+
+  [[nodiscard]] const std::string& root() const { return root_; }
+
+ private:
+  struct Walk;
+
+  std::string root_;
+  Options options_;
+  std::string version_directory_;               // PG_15_202209061
+  std::vector<std::string> inner_tablespaces_;  // that lie in the data directory, relative
+};
+
+// Error{unavailable} for a descriptor that cannot be asked.
+[[nodiscard]] FileAttributes attributes_of(int file, const std::string& path);
+
+}  // namespace walvault
