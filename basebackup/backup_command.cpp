@@ -30,6 +30,8 @@ struct Options {
   std::string checkpoint = "fast";
   std::optional<std::string> max_rate;
   std::optional<std::string> wal;
+  std::optional<std::string> via;
+  bool checksum_all = false;
   std::string wal_timeout = "10min";
 };
 
@@ -86,6 +88,19 @@ struct Expired {
   std::string text;
 };
 
+bool reads_files(const Options& options) {
+  if (!options.via || *options.via == "protocol") {
+    if (options.checksum_all) {
+      throw Error(ErrorKind::usage, "--checksum-all is for --via files",
+                  "The server sends every file in any case.");
+    }
+    return false;
+  }
+  if (*options.via == "files") return true;
+  throw Error(ErrorKind::usage, "\"" + *options.via + "\" is no way for a backup to come",
+              "protocol and files are known.");
+}
+
 // As the configuration wants it. The backup is complete whatever becomes of this.
 Expired expire_after(Program& program, const Repository& repository, const BackupInfo& info) {
   const auto settings = program.config().of_cluster(info.cluster);
@@ -121,6 +136,11 @@ void run_backup(Program& program, const Options& options) {
   const auto server = connect_replication(connect);
   if (streams_wal(options, *server)) {
     request.connect_for_wal = [&] { return connect_replication(connect); };
+  }
+
+  if (reads_files(options)) {
+    request.connect_for_files = [&] { return connect_sql(connect); };
+    request.reads_all_files = options.checksum_all;
   }
 
   Progress progress("backup", 0, program.shows_progress());
@@ -176,6 +196,11 @@ void add_backup_command(Program& program, CommandLine& commands) {
   command.option("--wal", options->wal,
                  "archive (the server archives it) or stream (over a second connection); "
                  "else what the server's settings suggest");
+  command.option("--via", options->via,
+                 "protocol (the server sends its files) or files (they are read beside it, in "
+                 "parallel, and those that were not written to not at all)");
+  command.flag("--checksum-all", options->checksum_all,
+               "With --via files: read those as well that were not written to");
   command.option("--wal-timeout", options->wal_timeout,
                  "How long to wait for the backup's WAL to be archived");
 }

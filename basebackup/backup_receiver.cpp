@@ -123,7 +123,7 @@ void BackupReceiver::compare(const ManifestFile& file) {
   }
 }
 
-void BackupReceiver::finish() {
+BackupContent BackupReceiver::finish() {
   if (!manifest_begun_) throw unlike_the_manifest("No manifest came.");
   manifest_.finish();
   tree_.end_stream(std::string(manifest_stream));
@@ -133,6 +133,12 @@ void BackupReceiver::finish() {
   }
   if (!label_) throw unlike_the_manifest("No backup_label came.");
   if (!control_) throw unlike_the_manifest("No pg_control came.");
+  BackupContent content;
+  content.notes = std::move(notes_);
+  content.label = *label_;
+  content.control = *control_;
+  content.label_time = label_time_;
+  return content;
 }
 
 }  // namespace walvault

@@ -9,19 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "postgres/backup_label.h"
+#include "basebackup/backup_content.h"
 #include "postgres/backup_manifest.h"
-#include "postgres/control_file.h"
 #include "postgres/tar_reader.h"
 #include "repository/tree_writer.h"
 
 namespace walvault {
-
-// The names under which a backup's parts are kept in its root.
-inline constexpr std::string_view manifest_stream = "manifest";
-inline constexpr std::string_view backup_label_note = "backup_label";
-inline constexpr std::string_view tablespace_map_note = "tablespace_map";
-inline constexpr std::string_view control_file_path = "global/pg_control";
 
 class BackupReceiver {
  public:
@@ -33,16 +26,9 @@ class BackupReceiver {
   void manifest_data(ByteView bytes);
 
   // Checks that what arrived is what the manifest lists, that nothing that a
-  // restore needs is missing; Error{corrupt} otherwise.
-  void finish();
-
-  // After finish().
-  [[nodiscard]] const BackupLabel& label() const { return *label_; }
-  [[nodiscard]] const ControlFile& control() const { return *control_; }
-  [[nodiscard]] const std::map<std::string, Bytes>& notes() const { return notes_; }
-
-  // The server's clock when it sent backup_label, in seconds since 1970.
-  [[nodiscard]] std::optional<std::int64_t> label_time() const { return label_time_; }
+  // restore needs is missing; Error{corrupt} otherwise. Returns what it came with, but
+  // for where it stopped.
+  [[nodiscard]] BackupContent finish();
 
  private:
   void begin_entry(const TarEntry& entry);

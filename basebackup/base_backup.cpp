@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "basebackup/backup_receiver.h"
+#include "basebackup/file_backup.h"
 #include "basebackup/wal_streamer.h"
 #include "catalog/recovery_plan.h"
 #include "catalog/wal_chain.h"
@@ -238,6 +239,8 @@ class Warnings {
     }
   }
 
+  [[nodiscard]] bool empty() const { return texts_.empty(); }
+
   [[nodiscard]] std::vector<std::string> take() {
     if (texts_.empty()) texts_.emplace_back("the server does not say which");
     if (left_out_ > 0) texts_.back() = "and " + std::to_string(left_out_ + 1) + " more";
@@ -253,15 +256,145 @@ class Warnings {
 // told: zero, or at least the difference. PostgreSQL compares a target time
 // with the server's times, so the backup's end has to be one of those, and
 // rather late than early.
-std::chrono::microseconds clock_offset(const BackupReceiver& receiver, Timestamp label_received,
+std::chrono::microseconds clock_offset(std::optional<std::int64_t> label_time,
+                                       Timestamp label_received,
                                        const BaseBackupListener& listener) {
-  if (!receiver.label_time()) return {};
-  const auto offset = Timestamp(std::chrono::seconds(*receiver.label_time())) - label_received;
+  if (!label_time) return {};
+  const auto offset = Timestamp(std::chrono::seconds(*label_time)) - label_received;
   if (offset <= std::chrono::seconds(0) && offset >= -clock_skew_unseen) return {};
   listener.warning("the server's clock is about " +
                    std::to_string(std::chrono::round<std::chrono::seconds>(offset).count()) +
                    " s ahead of this machine's; the backup's end is recorded in the server's time");
   return offset + std::chrono::seconds(1);
+}
+
+// What the two ways have in common that the data directory may come by.
+struct Source {
+  const WalArchive& archive;
+  ReplicationConnection& server;
+  Clock& clock;
+  const BaseBackupRequest& request;
+  const BaseBackupListener& listener;
+  const BackupInfo* parent;  // nullptr: none
+  const WriterSession& session;
+  WalStreamer* streamer;  // nullptr: the server archives
+  TreeWriter& tree;
+  BackupInfo& info;
+
+  void start(WalPosition position, std::uint64_t bytes) {
+    info.start = position.lsn;
+    info.timeline = position.timeline;
+    info.branch = archive.branch_of(position.timeline);
+    if (streamer != nullptr) streamer->start(position);
+    listener.started(bytes);
+  }
+  [[nodiscard]] std::string label() const {
+    return request.label.empty() ? "walvault " + info.id : request.label;
+  }
+};
+
+BackupContent receive(Source& source) {
+  BackupReceiver receiver(source.tree);
+  auto label_received = source.info.start_time;
+  Warnings warnings;
+  const auto end = source.server.base_backup(
+      {.label = source.label(),
+       .fast_checkpoint = source.request.fast_checkpoint,
+       .max_rate_kilobytes = source.request.max_rate_kilobytes},
+      {.start = [&](WalPosition position, std::uint64_t bytes) { source.start(position, bytes); },
+       .archive =
+           [&](const std::optional<Tablespace>& tablespace) {
+             // backup_label is the first thing in the data directory's archive.
+             if (!tablespace) label_received = source.clock.now();
+             receiver.begin_archive(tablespace);
+           },
+       .archive_data =
+           [&](ByteView bytes) {
+             if (source.streamer != nullptr) source.streamer->check();
+             receiver.archive_data(bytes);
+             source.listener.received(bytes.size());
+           },
+       .archive_end = [&] { receiver.end_archive(); },
+       .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); },
+       .warning =
+           [&](const std::string& text) {
+             source.listener.warning("the server warns: " + text);
+             warnings.add(text);
+           }});
+  auto content = receiver.finish();
+  content.stop = end.position;
+  if (end.has_damaged_pages) source.info.damaged_pages = warnings.take();
+  source.info.stop_time =
+      source.clock.now() + clock_offset(content.label_time, label_received, source.listener);
+  return content;
+}
+
+// Of a file that was not written to since, the parent has the content; unless the files
+// there were another server's, or a timeline's before.
+KnownFiles known_files(const Source& source, const std::string& data_directory) {
+  if (source.request.reads_all_files || source.parent == nullptr ||
+      source.session.source() == nullptr) {
+    return {};
+  }
+  const auto& parent = *source.parent;
+  if (parent.identity_number != source.info.identity_number ||
+      parent.timeline != source.server.identify_system().timeline ||
+      parent.host != source.info.host || parent.data_directory != data_directory ||
+      source.server.show("full_page_writes") != "on") {
+    return {};
+  }
+  try {
+    return {source.archive.repository(), *source.session.source()};
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    source.listener.warning("every file is read: " + error.message() + ": " + error.detail());
+    return {};
+  }
+}
+
+BackupContent read_files(Source& source) {
+  auto& server = source.server;
+  const auto& request = source.request;
+  if (!server.is_local()) {
+    throw Error(ErrorKind::usage, "the server's files are not on this machine",
+                "--via files reads the data directory, and the connection is to another host.",
+                "Run the backup where the server runs and connect by its socket, or use --via "
+                "protocol.");
+  }
+  const auto data_directory = server.show("data_directory");
+  if (!data_directory) {
+    throw Error(ErrorKind::usage, "the server does not tell where its data directory is", {},
+                "GRANT pg_read_all_settings to the user of the connection, or use --via protocol.");
+  }
+  FileBackupRequest files;
+  files.data_directory = *data_directory;
+  files.label = source.label();
+  files.fast_checkpoint = request.fast_checkpoint;
+  files.max_rate_kilobytes = request.max_rate_kilobytes;
+  files.jobs = request.jobs;
+  files.statistics_directory = server.show("stats_temp_directory").value_or("");
+  files.known = known_files(source, *data_directory);
+  if (source.parent != nullptr) files.known_since = source.parent->stop_time;
+  const auto sql = request.connect_for_files();
+  Warnings warnings;
+  auto content = back_up_files(
+      source.archive.identity(), *sql, source.clock, source.tree, files,
+      {.started =
+           [&](Lsn start, std::uint64_t bytes) {
+             source.start({.lsn = start, .timeline = server.identify_system().timeline}, bytes);
+           },
+       .received = source.listener.received,
+       .note = source.listener.note,
+       .warning = source.listener.warning,
+       .damaged_page = [&](const std::string& text) { warnings.add(text); },
+       .check =
+           [&] {
+             source.listener.check_cancelled();
+             if (source.streamer != nullptr) source.streamer->check();
+           }});
+  if (!warnings.empty()) source.info.damaged_pages = warnings.take();
+  source.info.stop_time = source.clock.now();
+  return content;
 }
 
 // Unless the backup is committed, nothing of it need be kept.
@@ -330,55 +463,29 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   TreeWriter tree(session, {.compression = request.compression,
                             .jobs = request.jobs,
                             .delta_depth = request.delta_depth});
-  BackupReceiver receiver(tree);
-  Timestamp label_received = began;
-  Warnings warnings;
-  const auto end =
-      server.base_backup({.label = request.label.empty() ? "walvault " + info.id : request.label,
-                          .fast_checkpoint = request.fast_checkpoint,
-                          .max_rate_kilobytes = request.max_rate_kilobytes},
-                         {.start =
-                              [&](WalPosition position, std::uint64_t estimated_bytes) {
-                                info.start = position.lsn;
-                                info.timeline = position.timeline;
-                                info.branch = archive.branch_of(position.timeline);
-                                if (streamer) streamer->start(position);
-                                listener.started(estimated_bytes);
-                              },
-                          .archive =
-                              [&](const std::optional<Tablespace>& tablespace) {
-                                // backup_label is the first thing in the data directory's archive.
-                                if (!tablespace) label_received = clock.now();
-                                receiver.begin_archive(tablespace);
-                              },
-                          .archive_data =
-                              [&](ByteView bytes) {
-                                if (streamer) streamer->check();
-                                receiver.archive_data(bytes);
-                                listener.received(bytes.size());
-                              },
-                          .archive_end = [&] { receiver.end_archive(); },
-                          .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); },
-                          .warning =
-                              [&](const std::string& text) {
-                                listener.warning("the server warns: " + text);
-                                warnings.add(text);
-                              }});
-  receiver.finish();
-  info.stop = end.position.lsn;
-  if (end.has_damaged_pages) info.damaged_pages = warnings.take();
-  info.stop_time = clock.now() + clock_offset(receiver, label_received, listener);
-  info.control = receiver.control();
-  info.from_standby = receiver.label().from_standby;
-  if (end.position.timeline != info.timeline || receiver.label().start != info.start) {
+  Source source{.archive = archive,
+                .server = server,
+                .clock = clock,
+                .request = request,
+                .listener = listener,
+                .parent = parent ? &*parent : nullptr,
+                .session = session,
+                .streamer = streamer ? &*streamer : nullptr,
+                .tree = tree,
+                .info = info};
+  auto content = request.connect_for_files ? read_files(source) : receive(source);
+  info.stop = content.stop.lsn;
+  info.control = content.control;
+  info.from_standby = content.label.from_standby;
+  if (content.stop.timeline != info.timeline || content.label.start != info.start) {
     throw Error(ErrorKind::unavailable, "the server changed its timeline during the backup",
                 "It began on " + std::to_string(info.timeline.value) + " at " + info.start.text() +
-                    " and ended on " + std::to_string(end.position.timeline.value) + ".",
+                    " and ended on " + std::to_string(content.stop.timeline.value) + ".",
                 "Run the backup again.");
   }
 
   auto root = tree.finish();
-  root.notes = receiver.notes();
+  root.notes = std::move(content.notes);
   const auto totals = tree.totals();
   if (!tree.parent_damage().empty()) {
     listener.warning(

@@ -1,4 +1,5 @@
-// One base backup: from a replication connection into the repository.
+// One base backup: from a replication connection, or from the files beside the server,
+// into the repository.
 #pragma once
 
 #include <chrono>
@@ -13,6 +14,7 @@
 #include "catalog/wal_archive.h"
 #include "codec/compression.h"
 #include "postgres/client/replication_connection.h"
+#include "postgres/client/sql_connection.h"
 
 namespace walvault {
 
@@ -30,6 +32,10 @@ struct BaseBackupRequest {
   // Gives a second connection when the WAL is to be streamed over it; without
   // one the server is expected to archive.
   std::function<std::unique_ptr<ReplicationConnection>()> connect_for_wal;
+  // Gives a connection for SQL when the data directory is to be read as files, on the
+  // machine where the server runs; without one the server sends it.
+  std::function<std::unique_ptr<SqlConnection>()> connect_for_files;
+  bool reads_all_files = false;  // also those that show that they were not written to
 };
 
 // Whether a server archives its WAL, as far as its settings tell.

@@ -1,6 +1,7 @@
 #include "base/bytes.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/error.h"
 
@@ -22,6 +23,20 @@ std::string to_hex(ByteView bytes) {
     text.push_back(digits[byte & 15]);
   }
   return text;
+}
+
+std::optional<Bytes> from_hex(std::string_view text) {
+  if (text.size() % 2 != 0) return std::nullopt;
+  Bytes bytes;
+  bytes.reserve(text.size() / 2);
+  for (std::size_t i = 0; i < text.size(); i += 2) {
+    std::uint8_t byte = 0;
+    const auto* const pair = text.data() + i;
+    const auto [stop, failure] = std::from_chars(pair, pair + 2, byte, 16);
+    if (failure != std::errc{} || stop != pair + 2) return std::nullopt;
+    bytes.push_back(byte);
+  }
+  return bytes;
 }
 
 bool from_hex(std::string_view text, std::span<std::uint8_t> bytes) {

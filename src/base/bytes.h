@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,6 +28,8 @@ using ByteView = std::span<const std::uint8_t>;
 
 // Lower-case hexadecimal, two digits a byte.
 [[nodiscard]] std::string to_hex(ByteView bytes);
+// nullopt for anything but pairs of hexadecimal digits.
+[[nodiscard]] std::optional<Bytes> from_hex(std::string_view text);
 
 // The reverse: fills `bytes` exactly. False for any other text, and then what they
 // hold means nothing.

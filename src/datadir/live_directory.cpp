@@ -101,8 +101,8 @@ FileAttributes attributes_of(int file, const std::string& path) {
 
 LiveDirectory::LiveDirectory(std::string root, Options options)
     : root_(std::move(root)), options_(std::move(options)) {
-  version_directory_ = "PG_" + std::to_string(options_.major) + "_" +
-                       std::to_string(options_.catalog_version);
+  version_directory_ =
+      "PG_" + std::to_string(options_.major) + "_" + std::to_string(options_.catalog_version);
   for (const auto& location : tablespaces_in(root_)) {
     if (location.starts_with(root_ + "/")) {
       inner_tablespaces_.push_back(location.substr(root_.size() + 1));
@@ -124,8 +124,7 @@ struct LiveDirectory::Walk {
   }
 
   // What is in a directory. `path` is empty for the data directory itself.
-  void look_into(const std::string& path, const std::string& location,
-                 bool holds_relations) const {
+  void look_into(const std::string& path, const std::string& location, bool holds_relations) const {
     for (const auto& name : names_in(location)) {
       if (name.starts_with(temporary_prefix) || name.starts_with(relation_cache_prefix) ||
           std::ranges::find(left_out_files, name) != left_out_files.end()) {
@@ -147,8 +146,9 @@ struct LiveDirectory::Walk {
                const std::string& location) const {
     auto status = find_own_status(location);
     if (!status || path == "global/pg_control") return;
-    const bool is_emptied = path == of.options_.statistics_directory ||
-                            std::ranges::find(emptied_directories, name) != emptied_directories.end();
+    const bool is_emptied =
+        path == of.options_.statistics_directory ||
+        std::ranges::find(emptied_directories, name) != emptied_directories.end();
     if (is_emptied || path == "pg_wal") {
       // It may be a link, which a backup has as a directory.
       if (S_ISLNK(status->st_mode)) status = find_status(location);

@@ -36,14 +36,9 @@ void split_into_lines(std::string& pending, ByteView bytes, Take&& take) {
 }
 
 std::string decode_hex(const std::string& text) {
-  std::string out;
-  if (text.size() % 2 != 0) throw damaged("An encoded path is malformed.");
-  for (std::size_t i = 0; i < text.size(); i += 2) {
-    const auto byte = parse_hex(std::string_view(text).substr(i, 2));
-    if (!byte) throw damaged("An encoded path is malformed.");
-    out.push_back(static_cast<char>(*byte));
-  }
-  return out;
+  const auto bytes = from_hex(text);
+  if (!bytes) throw damaged("An encoded path is malformed.");
+  return std::string(as_text(*bytes));
 }
 
 bool is_file_line(std::string_view line) {

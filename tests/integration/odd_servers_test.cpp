@@ -127,6 +127,25 @@ TEST_P(DamagedPageTest, IsShownRecordedAndToldByTheExitStatus) {
   EXPECT_EQ(restored->sql("SELECT count(*) FROM pg_class WHERE relname = 't'"), "1");
 }
 
+class ServersErrorTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Majors, ServersErrorTest, ::testing::Values(13, 15), name_of_major);
+
+// Where the stream ends too early the server says why.
+TEST_P(ServersErrorTest, AmidItsStreamIsTold) {
+  MainJob job(GetParam(), "", {"--data-checksums"});
+  auto& server = job.server();
+  const auto path = server.data() + "/base/" +
+                    server.sql("SELECT oid FROM pg_database WHERE datname = 'postgres'") +
+                    "/99999.x";
+  write_text(path, "odd");
+  give_to_server_user(path);
+  const auto done = job.walvault({"backup", "--pg", server.conninfo()});
+  EXPECT_EQ(done.exit_code, 6) << done.text();
+  EXPECT_THAT(done.err, HasSubstr("invalid segment number 0 in file \"99999.x\""));
+  const auto files = job.walvault({"backup", "--pg", server.conninfo(), "--via", "files"});
+  EXPECT_EQ(files.exit_code, 0) << files.text();
+}
+
 struct SegmentSize {
   int major;
   int mebibytes;

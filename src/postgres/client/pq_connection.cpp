@@ -158,10 +158,10 @@ BaseBackupEnd PqConnection::base_backup(const BaseBackupOptions& options,
   return end;
 }
 
-void PqConnection::receive_copy(const std::function<void(ByteView)>& data) {
-  const auto copy = next_result();
-  if (PQresultStatus(copy.get()) != PGRES_COPY_OUT) {
-    throw failure("receive the base backup", copy.get());
+PqSession::Result PqConnection::receive_copy(Result begun,
+                                             const std::function<void(ByteView)>& data) {
+  if (PQresultStatus(begun.get()) != PGRES_COPY_OUT) {
+    throw failure("receive the base backup", begun.get());
   }
   while (true) {
     char* raw = nullptr;
@@ -175,23 +175,30 @@ void PqConnection::receive_copy(const std::function<void(ByteView)>& data) {
       continue;
     }
     if (length < -1) throw failure("receive the base backup", nullptr);
-    if (length == -1) return;
+    if (length == -1) break;
     check_cancelled();
     data({reinterpret_cast<const std::uint8_t*>(raw), static_cast<std::size_t>(length)});
   }
+  auto next = next_result();
+  // It may have been cut short: that is told before anyone takes it for whole.
+  if (PQresultStatus(next.get()) == PGRES_FATAL_ERROR) {
+    throw failure("receive the base backup", next.get());
+  }
+  return next;
 }
 
 // The stream up to 14: a copy for each tablespace in the order announced, one
 // for the data directory, one for the manifest.
 WalPosition PqConnection::receive_copies(const std::vector<Tablespace>& tablespaces,
                                          const BaseBackupEvents& events) {
+  auto next = next_result();
   for (std::size_t i = 0; i <= tablespaces.size(); ++i) {
     events.archive(i < tablespaces.size() ? std::optional(tablespaces[i]) : std::nullopt);
-    receive_copy(events.archive_data);
+    next = receive_copy(std::move(next), events.archive_data);
     events.archive_end();
   }
-  receive_copy(events.manifest_data);
-  return position_of(expect_rows("BASE_BACKUP", 2).get());
+  next = receive_copy(std::move(next), events.manifest_data);
+  return position_of(check_rows(std::move(next), "BASE_BACKUP", 2).get());
 }
 
 // The stream from 15 on (basebackup_copy.c): messages that start with a letter:
@@ -201,7 +208,7 @@ WalPosition PqConnection::receive_messages(const std::vector<Tablespace>& tables
                                            const BaseBackupEvents& events) {
   bool in_archive = false;
   bool in_manifest = false;
-  receive_copy([&](ByteView message) {
+  auto next = receive_copy(next_result(), [&](ByteView message) {
     if (message.empty()) throw Error(ErrorKind::corrupt, "the server sent an empty message");
     const auto type = message[0];
     message = message.subspan(1);
@@ -239,9 +246,7 @@ WalPosition PqConnection::receive_messages(const std::vector<Tablespace>& tables
                     "Its type is " + std::to_string(type) + ".");
     }
   });
-  // A failure (a shutdown) comes in place of the end: looked at before the tar
-  // stream is, which then breaks off.
-  const auto end = position_of(expect_rows("BASE_BACKUP", 2).get());
+  const auto end = position_of(check_rows(std::move(next), "BASE_BACKUP", 2).get());
   if (in_archive) events.archive_end();
   return end;
 }

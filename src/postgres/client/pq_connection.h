@@ -23,8 +23,8 @@ class PqConnection final : public ReplicationConnection, private PqSession {
   [[nodiscard]] bool is_local() override;
 
  private:
-  // One COPY OUT, to its end.
-  void receive_copy(const std::function<void(ByteView)>& data);
+  // One COPY OUT that has begun, to its end; returns what follows it.
+  [[nodiscard]] Result receive_copy(Result begun, const std::function<void(ByteView)>& data);
   [[nodiscard]] WalPosition receive_copies(const std::vector<Tablespace>& tablespaces,
                                            const BaseBackupEvents& events);
   [[nodiscard]] WalPosition receive_messages(const std::vector<Tablespace>& tablespaces,
