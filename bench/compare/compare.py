@@ -26,6 +26,8 @@ import plot
 from laboratory import Laboratory, become_server_user, forget, stored_bytes
 from tools import Barman, PgBackRest, Walvault
 
+# By the replication protocol, and with --via files.
+OURS = ("walvault", "walvault files")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -46,17 +48,20 @@ class Table:
         return entry
 
     def text(self):
-        lines = [f"{'':28}{'':16}{'time':>10}{'CPU':>10}{'peak':>10}{'stored':>12}{'ratio':>8}"]
-        ours = {r["row"]: r["seconds"] for r in self.rows if r["tool"] == "walvault"}
+        lines = [f"{'':28}{'':16}{'time':>10}{'CPU':>10}{'peak':>10}{'stored':>12}{'ratio':>8}"
+                 f"{'files':>8}"]
+        ours = {(r["row"], r["tool"]): r["seconds"] for r in self.rows if r["tool"] in OURS}
         last = None
         for entry in self.rows:
             name, theirs = entry["row"], entry["seconds"]
-            ratio = "" if entry["tool"] == "walvault" else f"{ours[name] / theirs:.2f}"
+            ratios = ["" if entry["tool"] in OURS or (name, tool) not in ours
+                      else f"{ours[name, tool] / theirs:.2f}" for tool in OURS]
             lines.append(f"{'' if name == last else name:28}{entry['tool']:16}"
                          f"{cell(theirs, plot.time_text):>10}"
                          f"{cell(entry['cpu_seconds'], plot.time_text):>10}"
                          f"{cell(entry['peak_bytes'], mebibytes):>10}"
-                         f"{cell(entry['stored_bytes'], mebibytes):>12}{ratio:>8}")
+                         f"{cell(entry['stored_bytes'], mebibytes):>12}{ratios[0]:>8}"
+                         f"{ratios[1]:>8}".rstrip())
             last = name
         return "\n".join(lines)
 
@@ -271,7 +276,7 @@ def main():
     become_server_user()
     work = pathlib.Path(tempfile.mkdtemp(prefix="walvault-bench-", dir="/tmp"))
     lab = Laboratory(work, options.bin, options.scale)
-    tools = [Walvault(lab)]
+    tools = [Walvault(lab, OURS[0]), Walvault(lab, OURS[1], "--via", "files")]
     if options.twice:
         tools.append(Walvault(lab, "walvault-again"))
     for tool in (PgBackRest(lab), Barman(lab)):
@@ -301,7 +306,8 @@ def main():
     head = (f"{datetime.date.today()}, {os.cpu_count()} processors, Linux {platform.release()}, "
             f"{data_bytes / 1e9:.2f} GB of pgbench data, PostgreSQL 15, medians of "
             f"{options.runs} runs\n" + ", ".join(versions))
-    print(head + "\nratio: walvault's time to that program's\n\n" + table.text())
+    print(head + "\nratio, files: the time of walvault and of walvault with --via files to that "
+          "program's\n\n" + table.text())
     document = {"head": head, "data_bytes": data_bytes, "rows": table.rows}
     write(outputs.get(options.json), json.dumps(document, indent=1))
     write(outputs.get(options.svg), plot.bars(head, table.rows))

@@ -17,9 +17,9 @@ class Tool:
 
 
 class Walvault(Tool):
-    def __init__(self, lab, name="walvault"):
-        self.lab, self.name = lab, name
-        self.repository = lab.work / name
+    def __init__(self, lab, name="walvault", *how):
+        self.lab, self.name, self.how = lab, name, how
+        self.repository = lab.work / name.replace(" ", "-")
         self.wal = self.repository / "wal"
         self.backups = [self.repository / name for name in ("packs", "backups", "pins")]
         self.options = ["--repo", str(self.repository), "--cluster", "main"]
@@ -43,7 +43,8 @@ class Walvault(Tool):
                 stored.unlink()
 
     def backup(self, full=False):
-        return self.lab.run("walvault", "backup", "--pg", self.lab.conninfo, *self.options)
+        return self.lab.run("walvault", "backup", "--pg", self.lab.conninfo, *self.how,
+                            *self.options)
 
     def restore(self, directory):
         return self.lab.run("walvault", "restore", "--pgdata", directory, *self.options)

@@ -124,15 +124,17 @@ ByteView ChunkDecoder::decode(const StoredFrames& frames, const ChunkRef& ref) {
   throw DamagedChunk(frames.packs(), ref, other_digest);
 }
 
-ByteView ChunkDecoder::decode_last_base(const StoredFrames& frames, const ChunkRef& ref) {
+ChunkDecoder::Base ChunkDecoder::decode_base(const StoredFrames& frames, const ChunkRef& ref) {
+  return {.bytes = follow(frames, ref, false), .id = ref.id};
+}
+
+ChunkDecoder::Base ChunkDecoder::decode_last_base(const StoredFrames& frames, const ChunkRef& ref) {
   const auto places = ref.places();
   const auto& made_of_it = places.at(places.size() - 2);
   const auto stored = frames.at(ref, made_of_it);
   ChunkId id;
   blaming(frames, ref, made_of_it, [&] { id = base_of_delta_frame(stored); });
-  const auto base = whole_chunk(frames, ref, places.back());
-  if (sha256(base) != id) throw DamagedChunk(frames.packs(), ref, places.back(), other_digest);
-  return base;
+  return {.bytes = whole_chunk(frames, ref, places.back()), .id = id};
 }
 
 Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,

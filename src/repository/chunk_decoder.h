@@ -70,8 +70,15 @@ class ChunkDecoder {
   // call. DamagedChunk for anything else than what was stored.
   [[nodiscard]] ByteView decode(const StoredFrames& frames, const ChunkRef& ref);
 
-  // Of a DELTA: the last of its bases, checked likewise.
-  [[nodiscard]] ByteView decode_last_base(const StoredFrames& frames, const ChunkRef& ref);
+  // A chunk for differences to be made from, and the last of a DELTA's bases. Their
+  // frames' own checksums were checked, not their ids: what is made from them needs the
+  // same bytes again, which the same frames give, and is checked against its own id.
+  struct Base {
+    ByteView bytes;  // until the next call
+    ChunkId id;
+  };
+  [[nodiscard]] Base decode_base(const StoredFrames& frames, const ChunkRef& ref);
+  [[nodiscard]] Base decode_last_base(const StoredFrames& frames, const ChunkRef& ref);
 
   // What comes next is of another repository or backup.
   void forget() { decoded_place_.reset(); }

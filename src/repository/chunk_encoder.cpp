@@ -129,12 +129,12 @@ bool ChunkEncoder::encode_delta(ChunkBatch& batch, Piece& piece) {
   // At the greatest depth from what the others were made against in the first place.
   const bool is_deepest = parent.bases.size() >= options_.delta_depth;
   const auto base =
-      is_deepest ? decoder_.decode_last_base(bases_, parent) : decoder_.decode(bases_, parent);
+      is_deepest ? decoder_.decode_last_base(bases_, parent) : decoder_.decode_base(bases_, parent);
   const auto bytes = batch.bytes_of(piece);
   const auto& setting = setting_of(piece);
   auto stored =
       encode_delta_frame(compressor_, setting.algorithm == Compression::zstd ? setting.level : 1,
-                         is_deepest ? sha256(base) : parent.id, base, bytes);
+                         base.id, base.bytes, bytes);
   // What it would take by itself: a large one about as much as its like took.
   const auto whole = piece.length >= group_member_bytes_max
                          ? places.back().frame.length

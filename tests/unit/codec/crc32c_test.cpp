@@ -37,6 +37,11 @@ TEST(Crc32c, IsTheSameWithAndWithoutTheInstructionAtEveryLengthAndAlignment) {
   }
   const auto large = random_bytes(1'000'003, 1);
   EXPECT_EQ(crc32c(large), crc32c_portable(large));
+  // Around where several stretches are gone through at a time.
+  for (const std::size_t length : {3071u, 3072u, 3073u, 3080u, 6143u, 6144u, 9999u}) {
+    const auto part = ByteView(large).subspan(1, length);
+    EXPECT_EQ(crc32c(part, 0x12345678), crc32c_portable(part, 0x12345678)) << length;
+  }
 }
 
 TEST(Crc32c, ContinuesWhereAnEarlierPieceEnded) {
