@@ -22,6 +22,8 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::size_t label_bytes_max = 1000;
+constexpr std::chrono::hours fast_checkpoint_patience{1};
+constexpr std::chrono::hours spread_checkpoint_patience{25};
 
 struct Options {
   std::optional<std::string> pg;
@@ -139,7 +141,13 @@ void run_backup(Program& program, const Options& options) {
   }
 
   if (reads_files(options)) {
-    request.connect_for_files = [&] { return connect_sql(connect); };
+    request.connect_for_files = [&] {
+      // It waits for the backup's checkpoint.
+      auto patient = connect;
+      patient.stall_timeout =
+          request.fast_checkpoint ? fast_checkpoint_patience : spread_checkpoint_patience;
+      return connect_sql(patient);
+    };
     request.reads_all_files = options.checksum_all;
   }
 
@@ -163,7 +171,7 @@ void run_backup(Program& program, const Options& options) {
   if (!info.damaged_pages.empty()) {
     program.set_exit_code(exit_code(ErrorKind::corrupt));
     damage =
-        "DAMAGED PAGES: the server found pages whose checksum fails, and they are in the "
+        "DAMAGED PAGES: pages were found whose checksum fails, and they are in the "
         "backup as they are:\n";
     for (const auto& text : info.damaged_pages) damage += "  " + text + "\n";
     damage += "Find the relations with pg_amcheck, and keep the backups from before.\n";

@@ -1,5 +1,7 @@
 #include "basebackup/backup_session.h"
 
+#include <array>
+
 #include "base/error.h"
 
 namespace walvault {
@@ -7,6 +9,7 @@ namespace {
 
 constexpr int newer_names_since_major = 15;
 constexpr int idle_timeout_since_major = 14;
+constexpr int transaction_timeout_since_major = 17;
 
 std::string quoted(const std::string& text) {
   // Whatever standard_conforming_strings is.
@@ -38,6 +41,24 @@ std::string as_hex(const std::string& column) {
 
 }  // namespace
 
+// Both at once: what may begin and not end would be told after all was read.
+void BackupSession::expect_allowed() {
+  const auto functions =
+      major_ >= newer_names_since_major
+          ? std::array<std::string, 2>{"pg_backup_start(text, boolean)", "pg_backup_stop(boolean)"}
+          : std::array<std::string, 2>{"pg_start_backup(text, boolean, boolean)",
+                                       "pg_stop_backup(boolean, boolean)"};
+  for (const auto& function : functions) {
+    const auto rows = sql_.query("SELECT pg_catalog.has_function_privilege('pg_catalog." +
+                                 function + "', 'EXECUTE'), current_user");
+    if (rows.at(0).at(0) != "f") continue;
+    throw Error(ErrorKind::usage, "the user of the connection may not take this backup",
+                "It needs the function " + function + ".",
+                "GRANT EXECUTE ON FUNCTION " + functions[0] + ", " + functions[1] + " TO " +
+                    rows.at(0).at(1).value_or("it") + "; or use --via protocol.");
+  }
+}
+
 Lsn BackupSession::start(const std::string& label, bool fast_checkpoint) {
   // The checkpoint takes what it takes, and so does reading the files.
   const auto unlimited = [&](const std::string& setting) {
@@ -45,6 +66,8 @@ Lsn BackupSession::start(const std::string& label, bool fast_checkpoint) {
   };
   unlimited("statement_timeout");
   if (major_ >= idle_timeout_since_major) unlimited("idle_session_timeout");
+  if (major_ >= transaction_timeout_since_major) unlimited("transaction_timeout");
+  expect_allowed();
   const std::string fast = fast_checkpoint ? "true" : "false";
   const auto call = major_ >= newer_names_since_major
                         ? "pg_backup_start(" + quoted(label) + ", " + fast + ")"

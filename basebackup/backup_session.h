@@ -16,7 +16,8 @@ class BackupSession {
   // `sql` must outlive the session.
   BackupSession(SqlConnection& sql, int major) : sql_(sql), major_(major) {}
 
-  // Waits for a checkpoint; returns where replay begins.
+  // Waits for a checkpoint; returns where replay begins. Error{usage}: the user of the
+  // connection may not do this.
   [[nodiscard]] Lsn start(const std::string& label, bool fast_checkpoint);
 
   struct End {
@@ -28,6 +29,8 @@ class BackupSession {
   [[nodiscard]] End stop();
 
  private:
+  void expect_allowed();
+
   SqlConnection& sql_;
   int major_;
 };

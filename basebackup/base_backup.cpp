@@ -32,6 +32,8 @@ constexpr milliseconds wal_poll_max{1000};
 constexpr milliseconds claim_patience{5000};
 constexpr milliseconds claim_poll{250};
 
+constexpr std::chrono::seconds server_look_pause{30};
+
 // The server's clock is seen once, cut to whole seconds, and with a delay.
 constexpr std::chrono::seconds clock_skew_unseen{2};
 
@@ -331,24 +333,25 @@ BackupContent receive(Source& source) {
 
 // Of a file that was not written to since, the parent has the content; unless the files
 // there were another server's, or a timeline's before.
-KnownFiles known_files(const Source& source, const std::string& data_directory) {
+void find_known_files(const Source& source, FileBackupRequest& files) {
   if (source.request.reads_all_files || source.parent == nullptr ||
       source.session.source() == nullptr) {
-    return {};
+    return;
   }
   const auto& parent = *source.parent;
   if (parent.identity_number != source.info.identity_number ||
       parent.timeline != source.server.identify_system().timeline ||
-      parent.host != source.info.host || parent.data_directory != data_directory ||
+      parent.host != source.info.host || parent.data_directory != files.data_directory ||
       source.server.show("full_page_writes") != "on") {
-    return {};
+    return;
   }
+  files.known_since = parent.stop_time;
   try {
-    return {source.archive.repository(), *source.session.source()};
+    files.known = {source.archive.repository(), *source.session.source()};
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
     source.listener.warning("every file is read: " + error.message() + ": " + error.detail());
-    return {};
+    files.is_known_damaged = true;
   }
 }
 
@@ -373,9 +376,21 @@ BackupContent read_files(Source& source) {
   files.max_rate_kilobytes = request.max_rate_kilobytes;
   files.jobs = request.jobs;
   files.statistics_directory = server.show("stats_temp_directory").value_or("");
-  files.known = known_files(source, *data_directory);
-  if (source.parent != nullptr) files.known_since = source.parent->stop_time;
+  find_known_files(source, files);
   const auto sql = request.connect_for_files();
+  if (sql->query("SELECT pg_catalog.current_setting('data_directory', true)").at(0).at(0) !=
+      *data_directory) {
+    throw Error(ErrorKind::conflict, "the connections lead to different servers", {},
+                "Name one host and port in the connection string.");
+  }
+  // Both are idle while files are read, and what becomes of the server is told early.
+  auto asked = source.clock.now();
+  const auto look_at_server = [&] {
+    if (source.clock.now() - asked < server_look_pause) return;
+    asked = source.clock.now();
+    (void)server.identify_system();
+    (void)sql->query("SELECT 1");
+  };
   Warnings warnings;
   auto content = back_up_files(
       source.archive.identity(), *sql, source.clock, source.tree, files,
@@ -391,7 +406,11 @@ BackupContent read_files(Source& source) {
            [&] {
              source.listener.check_cancelled();
              if (source.streamer != nullptr) source.streamer->check();
+             look_at_server();
            }});
+  // A standby may have followed another server meanwhile.
+  const auto timeline = server.identify_system().timeline;
+  if (timeline != source.info.timeline) content.stop.timeline = timeline;
   if (!warnings.empty()) source.info.damaged_pages = warnings.take();
   source.info.stop_time = source.clock.now();
   return content;

@@ -29,6 +29,7 @@ constexpr unsigned readers_max = 16;
 
 // A page that a server is writing at this moment is whole a moment later.
 constexpr int torn_page_looks = 5;
+constexpr std::size_t torn_pages_max = 4;  // in a part, for so many looks
 constexpr milliseconds torn_page_pause{10};
 constexpr int control_file_looks = 20;
 constexpr std::uint64_t control_file_bytes_max = 65536;
@@ -59,7 +60,6 @@ struct OpenedFile {
   std::string path;
   std::string location;
   FileAttributes attributes;
-  Timestamp read_began;
   std::optional<std::uint32_t> first_block;  // of those whose pages have checksums
 };
 
@@ -73,6 +73,7 @@ struct Part {
   std::uint64_t length = 0;
   Bytes content = {};
   std::vector<std::uint32_t> damaged_blocks = {};
+  bool has_torn_pages = false;  // that were whole a moment later
 
   [[nodiscard]] bool is_last() const { return offset + length == file->attributes.size; }
 };
@@ -89,7 +90,7 @@ class FileBackup {
         events_(events),
         rate_(clock, std::uint64_t{request.max_rate_kilobytes.value_or(0)} * 1024) {
     tree_.begin_stream(std::string(manifest_stream));
-    tree_.begin_stream(std::string(attributes_stream));
+    tree_.begin_stream(std::string(attributes_stream), !request.is_known_damaged);
     manifest_.emplace(identity.postgres_major, identity.system_identifier, [this](ByteView bytes) {
       tree_.append_to_stream(std::string(manifest_stream), bytes);
     });
@@ -97,7 +98,12 @@ class FileBackup {
 
   BackupContent run() {
     // What cannot be read is better found before the server is asked to checkpoint.
-    (void)read_control_file();
+    const auto before = read_control_file().second;
+    const LiveDirectory directory(request_.data_directory,
+                                  {.major = identity_.postgres_major,
+                                   .catalog_version = before.catalog_version,
+                                   .statistics_directory = request_.statistics_directory});
+    began_ = clock_.now();
     start_ = session_.start(request_.label, request_.fast_checkpoint);
     const auto control = read_control_file().second;
     // The checkpoint that the backup begins with has just been written there.
@@ -109,12 +115,8 @@ class FileBackup {
                       std::to_string(control.system_identifier) + ".",
                   "Run the backup where the server runs, or take it with --via protocol.");
     }
-    has_checksums_ = control.data_checksum_version != 0;
+    has_checksums_ = control.data_checksum_version != 0 && control.block_bytes == data_page_bytes;
     segment_blocks_ = control.relation_segment_blocks;
-    const LiveDirectory directory(request_.data_directory,
-                                  {.major = identity_.postgres_major,
-                                   .catalog_version = control.catalog_version,
-                                   .statistics_directory = request_.statistics_directory});
     survey(directory);
     read_files(directory);
 
@@ -124,6 +126,7 @@ class FileBackup {
     content.label = parse_backup_label(end.label);
     content.stop = {.lsn = end.stop, .timeline = content.label.timeline};
     keep_note(content, backup_label_note, std::move(end.label));
+    expect_tablespaces(directory, end.tablespace_map);
     if (!end.tablespace_map.empty()) {
       keep_note(content, tablespace_map_note, std::move(end.tablespace_map));
     }
@@ -226,7 +229,6 @@ class FileBackup {
 
   std::shared_ptr<const OpenedFile> open(const std::string& path, const std::string& location) {
     auto opened = std::make_shared<OpenedFile>();
-    opened->read_began = clock_.now();
     auto file = open_live_file(location);
     if (!file) return nullptr;
     opened->file = std::move(*file);
@@ -261,6 +263,17 @@ class FileBackup {
     return control;
   }
 
+  // Those that the server knew when the backup began, and whose files were read.
+  static void expect_tablespaces(const LiveDirectory& directory, ByteView map) {
+    for (const auto& tablespace : parse_tablespace_map(map)) {
+      const auto oid = std::to_string(tablespace.oid);
+      if (std::ranges::find(directory.tablespaces(), oid) != directory.tablespaces().end())
+        continue;
+      throw Error(ErrorKind::unavailable, "a tablespace was made while the backup began",
+                  "\"" + tablespace.location + "\" was not read.", "Run the backup again.");
+    }
+  }
+
   void keep_note(BackupContent& content, std::string_view name, Bytes bytes) {
     const auto now = std::chrono::floor<std::chrono::seconds>(clock_.now());
     manifest_->add(std::string(name), bytes.size(), now.time_since_epoch().count(), crc32c(bytes));
@@ -287,7 +300,10 @@ class FileBackup {
           *file.first_block + static_cast<std::uint32_t>((part.offset + at) / data_page_bytes);
       const auto page = std::span(part.content).subspan(at, data_page_bytes);
       const auto is_wrong = [&] { return judge_page(page, block, start_) == PageVerdict::wrong; };
-      for (int look = 1; look < torn_page_looks && is_wrong(); ++look) {
+      // Where many are wrong, they are not torn.
+      const auto looks = part.damaged_blocks.size() < torn_pages_max ? torn_page_looks : 2;
+      for (int look = 1; look < looks && is_wrong(); ++look) {
+        part.has_torn_pages = true;
         if (look > 1) std::this_thread::sleep_for(torn_page_pause);
         const auto length = read_at(file.file, page, part.offset + at, file.location);
         std::ranges::fill(page.subspan(length), std::uint8_t{0});
@@ -314,7 +330,12 @@ class FileBackup {
 
   void take(const Part& part) {
     const auto& file = *part.file;
-    if (part.offset == 0) tree_.begin_file(entry_of(file.path, file.attributes));
+    if (part.offset == 0) {
+      tree_.begin_file(entry_of(file.path, file.attributes));
+      is_sound_ = true;
+    }
+    // Such a file is looked at again by the next backup, whatever its times.
+    if (part.has_torn_pages || !part.damaged_blocks.empty()) is_sound_ = false;
     for (const auto block : part.damaged_blocks) {
       events_.damaged_page("checksum verification failed in \"" + file.path + "\", block " +
                            std::to_string(block));
@@ -323,7 +344,7 @@ class FileBackup {
     events_.received(part.content.size());
     if (!part.is_last()) return;
     list(file.path, file.attributes, tree_.end_file(),
-         would_show_writes(file.attributes, file.read_began));
+         is_sound_ && would_show_writes(file.attributes, began_));
   }
 
   void take_unchanged(const LiveEntry& entry) {
@@ -360,6 +381,7 @@ class FileBackup {
   const FileBackupEvents& events_;
   RateLimit rate_;
 
+  Timestamp began_;  // before the server was asked to begin
   Lsn start_;
   bool has_checksums_ = false;
   std::uint32_t segment_blocks_ = 0;
@@ -368,6 +390,7 @@ class FileBackup {
 
   // The delivering thread, and the caller's when that has ended.
   std::optional<ManifestWriter> manifest_;
+  bool is_sound_ = true;  // the file at hand, as far as it was read
   std::uint64_t files_ = 0;
   std::uint64_t unchanged_ = 0;
 };

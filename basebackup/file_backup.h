@@ -26,7 +26,8 @@ struct FileBackupRequest {
   std::string statistics_directory;
   // Before pg_backup_start: the files' times decide whether these may be relied upon.
   KnownFiles known;
-  Timestamp known_since;  // when what is known was read
+  Timestamp known_since;          // when what is known was read
+  bool is_known_damaged = false;  // it could not be read
 };
 
 struct FileBackupEvents {

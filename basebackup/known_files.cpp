@@ -28,10 +28,10 @@ Fingerprint fingerprint_of(const std::string& path, const FileAttributes& attrib
   return fingerprint;
 }
 
-bool would_show_writes(const FileAttributes& attributes, Timestamp read_began) {
+bool would_show_writes(const FileAttributes& attributes, Timestamp backup_began) {
   using std::chrono::nanoseconds;
   const auto latest = nanoseconds(std::max(attributes.modified, attributes.changed));
-  return nanoseconds(read_began.time_since_epoch()) - latest >= clock_grain;
+  return nanoseconds(backup_began.time_since_epoch()) - latest >= clock_grain;
 }
 
 KnownFiles::KnownFiles(const Repository& repository, const Root& root) {

@@ -21,10 +21,12 @@ inline constexpr std::string_view attributes_stream = "attributes";
 using Fingerprint = std::array<std::uint8_t, 16>;
 [[nodiscard]] Fingerprint fingerprint_of(const std::string& path, const FileAttributes& attributes);
 
-// Whether a file with these attributes, asked for before it was read, would show other
-// ones had it been written to since: a file system's clock may be so coarse that a
-// write right behind another leaves no trace. `read_began` by the machine's clock.
-[[nodiscard]] bool would_show_writes(const FileAttributes& attributes, Timestamp read_began);
+// Whether a file with these attributes, asked for after a backup began and before the
+// file was read, would show other ones had it been written to since. What was written
+// before the backup began is in the file whole: its checkpoint waits for writes under
+// way. What is written later gets another time, unless the file system's clock is too
+// coarse. `backup_began`: before the server was asked to begin.
+[[nodiscard]] bool would_show_writes(const FileAttributes& attributes, Timestamp backup_began);
 
 class KnownFiles {
  public:

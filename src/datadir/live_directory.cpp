@@ -103,6 +103,14 @@ LiveDirectory::LiveDirectory(std::string root, Options options)
     : root_(std::move(root)), options_(std::move(options)) {
   version_directory_ =
       "PG_" + std::to_string(options_.major) + "_" + std::to_string(options_.catalog_version);
+  auto& statistics = options_.statistics_directory;
+  if (statistics.starts_with(root_ + "/")) statistics.erase(0, root_.size() + 1);
+  while (statistics.starts_with("./")) statistics.erase(0, 2);
+  while (statistics.ends_with('/')) statistics.pop_back();
+  for (const auto& name : names_in(root_ + "/pg_tblspc")) {
+    const auto status = find_own_status(root_ + "/pg_tblspc/" + name);
+    if (is_number(name) && status && S_ISLNK(status->st_mode)) tablespaces_.push_back(name);
+  }
   for (const auto& location : tablespaces_in(root_)) {
     if (location.starts_with(root_ + "/")) {
       inner_tablespaces_.push_back(location.substr(root_.size() + 1));
@@ -150,8 +158,12 @@ struct LiveDirectory::Walk {
         path == of.options_.statistics_directory ||
         std::ranges::find(emptied_directories, name) != emptied_directories.end();
     if (is_emptied || path == "pg_wal") {
-      // It may be a link, which a backup has as a directory.
-      if (S_ISLNK(status->st_mode)) status = find_status(location);
+      // It may be a link, which a backup has as a directory like the others.
+      if (S_ISLNK(status->st_mode)) {
+        const auto root = find_own_status(of.root_);
+        status = find_status(location);
+        if (status && root) status->st_mode = (status->st_mode & S_IFMT) | (root->st_mode & 07777u);
+      }
       if (!status || !S_ISDIR(status->st_mode)) return;
       give(true, path, location, *status);
       if (path != "pg_wal") return;
@@ -161,11 +173,16 @@ struct LiveDirectory::Walk {
       }
       return;
     }
-    if (path.starts_with("pg_tblspc/") && S_ISLNK(status->st_mode)) {
+    if (path == "pg_tblspc/" + name && is_number(name) && S_ISLNK(status->st_mode)) {
+      if (!std::ranges::binary_search(of.tablespaces_, name)) return;
       const auto inner = location + "/" + of.version_directory_;
       const auto inner_path = path + "/" + of.version_directory_;
-      const auto inner_status = find_own_status(inner);
-      if (!inner_status || !S_ISDIR(inner_status->st_mode)) return;
+      const auto inner_status = find_status(inner);
+      if (!inner_status) return;
+      if (!S_ISDIR(inner_status->st_mode)) {
+        skipped(inner_path);
+        return;
+      }
       give(true, inner_path, inner, *inner_status);
       look_into(inner_path, inner, false);
       return;
@@ -173,8 +190,8 @@ struct LiveDirectory::Walk {
     if (S_ISREG(status->st_mode)) {
       give(false, path, location, *status);
     } else if (S_ISDIR(status->st_mode)) {
-      if (std::ranges::find(of.inner_tablespaces_, path) != of.inner_tablespaces_.end()) return;
       give(true, path, location, *status);
+      if (std::ranges::find(of.inner_tablespaces_, path) != of.inner_tablespaces_.end()) return;
       const auto parent = path.substr(0, path.size() - std::min(path.size(), name.size() + 1));
       look_into(path, location,
                 is_number(name) && (parent == "base" || parent.ends_with(of.version_directory_)));

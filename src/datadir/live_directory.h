@@ -37,7 +37,8 @@ class LiveDirectory {
     std::string statistics_directory = {};
   };
 
-  // `root` is absolute.
+  // `root` is absolute. The tablespaces are those that are there now: asked for before
+  // the backup begins, so that one that is made later is left to replay.
   LiveDirectory(std::string root, Options options);
 
   // Calls back for every file and directory, directories before what is in them and
@@ -47,14 +48,16 @@ class LiveDirectory {
   void walk(const std::function<void(const LiveEntry&)>& each,
             const std::function<void(const std::string& path)>& skipped) const;
 
-  [[nodiscard]] const std::string& root() const { return root_; }
+  // By their names in pg_tblspc, ascending: OIDs.
+  [[nodiscard]] const std::vector<std::string>& tablespaces() const { return tablespaces_; }
 
  private:
   struct Walk;
 
   std::string root_;
   Options options_;
-  std::string version_directory_;               // PG_15_202209061
+  std::string version_directory_;  // PG_15_202209061
+  std::vector<std::string> tablespaces_;
   std::vector<std::string> inner_tablespaces_;  // that lie in the data directory, relative
 };
 

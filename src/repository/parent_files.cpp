@@ -27,8 +27,14 @@ ParentFiles::ParentFiles(const WriterSession& session) {
   }
 }
 
+// What is in the same pack is not relied upon either.
 void ParentFiles::note_damage(const Error& error) {
   if (error.kind() != ErrorKind::corrupt) throw Error(error);
+  if (const auto* const chunk = dynamic_cast<const DamagedChunk*>(&error)) {
+    const auto index = packs().find(chunk->pack());
+    if (index && *index < damaged_.size()) damaged_[*index] = true;
+    if (index && *index < borrowable_.size()) borrowable_[*index] = false;
+  }
   if (damage_.empty()) damage_ = error.message() + ": " + error.detail();
 }
 
@@ -91,7 +97,8 @@ std::optional<ParentFiles::File> ParentFiles::find(std::string_view path) {
 
 std::vector<std::optional<ChunkRef>> ParentFiles::stream(std::string_view name) const {
   std::vector<std::optional<ChunkRef>> refs;
-  if (!reader_) return refs;
+  // Of a parent that can be read in part only nothing is known to be right.
+  if (!reader_ || !damage_.empty()) return refs;
   for (const auto& stream : reader_->root().streams) {
     if (stream.name != name) continue;
     for (const auto& ref : stream.chunks) {

@@ -17,6 +17,7 @@ namespace {
 // Bounds on what waits in memory.
 constexpr std::size_t pending_references_max = 131072;  // in maps that wait for a pack, 20 MiB
 constexpr std::size_t file_table_chunk_bytes = chunk_bytes;
+constexpr std::uint64_t reused_chunks_max = 262144;  // of one file: 64 GiB, 30 MiB
 // What travels together: bytes, and pieces and ends of files. So much of the parent is
 // read at once for what is stored as a difference from it.
 constexpr std::size_t item_bytes = 2u << 20;
@@ -216,13 +217,13 @@ class TreeWriter::Pipeline {
     return crc;
   }
 
-  void begin_stream(const std::string& name) {
+  void begin_stream(const std::string& name, bool may_borrow) {
     auto& stream = streams_[name];
     if (stream.file) throw Error(ErrorKind::internal, "a stream is begun twice");
     stream.file = std::make_shared<FileState>();
     stream.file->is_stream = true;
     stream.file->entry.path = name;
-    parent_streams_[name] = parents_.stream(name);
+    if (may_borrow) parent_streams_[name] = parents_.stream(name);
   }
 
   void append_to_stream(const std::string& name, ByteView bytes) {
@@ -276,7 +277,10 @@ class TreeWriter::Pipeline {
     std::vector<ChunkRef> refs;
     const auto& entry = file_->entry;
     if (entry.size == 0) return refs;
-    if (!file_->parent || file_->parent->entry().size != entry.size) return std::nullopt;
+    if (!file_->parent || file_->parent->entry().size != entry.size ||
+        entry.size > reused_chunks_max * chunk_bytes) {
+      return std::nullopt;
+    }
     for (std::uint64_t i = 0; i * chunk_bytes < entry.size; ++i) {
       auto ref = file_->parent->chunk(i);
       if (!ref) return std::nullopt;
@@ -320,7 +324,7 @@ class TreeWriter::Pipeline {
   void submit_chunk_of(const std::string& name, OpenStream& stream, bool is_last) {
     Item item;
     if (!stream.pending.empty()) {
-      const auto& parent = parent_streams_.at(name);
+      const auto& parent = parent_streams_[name];
       Piece piece{.length = static_cast<std::uint32_t>(stream.pending.size()), .is_metadata = true};
       if (stream.pieces < parent.size()) piece.parent = parent[stream.pieces];
       ++stream.pieces;
@@ -547,7 +551,9 @@ std::optional<std::uint32_t> TreeWriter::reuse_file(FileEntry entry) {
   return pipeline_->reuse(std::move(entry));
 }
 
-void TreeWriter::begin_stream(const std::string& name) { pipeline_->begin_stream(name); }
+void TreeWriter::begin_stream(const std::string& name, bool may_borrow) {
+  pipeline_->begin_stream(name, may_borrow);
+}
 void TreeWriter::append_to_stream(const std::string& name, ByteView bytes) {
   pipeline_->append_to_stream(name, bytes);
 }

@@ -60,7 +60,8 @@ class TreeWriter {
   [[nodiscard]] std::optional<std::uint32_t> reuse_file(FileEntry entry);
 
   // Bytes beside the files. Several may be open at a time, and beside a file.
-  void begin_stream(const std::string& name);
+  // `may_borrow`: unless the parent's stream of that name is known to be damaged.
+  void begin_stream(const std::string& name, bool may_borrow = true);
   void append_to_stream(const std::string& name, ByteView bytes);
   void end_stream(const std::string& name);
 
