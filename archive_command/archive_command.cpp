@@ -5,12 +5,12 @@
 
 #include "app/log.h"
 #include "app/program.h"
-#include "archive_command/push.h"
+#include "archive_command/push_ahead.h"
 
 namespace walvault {
 namespace {
 
-// More threads than a segment has frames do nothing.
+// What one call may take of the server's processors.
 constexpr unsigned threads_max = 4;
 
 void archive_file(Program& program, const std::string& path) {
@@ -18,9 +18,14 @@ void archive_file(Program& program, const std::string& path) {
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository,
                            get_cluster(opened.repository, config.cluster(), ErrorKind::conflict));
-  const auto result = push_wal_file(archive, path, system_clock(),
-                                    {.compression = config.wal_compression,
-                                     .threads = std::min(config.worker_threads(), threads_max)});
+  const auto notes =
+      config.archive_ahead > 0 ? Acknowledgements::of_current_directory() : std::nullopt;
+  const auto [result, ahead] =
+      push_and_ahead(archive, path, system_clock(),
+                     {.push = {.compression = config.wal_compression,
+                               .threads = std::min(config.worker_threads(), threads_max)},
+                      .ahead = config.archive_ahead},
+                     notes ? &*notes : nullptr);
   if (!result.damage.empty()) {
     log_warning("WAL segment " + result.name + " is archived, but damaged: " + result.damage +
                 "; nothing behind it can be recovered from this archive. Check the disk of pg_wal, "
@@ -30,7 +35,8 @@ void archive_file(Program& program, const std::string& path) {
   nlohmann::json archived = {{"name", result.name},
                              {"already_there", result.already_there},
                              {"size_bytes", result.plain_bytes},
-                             {"stored_bytes", result.stored_bytes}};
+                             {"stored_bytes", result.stored_bytes},
+                             {"ahead", ahead}};
   if (!result.damage.empty()) archived["damage"] = result.damage;
   // PostgreSQL shows what its archive_command prints in the server's log:
   // success says nothing there.

@@ -11,6 +11,7 @@
 #include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
 #include "catalog/stored_summary.h"
+#include "codec/crc32c.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
 
@@ -74,7 +75,8 @@ WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::strin
 struct CompressedFile {
   WalObjectHeader header;
   std::vector<Bytes> frames;
-  Bytes summary;  // encoded; of WAL only
+  Bytes summary;          // encoded; of WAL only
+  std::uint32_t crc = 0;  // of the whole content
 };
 
 // Fills the span with the content from an offset on, or throws.
@@ -115,6 +117,7 @@ void compress_content(const ReadContent& read, const PushOptions& options,
     HugeBuffer piece(std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
     read(piece.span(), offset);
     digest.update(piece.view());
+    result.crc = crc32c(piece.view(), result.crc);
     if (summarizer != nullptr) summarizer->read(piece.view());
     offset += piece.size;
     if (is_all_zero(piece.view())) {
@@ -164,6 +167,7 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
   parts.emplace_back(trailer);
   const ObjectContent content(std::move(parts));
   result.stored_bytes = content.size();
+  result.crc = file.crc;
   if (archive.repository().storage().put_if_absent(key, content)) return;
 
   // False promises that what is there is durable; that it is the same, its

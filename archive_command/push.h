@@ -19,6 +19,7 @@ struct PushResult {
   bool already_there = false;  // with the same content
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
+  std::uint32_t crc = 0;  // CRC-32C of the plain content
   // Where and why its WAL breaks off; empty: it does not. Such a segment is
   // stored all the same, because to lose it were worse.
   std::string damage;

@@ -7,10 +7,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cerrno>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -28,7 +26,6 @@ namespace {
 const std::string lock_name = "lock";
 const std::string unfinished_prefix = "part-";
 constexpr std::size_t id_digits = 32;
-constexpr std::size_t copy_bytes = 1u << 20;
 constexpr std::uint64_t spool_bytes_max = 1u << 30;
 // A process that nobody waits for must not live for ever.
 constexpr unsigned fill_seconds_max = 300;
@@ -87,34 +84,16 @@ class UnfinishedFile {
   bool is_whole_ = false;
 };
 
-// The CRC-32C of a file; nullopt when it does not have this size.
-std::optional<std::uint32_t> checksum_of(const std::string& path, std::uint64_t bytes) {
-  const auto file = find_file(path, O_RDONLY);
-  if (!file) return std::nullopt;
-  Bytes buffer(copy_bytes);
-  std::uint32_t crc = 0;
-  std::uint64_t offset = 0;
-  while (const auto length = read_at(*file, buffer, offset, path)) {
-    crc = crc32c(ByteView(buffer).first(length), crc);
-    offset += length;
-  }
-  return offset == bytes ? std::optional(crc) : std::nullopt;
-}
-
 }  // namespace
 
 std::optional<Spool> Spool::of_current_directory(const std::string& destination) try {
-  std::array<char, PATH_MAX> current{};
-  if (::getcwd(current.data(), current.size()) == nullptr) return std::nullopt;
-  const std::string directory = current.data();
-  if (directory == "/" || !find_status("global/pg_control") || !find_status("PG_VERSION")) {
-    return std::nullopt;
-  }
-  const auto beside = find_status(parent_directory(directory));
+  const auto directory = current_data_directory();
+  if (!directory) return std::nullopt;
+  const auto beside = find_status(parent_directory(*directory));
   const auto wanted = find_status(parent_directory(destination));
   // What cannot be renamed would be copied once more than without a spool.
   if (!beside || !wanted || beside->st_dev != wanted->st_dev) return std::nullopt;
-  return Spool(directory + ".walvault-spool");
+  return Spool(*directory + ".walvault-spool");
 } catch (const Error&) {
   return std::nullopt;
 }
@@ -134,7 +113,7 @@ bool Spool::deliver(const WalArchive& archive, const std::string& key,
   if (!name) return false;
   const auto path = directory_ + "/" + *name;
   // It was not synced: a machine that went down may have left anything.
-  const auto crc = checksum_of(path, archive.identity().segment_bytes);
+  const auto crc = checksum_of_file(path, archive.identity().segment_bytes);
   if (!crc || *name != file_name(id, *crc)) {
     ::unlink(path.c_str());
     return false;

@@ -208,14 +208,11 @@ class Comparison:
         expected = self.lab.checksum()
         self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
         segments = self.pending_segments()
-        for tool in self.tools:
-            # One command after another by way of a shell, as the archiver does it.
-            script = self.lab.work / "drain.sh"
-            script.write_text("set -e\n" + "".join(
-                f"sh -c '{tool.push_command(str(segment))}'\n" for segment in segments))
+        for tool in self.archivers():
             before = stored_bytes(tool.wal)
+            seconds = self.drain(tool, segments)
             entry = self.table.add(f"archiving {len(segments)} segments", tool.name,
-                                   [self.lab.run("sh", script)])
+                                   seconds=seconds)
             tool.settle()
             entry["stored_bytes"] = stored_bytes(tool.wal) - before
         directory = self.lab.work / "restored"
@@ -224,6 +221,31 @@ class Comparison:
             tool.restore(directory)
             self.table.add(f"replay of {len(segments)} segments", tool.name,
                            seconds=self.recover_and_compare(tool, directory, expected))
+
+    def archivers(self):
+        """With pgBackRest's asynchronous mode, for which it has a queue of its own."""
+        for tool in self.tools:
+            yield tool
+            if tool.name == PgBackRest.name:
+                queued = PgBackRest(self.lab, "pgbackrest-queue")
+                queued.set_up()
+                yield queued
+
+    def drain(self, tool, segments):
+        """Seconds that the server's archiver takes for segments that wait."""
+        status = self.lab.data / "pg_wal" / "archive_status"
+        for segment in segments:
+            done = status / f"{segment.name}.done"
+            if done.exists():
+                done.rename(done.with_suffix(".ready"))
+        self.lab.archive_with(tool.push_command("$1"))
+        # It may be asleep: a new segment wakes it.
+        self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
+        began = time.perf_counter()
+        self.wait_until_archived()
+        seconds = time.perf_counter() - began
+        self.lab.archive_with(None)
+        return seconds
 
     def ten_days(self):
         """Ten backups, with a fifth of the rows changed before each."""

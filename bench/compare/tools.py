@@ -53,12 +53,13 @@ class Walvault(Tool):
 class PgBackRest(Tool):
     name = "pgbackrest"
 
-    def __init__(self, lab):
-        self.lab = lab
-        self.repository = lab.work / "pgbackrest"
+    def __init__(self, lab, name="pgbackrest"):
+        self.lab, self.name = lab, name
+        self.is_asynchronous = name != PgBackRest.name
+        self.repository = lab.work / name
         self.wal = self.repository / "archive"
         self.backups = [self.repository / "backup"]
-        self.config = lab.work / "pgbackrest.conf"
+        self.config = lab.work / f"{name}.conf"
         self.command = ["pgbackrest", f"--config={self.config}", "--stanza=main"]
 
     def version(self):
@@ -71,6 +72,7 @@ repo1-path={self.repository}
 log-path={self.lab.work}
 lock-path={self.lab.work}/lock
 spool-path={self.lab.work}/spool
+archive-async={"y" if self.is_asynchronous else "n"}
 compress-type=zst
 compress-level=1
 process-max=2

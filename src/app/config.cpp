@@ -32,13 +32,15 @@ namespace {
 
 constexpr const char* default_path = "/etc/walvault/walvault.toml";
 
-constexpr std::array<std::string_view, 4> sections = {"repository", "defaults", "cluster", "fetch"};
+constexpr std::array<std::string_view, 5> sections = {"repository", "defaults", "cluster",
+                                                      "archive", "fetch"};
 constexpr std::array<std::string_view, 5> repository_keys = {
     "url", "compression", "wal_compression", "delta", "delta_depth"};
 constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
 constexpr std::array<std::string_view, 10> cluster_keys = {
     "pg",          "expire",       "keep_last",   "keep_for", "keep_daily",
     "keep_weekly", "keep_monthly", "keep_yearly", "window",   "minimum_backups"};
+constexpr std::array<std::string_view, 1> archive_keys = {"ahead"};
 constexpr std::array<std::string_view, 2> fetch_keys = {"retry_for", "prefetch"};
 
 Error bad_config(const std::string& path, std::string detail, std::string hint = {}) {
@@ -171,6 +173,11 @@ void read_file_into(Config& config) {
     if (const auto jobs = number(config.path, *table, "[defaults]", "jobs", 1, 256)) {
       config.jobs = *jobs;
     }
+  }
+  if (const auto* table = section(config.path, root, "archive")) {
+    check_keys(config.path, "[archive]", *table, archive_keys);
+    const auto ahead = number(config.path, *table, "[archive]", "ahead", 0, archive_ahead_max);
+    if (ahead) config.archive_ahead = *ahead;
   }
   if (const auto* table = section(config.path, root, "fetch")) {
     check_keys(config.path, "[fetch]", *table, fetch_keys);

@@ -28,6 +28,7 @@ struct Config {
   unsigned jobs = 0;  // 0: as many as the machine has processors
   std::string fetch_retry_for = "5min";
   unsigned fetch_prefetch = 8;  // segments
+  unsigned archive_ahead = 4;   // likewise
   std::map<std::string, ClusterConfig> clusters;
 
   // The options of the command line win over the file.
@@ -44,6 +45,7 @@ struct Config {
 };
 
 inline constexpr unsigned prefetch_max = 64;
+inline constexpr unsigned archive_ahead_max = 64;
 inline constexpr unsigned keep_max = 1'000'000;  // backups of any rule
 
 // Error{usage} for a file that is missing though named, that does not parse,

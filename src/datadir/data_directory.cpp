@@ -6,18 +6,24 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/filesystem.hpp>
 #include <cerrno>
 #include <charconv>
+#include <climits>
 #include <cstdlib>
 #include <set>
 
 #include "base/error.h"
+#include "codec/crc32c.h"
 
 namespace walvault {
 namespace {
 
 namespace fs = boost::filesystem;
+
+// Fits into a processor's cache.
+constexpr std::size_t read_bytes = 256u << 10;
 
 std::string joined(const std::string& directory, const std::string& name) {
   return directory + "/" + name;
@@ -98,6 +104,29 @@ std::vector<std::string> tablespaces_in(const std::string& data_directory) {
     if (!failure && target.is_absolute()) found.push_back(target.string());
   }
   return found;
+}
+
+std::optional<std::string> current_data_directory() {
+  std::array<char, PATH_MAX> current{};
+  if (::getcwd(current.data(), current.size()) == nullptr) return std::nullopt;
+  const std::string directory = current.data();
+  if (directory == "/" || !find_status("global/pg_control") || !find_status("PG_VERSION")) {
+    return std::nullopt;
+  }
+  return directory;
+}
+
+std::optional<std::uint32_t> checksum_of_file(const std::string& path, std::uint64_t bytes) {
+  const auto file = find_file(path, O_RDONLY);
+  if (!file) return std::nullopt;
+  Bytes buffer(read_bytes);
+  std::uint32_t crc = 0;
+  std::uint64_t offset = 0;
+  while (const auto length = read_at(*file, buffer, offset, path)) {
+    crc = crc32c(ByteView(buffer).first(length), crc);
+    offset += length;
+  }
+  return offset == bytes ? std::optional(crc) : std::nullopt;
 }
 
 std::uint64_t bytes_below(const std::string& path) {

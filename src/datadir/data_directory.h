@@ -30,6 +30,14 @@ void expect_stopped(const std::string& path);
 // The directories that the links in pg_tblspc of a data directory lead to.
 [[nodiscard]] std::vector<std::string> tablespaces_in(const std::string& data_directory);
 
+// The current directory, where a server runs its commands; nullopt when that is no data
+// directory.
+[[nodiscard]] std::optional<std::string> current_data_directory();
+
+// The CRC-32C of a file; nullopt when there is none, or none of exactly this size.
+[[nodiscard]] std::optional<std::uint32_t> checksum_of_file(const std::string& path,
+                                                            std::uint64_t bytes);
+
 // Bytes of the files below a directory; links are not followed.
 [[nodiscard]] std::uint64_t bytes_below(const std::string& path);
 

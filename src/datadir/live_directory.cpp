@@ -27,6 +27,10 @@ constexpr std::string_view temporary_prefix = "pgsql_tmp";
 
 constexpr int summaries_since_major = 17;
 
+std::string joined(const std::string& directory, const std::string& name) {
+  return directory + "/" + name;
+}
+
 bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }
@@ -142,11 +146,12 @@ struct LiveDirectory::Walk {
         if (is_temporary_relation(name)) continue;
         // Of an unlogged table only the init fork, which its recovery begins with.
         const auto relation = relation_of(name);
-        if (relation && find_own_status(location + "/" + std::string(*relation) + "_init")) {
-          continue;
+        if (relation) {
+          const auto init_fork = std::string(*relation).append("_init");
+          if (find_own_status(joined(location, init_fork))) continue;
         }
       }
-      look_at(path.empty() ? name : path + "/" + name, name, location + "/" + name);
+      look_at(path.empty() ? name : joined(path, name), name, joined(location, name));
     }
   }
 

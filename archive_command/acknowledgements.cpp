@@ -1,0 +1,192 @@
+#include "archive_command/acknowledgements.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <sstream>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "codec/crc32c.h"
+#include "datadir/data_directory.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::string_view magic = "walvault archived 1";
+constexpr std::uint64_t note_bytes_max = 16384;
+constexpr int ancestors_max = 4;
+
+// Of /proc/PID/stat: the name stands in brackets and may hold anything.
+struct Process {
+  std::string name;
+  std::int64_t parent = 0;
+  std::uint64_t started = 0;
+};
+
+std::optional<Process> find_process(std::int64_t pid) {
+  const auto path = "/proc/" + std::to_string(pid) + "/stat";
+  const auto file = find_file(path, O_RDONLY);
+  if (!file) return std::nullopt;
+  Bytes content(4096);
+  content.resize(read_at(*file, content, 0, path));
+  const std::string text(as_text(content));
+  const auto open = text.find('(');
+  const auto close = text.rfind(')');
+  if (open == std::string::npos || close == std::string::npos || close < open) return std::nullopt;
+  Process process;
+  process.name = text.substr(open + 1, close - open - 1);
+  std::istringstream in(text.substr(close + 1));
+  std::string field;
+  // State, parent, and behind 17 others the time of its start.
+  constexpr int parent_field = 1;
+  constexpr int started_field = 19;
+  for (int i = 0; i <= started_field; ++i) {
+    if (!(in >> field)) return std::nullopt;
+    const auto read = [&](auto& value) {
+      const auto* const end = field.data() + field.size();
+      return std::from_chars(field.data(), end, value).ptr == end;
+    };
+    if (i == parent_field && !read(process.parent)) return std::nullopt;
+    if (i == started_field && !read(process.started)) return std::nullopt;
+  }
+  return process;
+}
+
+}  // namespace
+
+std::optional<Archiver> find_archiver() try {
+  const auto boot = read_file("/proc/sys/kernel/random/boot_id", 256);
+  std::optional<Archiver> parent;
+  std::int64_t pid = ::getppid();
+  for (int i = 0; i < ancestors_max && pid > 1; ++i) {
+    const auto process = find_process(pid);
+    if (!process) break;
+    const Archiver archiver{
+        .pid = pid, .started = process->started, .boot = std::string(as_text(boot))};
+    if (process->name == "postgres" || process->name == "postmaster") return archiver;
+    if (!parent) parent = archiver;
+    pid = process->parent;
+  }
+  return parent;
+} catch (const Error&) {
+  return std::nullopt;
+}
+
+struct Acknowledgements::Note {
+  Archiver archiver;
+  std::string repository;  // its id
+  std::string url;
+  std::string key;
+  std::uint64_t plain_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+  std::uint32_t crc = 0;  // of the file
+};
+
+std::optional<Acknowledgements> Acknowledgements::of_current_directory() {
+  const auto data = current_data_directory();
+  auto archiver = find_archiver();
+  if (!data || !archiver) return std::nullopt;
+  return Acknowledgements(*data + ".walvault-archived", std::move(*archiver));
+}
+
+std::string Acknowledgements::path_of(const std::string& name) const {
+  return directory_ + "/" + name;
+}
+
+void Acknowledgements::put(const WalArchive& archive, const PushResult& result) const try {
+  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return;
+  ByteWriter out;
+  out.string(magic);
+  out.u64(static_cast<std::uint64_t>(archiver_.pid));
+  out.u64(archiver_.started);
+  out.string(archiver_.boot);
+  out.string(archive.repository().id());
+  out.string(archive.repository().storage().url());
+  out.string(archive.key_of(result.name));
+  out.u64(result.plain_bytes);
+  out.u64(result.stored_bytes);
+  out.u32(result.crc);
+  out.u32(crc32c(out.bytes()));
+  // Not synced: what a crash leaves of it is not believed, or is true.
+  const auto path = path_of(result.name);
+  const auto unfinished = path + ".part-" + std::to_string(::getpid());
+  {
+    const auto file = open_file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
+    write_all(file, out.bytes(), unfinished);
+  }
+  if (::rename(unfinished.c_str(), path.c_str()) != 0) ::unlink(unfinished.c_str());
+} catch (const Error&) {
+  // It is archived once more, then.
+}
+
+std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& archive,
+                                                             const std::string& name) const try {
+  const auto path = path_of(name);
+  if (!find_status(path)) return std::nullopt;
+  const auto content = read_file(path, note_bytes_max);
+  if (content.size() < sizeof(std::uint32_t)) return std::nullopt;
+  const auto body = ByteView(content).first(content.size() - sizeof(std::uint32_t));
+  ByteReader in(content, "a note");
+  Note note;
+  if (in.string() != magic) return std::nullopt;
+  note.archiver.pid = static_cast<std::int64_t>(in.u64());
+  note.archiver.started = in.u64();
+  note.archiver.boot = in.string();
+  note.repository = in.string();
+  note.url = in.string();
+  note.key = in.string();
+  note.plain_bytes = in.u64();
+  note.stored_bytes = in.u64();
+  note.crc = in.u32();
+  if (in.u32() != crc32c(body)) return std::nullopt;
+  in.expect_end();
+  const auto& repository = archive.repository();
+  if (note.archiver != archiver_ || note.repository != repository.id() ||
+      note.url != repository.storage().url() || note.key != archive.key_of(name) ||
+      note.plain_bytes != archive.identity().segment_bytes) {
+    return std::nullopt;
+  }
+  return note;
+} catch (const Error&) {
+  return std::nullopt;
+}
+
+bool Acknowledgements::has(const WalArchive& archive, const std::string& name) const {
+  return find(archive, name).has_value();
+}
+
+std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
+                                                 const std::string& path) const try {
+  const auto name = path.substr(path.find_last_of('/') + 1);
+  const auto note = find(archive, name);
+  ::unlink(path_of(name).c_str());
+  if (!note || archive.repository().storage().find_size(note->key) != note->stored_bytes ||
+      checksum_of_file(path, note->plain_bytes) != note->crc) {
+    return std::nullopt;
+  }
+  PushResult result;
+  result.name = name;
+  result.already_there = true;
+  result.plain_bytes = note->plain_bytes;
+  result.stored_bytes = note->stored_bytes;
+  result.crc = note->crc;
+  return result;
+} catch (const Error&) {
+  // What is the matter, archiving it tells.
+  return std::nullopt;
+}
+
+void Acknowledgements::forget_before(const WalArchive& archive, const std::string& name) const try {
+  for (const auto& other : names_in(directory_)) {
+    // A name of other digits sorts somewhere: its note is none that is believed.
+    if (other < name || !has(archive, other)) ::unlink(path_of(other).c_str());
+  }
+} catch (const Error&) {
+  // Whatever is left is not believed.
+}
+
+}  // namespace walvault

@@ -1,0 +1,67 @@
+// Notes that a segment was archived before PostgreSQL offered it, so that its own call
+// need not do it again. A note is a hint: it is believed only where everything that it
+// says is found to be so (docs/guarantees.md).
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "archive_command/push.h"
+#include "catalog/wal_archive.h"
+
+namespace walvault {
+
+// The process that offers segments one after another: PostgreSQL's archiver, or whatever
+// stands in its place. With a restart there is another.
+struct Archiver {
+  std::int64_t pid = 0;
+  std::uint64_t started = 0;  // ticks since the machine started
+  std::string boot;           // of that start
+
+  bool operator==(const Archiver&) const = default;
+};
+
+// The nearest ancestor that is PostgreSQL's, else the parent. nullopt: that cannot be
+// told.
+[[nodiscard]] std::optional<Archiver> find_archiver();
+
+// Not thread-safe. None of these throws for what is the matter with the notes.
+class Acknowledgements {
+ public:
+  // Those of the server that runs in the current directory, beside its data directory;
+  // nullopt: that is none, or there is no archiver.
+  [[nodiscard]] static std::optional<Acknowledgements> of_current_directory();
+
+  Acknowledgements(std::string directory, Archiver archiver)
+      : directory_(std::move(directory)), archiver_(std::move(archiver)) {}
+
+  // Notes that the segment `result` names was archived.
+  void put(const WalArchive& archive, const PushResult& result) const;
+
+  // Whether there is one of this archiver for that repository. Cheap: not whether it is
+  // true.
+  [[nodiscard]] bool has(const WalArchive& archive, const std::string& name) const;
+
+  // Whether the segment at `path` is archived: the repository was looked at, and the file
+  // read. The note is gone behind it.
+  [[nodiscard]] std::optional<PushResult> take(const WalArchive& archive,
+                                               const std::string& path) const;
+
+  // Removes the notes of segments before this one, and of other archivers.
+  void forget_before(const WalArchive& archive, const std::string& name) const;
+
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+
+ private:
+  struct Note;
+  [[nodiscard]] std::optional<Note> find(const WalArchive& archive, const std::string& name) const;
+  [[nodiscard]] std::string path_of(const std::string& name) const;
+
+  std::string directory_;
+  Archiver archiver_;
+};
+
+}  // namespace walvault

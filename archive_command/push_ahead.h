@@ -1,0 +1,33 @@
+// Archives the segment that PostgreSQL offers, and beside it those which it will offer
+// next.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "archive_command/acknowledgements.h"
+#include "archive_command/push.h"
+
+namespace walvault {
+
+struct PushAheadOptions {
+  PushOptions push;  // `threads` is for all together
+  unsigned ahead = 0;
+};
+
+struct PushAheadResult {
+  PushResult offered;
+  unsigned ahead = 0;  // segments that were archived beside it
+};
+
+// As push_wal_file for the file at `path`. Segments that wait behind it
+// (archive_status/*.ready beside the file) are archived in parallel, up to `ahead` of
+// them, and noted; a call for one that was noted looks whether the note is true, and is
+// done. What happens to those never fails the call at hand.
+//
+// `notes`: nullptr for none; then nothing is archived ahead.
+[[nodiscard]] PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& path,
+                                             Clock& clock, const PushAheadOptions& options,
+                                             const Acknowledgements* notes);
+
+}  // namespace walvault

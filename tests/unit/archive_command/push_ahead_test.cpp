@@ -1,0 +1,244 @@
+#include "archive_command/push_ahead.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <mutex>
+
+#include "base/file.h"
+#include "support/archived_wal.h"
+#include "support/hooked_storage.h"
+#include "support/memory_repository.h"
+#include "support/temporary_directory.h"
+#include "support/test_data.h"
+#include "support/wal_files.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = std::filesystem;
+
+class PushAheadTest : public testing::Test {
+ protected:
+  PushAheadTest() { fs::create_directories(directory_.path("pg_wal/archive_status")); }
+
+  static WalSegmentSpec spec(std::uint64_t number) {
+    WalSegmentSpec spec;
+    spec.number = number;
+    return spec;
+  }
+  static std::string name(std::uint64_t number) { return spec(number).name(); }
+  [[nodiscard]] std::string path(const std::string& file) const {
+    return directory_.path("pg_wal/" + file);
+  }
+  void make_ready(const std::string& file, ByteView content) const {
+    std::ofstream(path(file), std::ios::binary) << as_text(content);
+    std::ofstream(path("archive_status/" + file + ".ready"));
+  }
+  void make_ready(std::uint64_t number) const {
+    make_ready(name(number), chained_segment(1, number));
+  }
+
+  PushAheadResult offer(const std::string& file, unsigned ahead = 4) {
+    const Acknowledgements notes(directory_.path("notes"), archiver_);
+    auto result =
+        push_and_ahead(archive_, path(file), made_.clock,
+                       {.push = {.compression = {}, .threads = 2}, .ahead = ahead}, &notes);
+    // As the archiver does.
+    fs::rename(path("archive_status/" + file + ".ready"), path("archive_status/" + file + ".done"));
+    return result;
+  }
+  PushAheadResult offer(std::uint64_t number, unsigned ahead = 4) {
+    return offer(name(number), ahead);
+  }
+  [[nodiscard]] bool is_archived(std::uint64_t number) {
+    return archive_.find_header(archive_.key_of(name(number))).has_value();
+  }
+  [[nodiscard]] std::vector<std::string> notes() const {
+    std::vector<std::string> names;
+    if (!fs::exists(directory_.path("notes"))) return names;
+    for (const auto& entry : fs::directory_iterator(directory_.path("notes"))) {
+      names.push_back(entry.path().filename().string());
+    }
+    std::ranges::sort(names);
+    return names;
+  }
+  // How often a segment was written to the repository.
+  [[nodiscard]] int puts_of(std::uint64_t number) { return puts_[archive_.key_of(name(number))]; }
+  using Names = std::vector<std::string>;
+
+  MemoryRepository made_;
+  HookedStorage hooked_{made_.storage};
+  Repository repository_ = Repository::open(hooked_);
+  WalArchive archive_{repository_, test_cluster()};
+  TemporaryDirectory directory_;
+  Archiver archiver_{.pid = 7, .started = 100, .boot = "b"};
+  std::map<std::string, int> puts_;
+
+  void SetUp() override {
+    hooked_.after = [&](std::string_view operation, std::string_view key) {
+      const std::lock_guard lock(mutex_);
+      if (operation == "put") ++puts_[std::string(key)];
+    };
+  }
+  std::mutex mutex_;
+};
+
+TEST_F(PushAheadTest, ArchivesWhatWaitsAndItsOwnCallsFindItDone) {
+  for (std::uint64_t number = 1; number <= 7; ++number) make_ready(number);
+  const auto first = offer(1);
+  EXPECT_FALSE(first.offered.already_there);
+  EXPECT_EQ(first.ahead, 4u);
+  EXPECT_EQ(notes(), (Names{name(2), name(3), name(4), name(5)}));
+  for (std::uint64_t number = 1; number <= 7; ++number) {
+    EXPECT_EQ(is_archived(number), number <= 5) << number;
+  }
+  for (std::uint64_t number = 2; number <= 5; ++number) {
+    const auto next = offer(number);
+    EXPECT_TRUE(next.offered.already_there);
+    EXPECT_EQ(next.offered.name, name(number));
+    EXPECT_GT(next.offered.stored_bytes, 0u);
+    EXPECT_EQ(next.ahead, 0u) << "what is done is done at once";
+    EXPECT_EQ(puts_of(number), 1);
+  }
+  EXPECT_TRUE(notes().empty());
+  EXPECT_EQ(offer(6).ahead, 1u);
+  EXPECT_TRUE(offer(7).offered.already_there);
+}
+
+TEST_F(PushAheadTest, TakesWholeSegmentsOfTheSameTimelineOnly) {
+  make_ready(5);
+  make_ready("00000002.history", as_bytes("1\t0/3000000\tno recovery target specified\n"));
+  make_ready(name(5) + ".00000028.backup", as_bytes("START WAL LOCATION"));
+  make_ready(name(6) + ".partial", chained_segment(1, 6));
+  auto descendant = spec(6);
+  descendant.timeline = 2;
+  make_ready(descendant.name(), chained_segment(2, 6));
+  make_ready(4);
+  EXPECT_EQ(offer(5).ahead, 0u);
+  EXPECT_TRUE(notes().empty());
+  EXPECT_EQ(offer(4).ahead, 0u);
+}
+
+TEST_F(PushAheadTest, NoneAheadWhenThatIsOff) {
+  make_ready(1);
+  make_ready(2);
+  EXPECT_EQ(offer(1, 0).ahead, 0u);
+  EXPECT_FALSE(is_archived(2));
+}
+
+TEST_F(PushAheadTest, AFailureAheadIsToldByItsOwnCallAlone) {
+  make_ready(1);
+  make_ready(name(2), Bytes(100));
+  make_ready(3);
+  EXPECT_EQ(offer(1).ahead, 1u);
+  EXPECT_EQ(error_of([&] { (void)offer(2); }), "corrupt");
+  EXPECT_TRUE(offer(3).offered.already_there);
+}
+
+// It is archived all the same, and its own call warns.
+TEST_F(PushAheadTest, DamageIsToldByItsOwnCall) {
+  make_ready(1);
+  auto damaged = chained_segment(1, 2);
+  damaged[100] ^= 1;
+  make_ready(name(2), damaged);
+  EXPECT_EQ(offer(1).ahead, 0u);
+  EXPECT_TRUE(is_archived(2));
+  const auto second = offer(2);
+  EXPECT_TRUE(second.offered.already_there);
+  EXPECT_NE(second.offered.damage, "");
+}
+
+TEST_F(PushAheadTest, ItsOwnFailureIsItsOwn) {
+  make_ready(name(1), Bytes(100));
+  make_ready(2);
+  EXPECT_EQ(error_of([&] { (void)offer(1); }), "corrupt");
+}
+
+class NoteTest : public PushAheadTest {
+ protected:
+  void SetUp() override {
+    PushAheadTest::SetUp();
+    make_ready(1);
+    make_ready(2);
+    ASSERT_EQ(offer(1).ahead, 1u);
+  }
+  // Its own call archives it again, which finds it there with the same content; what was
+  // noted is gone.
+  void expect_not_believed() {
+    (void)offer(2);
+    EXPECT_EQ(puts_of(2), 2);
+    EXPECT_TRUE(notes().empty());
+  }
+};
+
+TEST_F(NoteTest, OfAnotherArchiverIsNotBelieved) {
+  ++archiver_.started;
+  expect_not_believed();
+}
+
+TEST_F(NoteTest, ThatIsDamagedIsNotBelieved) {
+  const auto note = directory_.path("notes/" + name(2));
+  auto bytes = read_file(note, 1u << 20);
+  for (const std::size_t at : {std::size_t{3}, bytes.size() / 2, bytes.size() - 1}) {
+    auto damaged = bytes;
+    damaged[at] ^= 1;
+    std::ofstream(note, std::ios::binary | std::ios::trunc) << as_text(damaged);
+    const Acknowledgements notes(directory_.path("notes"), archiver_);
+    EXPECT_FALSE(notes.has(archive_, name(2))) << at;
+  }
+  std::ofstream(note, std::ios::trunc) << "x";
+  expect_not_believed();
+}
+
+TEST_F(NoteTest, ForAFileThatHasChangedIsNotBelieved) {
+  auto content = chained_segment(1, 2);
+  content[100] ^= 1;
+  std::ofstream(path(name(2)), std::ios::binary | std::ios::trunc) << as_text(content);
+  EXPECT_EQ(error_of([&] { (void)offer(2); }), "conflict");
+}
+
+// A repository that was put back to an older copy of itself.
+TEST_F(NoteTest, ForARepositoryThatHasLostItIsNotBelieved) {
+  made_.storage.remove({archive_.key_of(name(2))});
+  expect_not_believed();
+  EXPECT_TRUE(is_archived(2));
+}
+
+TEST_F(NoteTest, ForAnObjectOfAnotherSizeIsNotBelieved) {
+  made_.storage.overwrite(archive_.key_of(name(2)), Bytes(10));
+  EXPECT_EQ(error_of([&] { (void)offer(2); }), "corrupt");
+}
+
+TEST_F(NoteTest, OfAnotherRepositoryIsNotBelieved) {
+  MemoryRepository other;
+  const WalArchive elsewhere(other.repository, test_cluster());
+  const Acknowledgements notes(directory_.path("notes"), archiver_);
+  EXPECT_TRUE(notes.has(archive_, name(2)));
+  // The same id and URL: the test's repositories are alike. The cluster's name differs.
+  auto identity = test_cluster();
+  identity.name = "other";
+  EXPECT_FALSE(notes.has(WalArchive(repository_, identity), name(2)));
+}
+
+TEST_F(NoteTest, ThatIsOldGoes) {
+  make_ready(8);
+  make_ready(9);
+  EXPECT_EQ(offer(8).ahead, 1u);
+  EXPECT_EQ(notes(), Names{name(9)});
+}
+
+TEST(FindArchiver, IsTheSameForEveryChildAndAnotherForOtherProcesses) {
+  const auto here = find_archiver();
+  ASSERT_TRUE(here);
+  EXPECT_EQ(find_archiver(), here);
+  EXPECT_GT(here->pid, 1);
+  EXPECT_GT(here->started, 0u);
+  EXPECT_FALSE(here->boot.empty());
+}
+
+}  // namespace
+}  // namespace walvault
