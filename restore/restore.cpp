@@ -1,8 +1,10 @@
 #include "restore/restore.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -17,6 +19,9 @@ namespace walvault {
 namespace {
 
 constexpr mode_t private_file = 0600;
+// Tells an interrupted delta from a directory of whatever else.
+constexpr std::string_view mark_path = "walvault.restoring";
+constexpr std::uint64_t mark_bytes_max = 64;
 constexpr std::uint64_t auto_conf_bytes_max = 16u << 20;
 constexpr std::string_view auto_conf_path = "postgresql.auto.conf";
 // Room for what the file system itself needs beside the files.
@@ -51,13 +56,38 @@ bool is_signal_file(const std::string& path) {
   return path == "recovery.signal" || path == "standby.signal";
 }
 
+// Which paths a backup has: eight bytes each.
+class KnownPaths {
+ public:
+  // And the directories that it lies in.
+  void add(const std::string& path) {
+    hashes_.push_back(hash_(path));
+    auto directory = parent_directory(path);
+    if (directory == last_directory_) return;
+    last_directory_ = directory;
+    for (; directory != "."; directory = parent_directory(directory)) {
+      hashes_.push_back(hash_(directory));
+    }
+  }
+  void finish() { std::ranges::sort(hashes_); }
+  [[nodiscard]] bool contains(const std::string& path) const {
+    return std::ranges::binary_search(hashes_, hash_(path));
+  }
+
+ private:
+  std::hash<std::string> hash_;
+  std::vector<std::size_t> hashes_;
+  std::string last_directory_;
+};
+
 // Writes everything but pg_control, whose entry is returned.
 FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileRestorer& files,
-                     const RestoreListener& listener, RestoreResult& result) {
+                     const RestoreListener& listener, RestoreResult& result, KnownPaths* known) {
   std::optional<FileEntry> control;
   std::vector<FileEntry> links;
   tree.for_each_entry([&](FileEntry& entry) {
     listener.check_cancelled();
+    if (known != nullptr && !is_signal_file(entry.path)) known->add(entry.path);
     switch (entry.kind) {
       case EntryKind::directory:
         directory.make_directory(entry.path, entry.mode);
@@ -93,7 +123,7 @@ FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileResto
 void write_manifest(TreeReader& tree, DataDirectoryWriter& directory,
                     const std::string& tablespace_map) {
   const std::string name = "backup_manifest";
-  directory.make_file(name, 0, private_file);
+  (void)directory.make_file(name, 0, private_file);
   const auto file = directory.open_for_writing(name);
   const auto path = directory.path_of(name);
   ManifestRewriter rewriter(std::string(tablespace_map_note), tablespace_map.size(),
@@ -112,6 +142,26 @@ void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySetti
   directory.write_file(settings.standby ? "standby.signal" : "recovery.signal", {}, private_file);
 }
 
+void begin_delta(const std::string& data_directory, std::uint64_t system_identifier) {
+  make_directory_tree(data_directory, 0700);
+  const auto mark = data_directory + "/" + std::string(mark_path);
+  replace_file_durably(mark, as_bytes(std::to_string(system_identifier) + "\n"), private_file);
+  remove_control_file(data_directory);
+}
+
+void remove_what_is_not_known(const std::string& data_directory, int major,
+                              const std::vector<Tablespace>& tablespaces, KnownPaths& known) {
+  known.add(std::string(mark_path));
+  known.finish();
+  std::vector<std::pair<std::uint32_t, std::string>> places;
+  places.reserve(tablespaces.size());
+  for (const auto& tablespace : tablespaces) {
+    places.emplace_back(tablespace.oid, tablespace.location);
+  }
+  remove_what_does_not_belong(data_directory, major, places,
+                              [&](const std::string& path) { return known.contains(path); });
+}
+
 // The directories whose content goes before the restore.
 std::vector<std::string> replaced_directories(const RestoreRequest& request) {
   if (!request.replace || !find_status(request.data_directory)) return {};
@@ -123,6 +173,16 @@ std::vector<std::string> replaced_directories(const RestoreRequest& request) {
 }
 
 }  // namespace
+
+bool is_unfinished_delta(const std::string& data_directory,
+                         const std::vector<std::uint64_t>& system_identifiers) {
+  const auto mark = data_directory + "/" + std::string(mark_path);
+  if (!find_status(mark)) return false;
+  const auto content = read_file(mark, mark_bytes_max);
+  return std::ranges::any_of(system_identifiers, [&](std::uint64_t identifier) {
+    return as_text(content) == std::to_string(identifier) + "\n";
+  });
+}
 
 std::vector<Tablespace> check_destination(const WalArchive& archive, const RecoveryPlan& plan,
                                           const RestoreRequest& request) {
@@ -176,13 +236,16 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   const auto jobs = request.jobs;
-  if (request.replace) {
+  if (request.delta) {
+    begin_delta(request.data_directory, plan.backup.control.system_identifier);
+  } else if (request.replace) {
     clear_data_directory(request.data_directory,
                          request.replace_tablespaces
                              ? std::optional(plan.backup.server_version / 10000)
                              : std::nullopt);
   }
-  DataDirectoryWriter directory(request.data_directory);
+  DataDirectoryWriter directory(request.data_directory,
+                                request.delta ? Existing::reuse : Existing::none);
   std::vector<std::string> directories{request.data_directory};
 
   // The links come first: the tablespaces' files are written through them.
@@ -195,7 +258,14 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
 
   RestoreResult result;
   FileRestorer files(storage, tree, directory, jobs, listener.written);
-  const auto control = write_tree(tree, directory, files, listener, result);
+  KnownPaths known;
+  const auto control =
+      write_tree(tree, directory, files, listener, result, request.delta ? &known : nullptr);
+  if (request.delta) {
+    remove_what_is_not_known(request.data_directory, plan.backup.server_version / 10000,
+                             tablespaces, known);
+  }
+  result.kept_bytes = files.kept_bytes();
 
   const auto label = tree.root().notes.find(std::string(backup_label_note));
   if (label == tree.root().notes.end()) {
@@ -219,6 +289,8 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   const auto control_path = directory.path_of(control.path);
   sync_file(open_file(control_path, O_RDONLY), control_path);
   sync_directory(parent_directory(control_path));
+  // It is none any more that may be begun again.
+  if (request.delta) (void)::unlink(directory.path_of(std::string(mark_path)).c_str());
   return result;
 }
 

@@ -22,8 +22,10 @@ struct RestoreRequest {
   std::vector<TablespaceMapping> mappings;
   RecoverySettings settings;
   unsigned jobs = 2;
-  // What stands in the data directory is removed.
+  // What stands in the data directory goes: all of it, or (`delta`) what the backup does
+  // not have; chunks of files that are as they should be are not written.
   bool replace = false;
+  bool delta = false;
   // And in the tablespaces that it links to. A copy of a data directory links to
   // those of the original.
   bool replace_tablespaces = false;
@@ -37,7 +39,13 @@ struct RestoreListener {
 struct RestoreResult {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t kept_bytes = 0;  // of those, in chunks that were there already
 };
+
+// Whether a restore with `delta` into this directory was begun and not ended, for a
+// cluster of one of these system identifiers: then it may be begun again.
+[[nodiscard]] bool is_unfinished_delta(const std::string& data_directory,
+                                       const std::vector<std::uint64_t>& system_identifiers);
 
 // Where each tablespace of a backup will lie. Error{usage} for a mapping of a
 // tablespace that the backup does not have, {conflict} for a directory that
@@ -51,7 +59,8 @@ struct RestoreResult {
 // started; when it throws, the directory has no pg_control, so that no server
 // starts in it. Error{corrupt} names the file and offset of a damaged chunk.
 //
-// The order: directories, files in parallel, backup_label, the manifest, the
+// With `delta` first a mark that it is under way, then the old pg_control goes, both
+// durably. The order: directories, files in parallel, backup_label, the manifest, the
 // recovery settings and recovery.signal, a sync of all; then pg_control, and a
 // sync of that.
 RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,

@@ -105,8 +105,8 @@ std::string primary_conninfo_of(const RestoreOptions& options, const Config& con
   }
 }
 
-// What --force demands of the directory that it replaces, and what of it is
-// saved first.
+// What --force and --delta demand of the directory that they replace, and what of it
+// is saved first.
 void prepare_replacement(const RestoreOptions& options, const Repository& repository,
                          const std::vector<ClusterIdentity>& identities, const Config& config,
                          const std::string& directory) {
@@ -116,7 +116,22 @@ void prepare_replacement(const RestoreOptions& options, const Repository& reposi
   expect_stopped(directory);
   const bool is_cluster = find_status(directory + "/global/pg_control").has_value();
   const auto identity = find_identity_of(identities, directory);
-  if ((!is_cluster || !identity) && !options.yes) {
+  std::vector<std::uint64_t> system_identifiers;
+  system_identifiers.reserve(identities.size());
+  for (const auto& each : identities) system_identifiers.push_back(each.system_identifier);
+  const bool goes_on =
+      options.delta && !is_cluster && is_unfinished_delta(directory, system_identifiers);
+  if (options.delta && !goes_on && (!is_cluster || !identity)) {
+    throw Error(ErrorKind::conflict,
+                is_cluster ? "\"" + directory + "\" holds another database cluster"
+                           : "\"" + directory + "\" is not empty and no database cluster",
+                is_cluster
+                    ? "Its system identifier is not one of cluster " + identities.back().name + "."
+                    : "It has no global/pg_control.",
+                "--delta makes a copy of this cluster into another state of it. Restore into an "
+                "empty directory, or replace what is there with --force.");
+  }
+  if (!goes_on && (!is_cluster || !identity) && !options.yes) {
     throw Error(ErrorKind::conflict,
                 is_cluster ? "\"" + directory + "\" holds another database cluster"
                            : "\"" + directory + "\" is not empty and no database cluster",
@@ -263,13 +278,14 @@ void run_restore(Program& program, const RestoreOptions& options) {
   request.data_directory = without_last_slashes(absolute(options.pgdata));
   request.mappings = mappings_of(options);
   request.jobs = jobs_of(options, config);
-  request.replace = options.force;
+  request.replace = options.force || options.delta;
+  request.delta = options.delta;
   request.settings.action = action_of(options, wanted.target);
 
   const auto cluster = config.cluster();
   const auto opened = program.open_repository();
   const auto identities = cluster_identities(opened.repository, cluster);
-  if (options.force) {
+  if (request.replace) {
     prepare_replacement(options, opened.repository, identities, config, request.data_directory);
   }
   const auto list = list_backups(opened.repository, cluster);
@@ -298,7 +314,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
   request.settings.timeline = plan.timeline;
   request.settings.archiving = archiving_of(options, plan.backup, request.data_directory);
   request.replace_tablespaces =
-      options.force &&
+      request.replace &&
       (options.yes || takes_the_originals_place(plan.backup, request.data_directory));
   request.settings.standby = options.standby;
   request.settings.primary_conninfo = primary_conninfo_of(options, config, cluster);
@@ -341,12 +357,14 @@ void run_restore(Program& program, const RestoreOptions& options) {
        {"archiving", request.settings.archiving},
        {"standby", request.settings.standby},
        {"files", result.files},
+       {"kept_bytes", result.kept_bytes},
        {"duration_s", static_cast<double>(duration.count()) / 1000}},
       plan_text(proved, segment_bytes) + "Restored " + std::to_string(result.files) + " files, " +
           format_size(result.bytes) + ", into " + request.data_directory + " in " +
-          format_duration(duration) + ".\nStart the server to let it " +
-          (options.standby ? "follow its primary" : "recover") + ": pg_ctl -D " +
-          request.data_directory + " start\n" +
+          format_duration(duration) + ".\n" +
+          (options.delta ? format_size(result.kept_bytes) + " of that were there already.\n" : "") +
+          "Start the server to let it " + (options.standby ? "follow its primary" : "recover") +
+          ": pg_ctl -D " + request.data_directory + " start\n" +
           (request.settings.archiving
                ? ""
                : "Archiving is off there. When it is to take the original's place: ALTER SYSTEM "
@@ -378,7 +396,11 @@ void add_restore_command(Program& program, CommandLine& commands) {
   command.option("--pg", options->pg, "What a standby connects to (a libpq connection string)");
   command.flag("--force", options->force,
                "Replace what is in the directory; its WAL is saved first");
-  command.flag("--discard-wal", options->discard_wal, "With --force: do not save its WAL");
+  command.flag("--delta", options->delta,
+               "Make what is in the directory into the backup: only what differs is written, and "
+               "what does not belong is removed; its WAL is saved first");
+  command.flag("--discard-wal", options->discard_wal,
+               "With --force or --delta: do not save its WAL");
   command.flag("--yes", options->yes, "With --force: replace what is no directory of this cluster");
   command.flag("--dry-run", options->dry_run, "Print the plan and write nothing");
 }

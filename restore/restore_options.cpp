@@ -31,8 +31,12 @@ void check_agreement(const RestoreOptions& options) {
   if (options.pg && !options.standby) {
     throw exclude("--pg says what a standby follows: it goes with --standby.");
   }
-  if (options.discard_wal && !options.force) {
-    throw exclude("--discard-wal is about a directory that is replaced: it goes with --force.");
+  if (options.force && options.delta) {
+    throw exclude("--force removes what --delta would use again.");
+  }
+  if (options.discard_wal && !options.force && !options.delta) {
+    throw exclude(
+        "--discard-wal is about a directory that is replaced: it goes with --force or --delta.");
   }
 }
 

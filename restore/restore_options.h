@@ -29,6 +29,7 @@ struct RestoreOptions {
   bool dry_run = false;
   bool standby = false;
   bool force = false;
+  bool delta = false;
   bool discard_wal = false;
   bool yes = false;
 };

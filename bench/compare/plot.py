@@ -1,8 +1,8 @@
 """The table as a picture: for each row, a bar for each program, as long as its time."""
 from html import escape
 
-COLOURS = {"walvault": "#2266bb", "walvault-again": "#88aadd", "pgbackrest": "#cc7722",
-           "barman": "#559944"}
+COLOURS = {"walvault": "#2266bb", "walvault-again": "#88aadd", "walvault files": "#88aadd",
+           "pgbackrest": "#cc7722", "pgbackrest-queue": "#e6b37a", "barman": "#559944"}
 WIDTH, LEFT, RIGHT, BAR, GAP, HEAD = 860, 200, 190, 14, 12, 54
 
 

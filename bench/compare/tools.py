@@ -7,6 +7,7 @@ from laboratory import PORT, SERVER, forget, stored_bytes
 
 class Tool:
     """`repository`: where a program keeps all; in it `wal`, the archived WAL, and `backups`."""
+    has_delta = True  # restores onto what is left of a directory
 
     def stored_bytes(self):
         """Of the backups."""
@@ -46,8 +47,9 @@ class Walvault(Tool):
         return self.lab.run("walvault", "backup", "--pg", self.lab.conninfo, *self.how,
                             *self.options)
 
-    def restore(self, directory):
-        return self.lab.run("walvault", "restore", "--pgdata", directory, *self.options)
+    def restore(self, directory, delta=False):
+        how = ["--delta", "--discard-wal"] if delta else []
+        return self.lab.run("walvault", "restore", "--pgdata", directory, *how, *self.options)
 
 
 class PgBackRest(Tool):
@@ -97,14 +99,16 @@ pg1-user=postgres
     def backup(self, full=False):
         return self.lab.run(*self.command, f"--type={'full' if full else 'incr'}", "backup")
 
-    def restore(self, directory):
-        directory.mkdir(mode=0o700)
-        return self.lab.run(*self.command, f"--pg1-path={directory}", "restore")
+    def restore(self, directory, delta=False):
+        directory.mkdir(mode=0o700, exist_ok=True)
+        how = ["--delta"] if delta else []
+        return self.lab.run(*self.command, f"--pg1-path={directory}", *how, "restore")
 
 
 class Barman(Tool):
     """With pg_basebackup below it, as it is set up where nothing runs on the server."""
     name = "barman"
+    has_delta = False
 
     def __init__(self, lab):
         self.lab = lab

@@ -141,12 +141,54 @@ std::uint64_t bytes_below(const std::string& path) {
   return sum;
 }
 
-void clear_data_directory(const std::string& path, std::optional<int> tablespaces_of_major) {
+void remove_control_file(const std::string& path) {
   const auto control = path + "/global/pg_control";
-  if (find_status(control)) {
-    if (::unlink(control.c_str()) != 0) throw system_error("remove \"" + control + "\"", errno);
-    sync_directory(path + "/global");
+  if (!find_status(control)) return;
+  if (::unlink(control.c_str()) != 0) throw system_error("remove \"" + control + "\"", errno);
+  sync_directory(path + "/global");
+}
+
+void remove_what_does_not_belong(
+    const std::string& path, int major,
+    const std::vector<std::pair<std::uint32_t, std::string>>& tablespaces,
+    const std::function<bool(const std::string&)>& belongs) {
+  const std::function<void(const std::string&, const std::string&)> look_into =
+      [&](const std::string& relative, const std::string& absolute) {
+        for (const auto& name : names_in(absolute)) {
+          const auto inner = joined(absolute, name);
+          const auto inner_relative = relative.empty() ? name : joined(relative, name);
+          if (relative.empty() && name == "lost+found") continue;
+          const bool is_link = fs::is_symlink(inner);
+          if (is_link && relative == "pg_tblspc") {
+            const bool stays = std::ranges::any_of(tablespaces, [&](const auto& tablespace) {
+              return std::to_string(tablespace.first) == name;
+            });
+            if (!stays) remove_all(inner);
+          } else if (!belongs(inner_relative)) {
+            remove_all(inner);
+          } else if (fs::is_directory(inner)) {
+            look_into(inner_relative, inner);
+          }
+        }
+      };
+  look_into("", path);
+  const auto own_prefix = "PG_" + std::to_string(major) + "_";
+  for (const auto& [oid, location] : tablespaces) {
+    for (const auto& name : names_in(location)) {
+      if (!name.starts_with(own_prefix)) continue;
+      const auto relative = "pg_tblspc/" + std::to_string(oid) + "/" + name;
+      const auto inner = joined(location, name);
+      if (belongs(relative)) {
+        look_into(relative, inner);
+      } else {
+        remove_all(inner);
+      }
+    }
   }
+}
+
+void clear_data_directory(const std::string& path, std::optional<int> tablespaces_of_major) {
+  remove_control_file(path);
   // Of a tablespace only this cluster's own: beside PG_15_202209061 there may
   // be the directory that pg_upgrade made for another major. An interrupted
   // restore may have left no PG_VERSION.
@@ -206,7 +248,8 @@ void make_directory_tree(const std::string& path, mode_t mode) {
   }
 }
 
-DataDirectoryWriter::DataDirectoryWriter(std::string root) : root_(std::move(root)) {
+DataDirectoryWriter::DataDirectoryWriter(std::string root, Existing existing)
+    : root_(std::move(root)), existing_(existing) {
   make_directory_tree(root_, 0700);
   set_root_mode(0700);
 }
@@ -215,8 +258,18 @@ std::string DataDirectoryWriter::path_of(const std::string& relative) const {
   return root_ + "/" + relative;
 }
 
+void DataDirectoryWriter::make_way(const std::string& path, mode_t kind) const {
+  struct stat status {};
+  if (existing_ == Existing::none || ::lstat(path.c_str(), &status) != 0) return;
+  // A file of several names may be somebody's copy.
+  const bool is_shared = S_ISREG(status.st_mode) && status.st_nlink > 1;
+  if ((status.st_mode & S_IFMT) != kind || is_shared) remove_all(path);
+}
+
 void DataDirectoryWriter::make_directory(const std::string& relative, mode_t mode) {
   const auto path = path_of(relative);
+  const bool is_linked_wal = relative == "pg_wal" && fs::is_symlink(path) && fs::is_directory(path);
+  if (!is_linked_wal) make_way(path, S_IFDIR);
   make_directory_tree(path, 0700);
   set_mode(path, mode, 0700);
 }
@@ -229,18 +282,32 @@ void DataDirectoryWriter::set_root_mode(mode_t mode) {
 
 void DataDirectoryWriter::make_symlink(const std::string& relative, const std::string& target) {
   const auto path = path_of(relative);
+  if (existing_ == Existing::reuse) remove_all(path);
   if (::symlink(target.c_str(), path.c_str()) != 0) {
     throw system_error("make the link \"" + path + "\"", errno);
   }
 }
 
-void DataDirectoryWriter::make_file(const std::string& relative, std::uint64_t size, mode_t mode) {
+std::uint64_t DataDirectoryWriter::make_file(const std::string& relative, std::uint64_t size,
+                                             mode_t mode) {
   const auto path = path_of(relative);
-  const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+  make_way(path, S_IFREG);
+  std::uint64_t before = 0;
+  if (existing_ == Existing::reuse) {
+    const auto status = find_status(path);
+    if (status) {
+      before = static_cast<std::uint64_t>(status->st_size);
+      // Its owner may not have been allowed to write it.
+      (void)::chmod(path.c_str(), 0600);
+    }
+  }
+  const int exclusive = existing_ == Existing::none ? O_EXCL : O_NOFOLLOW;
+  const auto file = open_file(path, O_WRONLY | O_CREAT | exclusive, 0600);
   set_mode(path, mode, 0600);
-  if (size > 0 && ::ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
+  if (size != before && ::ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
     throw system_error("make \"" + path + "\"", errno);
   }
+  return std::min(before, size);
 }
 
 void DataDirectoryWriter::set_mode(const std::string& path, mode_t mode, mode_t needed) {
@@ -263,11 +330,11 @@ void DataDirectoryWriter::apply_modes() {
 }
 
 FileDescriptor DataDirectoryWriter::open_for_writing(const std::string& relative) const {
-  return open_file(path_of(relative), O_WRONLY);
+  return open_file(path_of(relative), O_RDWR);
 }
 
 void DataDirectoryWriter::write_file(const std::string& relative, ByteView content, mode_t mode) {
-  make_file(relative, 0, mode);
+  (void)make_file(relative, 0, mode);
   write_all(open_for_writing(relative), content, path_of(relative));
 }
 

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,6 +42,20 @@ void expect_stopped(const std::string& path);
 // Bytes of the files below a directory; links are not followed.
 [[nodiscard]] std::uint64_t bytes_below(const std::string& path);
 
+// Removes the pg_control of a data directory, durably: no server starts there until it
+// has another one.
+void remove_control_file(const std::string& path);
+
+// Removes everything below a data directory that does not belong there: `belongs` is
+// asked about each path, relative, pg_tblspc/OID/PG_... for what lies in tablespaces.
+// Of the links in pg_tblspc those stay that `tablespaces` (OID, location) names, and
+// what lies behind one is looked at where it is of this major. lost+found stays, and
+// a pg_wal that is a link.
+void remove_what_does_not_belong(
+    const std::string& path, int major,
+    const std::vector<std::pair<std::uint32_t, std::string>>& tablespaces,
+    const std::function<bool(const std::string&)>& belongs);
+
 // Empties a data directory, and where a major is given what its tablespaces
 // hold of that and of its own major. pg_control goes first and durably, so that
 // what an interruption leaves cannot be started. A pg_wal that is a link stays
@@ -53,12 +68,18 @@ void clear_data_directory(const std::string& path, std::optional<int> tablespace
 // Makes a directory, those above it too.
 void make_directory_tree(const std::string& path, mode_t mode);
 
+// What becomes of what stands where a file or directory is to be made.
+enum class Existing {
+  none,   // there must not be any
+  reuse,  // it is used again, content included, where it is of the right kind, else removed
+};
+
 // The files below one data directory. Making files and directories belongs to
 // one thread; the files made may be opened and written by any.
 class DataDirectoryWriter {
  public:
   // Makes the directory if it is missing. `root` is absolute.
-  explicit DataDirectoryWriter(std::string root);
+  explicit DataDirectoryWriter(std::string root, Existing existing = Existing::none);
 
   [[nodiscard]] const std::string& root() const { return root_; }
   [[nodiscard]] std::string path_of(const std::string& relative) const;
@@ -67,10 +88,11 @@ class DataDirectoryWriter {
   void set_root_mode(mode_t mode);
   void make_symlink(const std::string& relative, const std::string& target);
 
-  // Makes a file of `size` bytes, all zeros and sparse.
-  void make_file(const std::string& relative, std::uint64_t size, mode_t mode);
+  // Makes a file of `size` bytes, zeros and sparse behind the bytes that it returns:
+  // those which were there before.
+  std::uint64_t make_file(const std::string& relative, std::uint64_t size, mode_t mode);
 
-  // Opens a file made before, for writing parts of it.
+  // Opens a file made before, for reading and writing parts of it.
   [[nodiscard]] FileDescriptor open_for_writing(const std::string& relative) const;
 
   // Gives what was made with a mode that would have kept us out that mode.
@@ -88,7 +110,11 @@ class DataDirectoryWriter {
   // Makes `path` writable for now when `mode` is not.
   void set_mode(const std::string& path, mode_t mode, mode_t needed);
 
+  // Removes what is of another kind, or shared with somebody else.
+  void make_way(const std::string& path, mode_t kind) const;
+
   std::string root_;
+  Existing existing_;
   std::vector<std::pair<std::string, mode_t>> later_modes_;
 };
 

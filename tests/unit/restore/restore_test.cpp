@@ -1,10 +1,12 @@
 #include "restore/restore.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "base/file.h"
 #include "support/fake_backup.h"
@@ -36,6 +38,9 @@ class RestoreTest : public testing::Test {
     request.settings.restore_command = "walvault-fetch %f %p";
     request.settings.timeline = {1};
     request.mappings = mappings_;
+    request.delta = delta_;
+    request.replace = delta_;
+    request.replace_tablespaces = delta_;
     return request;
   }
   RestoreResult restore() {
@@ -74,6 +79,7 @@ class RestoreTest : public testing::Test {
   BackupInfo backup_;
   TemporaryDirectory directory_;
   std::string data_ = directory_.path("data");
+  bool delta_ = false;
   std::vector<TablespaceMapping> mappings_;
   std::uint64_t written_ = 0;
   std::uint8_t writers_ = 0;
@@ -256,6 +262,139 @@ TEST_F(RestoreTest, DropsTheSignalFilesOfTheBackedUpServer) {
   EXPECT_EQ(restored("recovery.signal"), Bytes{});
 }
 
+// Onto another state of the directory.
+class DeltaRestoreTest : public RestoreTest {
+ protected:
+  DeltaRestoreTest() {
+    server_.files["base/5/16384"] = random_bytes(3'000'000, 5);
+    server_.files["base/5/16385"] = random_bytes(10'000, 6);
+    auto& sparse = server_.files["base/5/16386"] = Bytes(2'000'000);
+    std::ranges::copy(random_bytes(50, 7), sparse.begin() + 900'000);
+    take_backup();
+    (void)restore();
+    delta_ = true;
+  }
+  [[nodiscard]] std::string at(const std::string& path) const { return data_ + "/" + path; }
+  void overwrite(const std::string& path, std::uint64_t offset, ByteView bytes) const {
+    const auto file = open_file(at(path), O_WRONLY);
+    write_all_at(file, bytes, offset, path);
+  }
+  // Everything below the directory: relative paths, those of directories with a '/'.
+  [[nodiscard]] std::set<std::string> paths() const {
+    std::set<std::string> paths;
+    for (const auto& entry : fs::recursive_directory_iterator(data_)) {
+      paths.insert(fs::relative(entry.path(), data_).string() +
+                   (entry.is_directory() && !entry.is_symlink() ? "/" : ""));
+    }
+    return paths;
+  }
+  [[nodiscard]] std::uint64_t stored_bytes() const {
+    return backup_.size_bytes - backup_.zero_bytes;
+  }
+};
+
+TEST_F(DeltaRestoreTest, WritesNothingWhereNothingDiffers) {
+  const auto before = paths();
+  const auto result = restore();
+  expect_restored_files();
+  EXPECT_EQ(paths(), before);
+  // All but pg_control, which goes first.
+  EXPECT_EQ(result.kept_bytes, stored_bytes() - 8192);
+  EXPECT_EQ(written_, 2 * stored_bytes()) << "progress counts what was there";
+}
+
+TEST_F(DeltaRestoreTest, WritesWhatDiffersAndRemovesWhatDoesNotBelong) {
+  const auto before = paths();
+  overwrite("base/5/16384", 1'000'000, random_bytes(10, 1));  // changed
+  fs::resize_file(at("base/5/1259"), 300'000);                // shorter
+  fs::resize_file(at("base/5/16385"), 1'000'000);             // longer
+  overwrite("base/5/16386", 100, random_bytes(10, 2));        // where zeros belong
+  overwrite("base/5/16386", 1'900'000, random_bytes(10, 2));  // behind them
+  fs::remove(at("base/5/2619"));                              // gone
+  fs::remove(at("global/1262"));                              // of another kind
+  fs::create_directories(at("global/1262/inner"));
+  fs::remove_all(at("pg_wal"));
+  std::ofstream(at("pg_wal")) << "no directory";
+  std::ofstream(at("base/5/99999")) << "too many";
+  fs::create_directories(at("base/6/deep"));
+  std::ofstream(at("base/6/deep/file")) << "too many";
+  std::ofstream(at("standby.signal"));
+  fs::create_symlink("/etc", at("base/link"));
+  fs::create_directory_symlink("/etc", at("pg_tblspc/12345"));
+  const auto result = restore();
+  expect_restored_files();
+  EXPECT_EQ(paths(), before);
+  EXPECT_GT(result.kept_bytes, 2'000'000u);
+  EXPECT_TRUE(fs::exists("/etc/passwd"));
+  EXPECT_LT(status_of(at("base/5/16386")).st_blocks * 512, 1'000'000) << "zeros take no room";
+}
+
+// Chunks that are there are not asked of the repository.
+TEST_F(DeltaRestoreTest, NeedsNothingOfARepositoryButWhatDiffers) {
+  const auto [key, place] = place_of("base/5/16384", 3);
+  auto pack = made_.storage.find(key, whole_object).value();
+  pack[place.offset + place.length - 1] ^= 1;
+  made_.storage.overwrite(key, pack);
+  (void)restore();
+  expect_restored_files();
+  overwrite("base/5/16384", 3 * chunk_bytes, random_bytes(1, 3));
+  EXPECT_EQ(error_of([&] { (void)restore(); }), "corrupt");
+}
+
+TEST_F(DeltaRestoreTest, DoesNotWriteThroughAFilesOtherName) {
+  fs::create_hard_link(at("base/5/16384"), directory_.path("copy"));
+  overwrite("base/5/16384", 0, random_bytes(100, 1));
+  const auto copy = read_file(directory_.path("copy"), 64u << 20);
+  (void)restore();
+  expect_restored_files();
+  EXPECT_TRUE(read_file(directory_.path("copy"), 64u << 20) == copy);
+}
+
+TEST_F(DeltaRestoreTest, WritesFilesThatTheirOwnerMayNot) {
+  overwrite("base/5/16384", 0, random_bytes(100, 1));
+  fs::permissions(at("base/5/16384"), fs::perms::owner_read);
+  (void)restore();
+  expect_restored_files();
+  EXPECT_EQ(mode_of("base/5/16384"), 0600u);
+}
+
+TEST_F(DeltaRestoreTest, KeepsALinkedWalDirectoryAndEmptiesIt) {
+  fs::remove_all(at("pg_wal"));
+  fs::create_directories(directory_.path("wal/archive_status"));
+  std::ofstream(directory_.path("wal/000000010000000000000001")) << "old";
+  fs::create_directory_symlink(directory_.path("wal"), at("pg_wal"));
+  (void)restore();
+  EXPECT_TRUE(fs::is_symlink(at("pg_wal")));
+  EXPECT_FALSE(fs::exists(directory_.path("wal/000000010000000000000001")));
+}
+
+// Interrupted at its worst, it can be told apart from a stranger's directory.
+TEST_F(DeltaRestoreTest, CanBeBegunAgain) {
+  overwrite("base/5/16384", 0, random_bytes(100, 1));
+  const auto [key, place] = place_of("base/5/16384");
+  const auto whole = made_.storage.find(key, whole_object).value();
+  auto damaged = whole;
+  damaged[place.offset + place.length - 1] ^= 1;
+  made_.storage.overwrite(key, damaged);
+  EXPECT_FALSE(is_unfinished_delta(data_, {test_system_identifier}));
+  EXPECT_EQ(error_of([&] { (void)restore(); }), "corrupt");
+  EXPECT_FALSE(fs::exists(at("global/pg_control")));
+  EXPECT_TRUE(is_unfinished_delta(data_, {1, test_system_identifier}));
+  EXPECT_FALSE(is_unfinished_delta(data_, {1}));
+  made_.storage.overwrite(key, whole);
+  (void)restore();
+  expect_restored_files();
+  EXPECT_FALSE(is_unfinished_delta(data_, {test_system_identifier}));
+  EXPECT_FALSE(is_unfinished_delta(directory_.path("none"), {test_system_identifier}));
+}
+
+TEST_F(DeltaRestoreTest, IntoAnEmptyDirectoryIsARestore) {
+  data_ = directory_.path("empty");
+  const auto result = restore();
+  expect_restored_files();
+  EXPECT_EQ(result.kept_bytes, 0u);
+}
+
 class TablespaceRestoreTest : public RestoreTest {
  protected:
   TablespaceRestoreTest() {
@@ -292,6 +431,25 @@ TEST_F(TablespaceRestoreTest, GoesWhereAMappingSays) {
   EXPECT_EQ(parse_tablespace_map(restored("tablespace_map")),
             (std::vector<Tablespace>{{.oid = 16384, .location = directory_.path("new/fast \\dir")},
                                      {.oid = 16385, .location = directory_.path("old_slow")}}));
+}
+
+TEST_F(TablespaceRestoreTest, ADeltaUsesWhatIsThereAndRemovesTheRest) {
+  take_backup();
+  (void)restore();
+  const auto place = directory_.path("old_fast");
+  std::string own;
+  for (const auto& entry : fs::directory_iterator(place)) own = entry.path().string();
+  std::ofstream(own + "/too_many") << "x";
+  // Another major's, and what is none of a server's.
+  fs::create_directories(place + "/PG_16_202307071/5");
+  std::ofstream(place + "/readme") << "x";
+  delta_ = true;
+  const auto result = restore();
+  expect_restored_files();
+  EXPECT_GT(result.kept_bytes, 0u);
+  EXPECT_FALSE(fs::exists(own + "/too_many"));
+  EXPECT_TRUE(fs::exists(place + "/PG_16_202307071/5"));
+  EXPECT_TRUE(fs::exists(place + "/readme"));
 }
 
 TEST_F(TablespaceRestoreTest, GivesTheManifestChecksumsThatFitTheMappedPlaces) {

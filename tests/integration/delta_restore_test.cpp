@@ -1,0 +1,106 @@
+// Restores onto what is left of a data directory: only what differs is written.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <boost/filesystem.hpp>
+#include <chrono>
+#include <thread>
+
+#include "support/main_job.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = boost::filesystem;
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+constexpr int usual_major = 15;
+
+TEST(DeltaRestore, TurnsTheOriginalBackInPlace) {
+  MainJob job(usual_major);
+  auto& server = job.server();
+  const auto space = job.directory().path("space");
+  fs::create_directory(space);
+  give_to_server_user(space);
+  (void)server.sql("CREATE TABLESPACE space LOCATION '" + space + "'");
+  (void)server.sql(
+      "CREATE TABLE t AS SELECT generate_series(1, 500000) AS n;"
+      "CREATE TABLE s TABLESPACE space AS SELECT generate_series(1, 100000) AS n");
+  (void)job.backup();
+  (void)server.sql("DELETE FROM t WHERE n % 100000 = 0");
+  (void)server.sql("SELECT pg_create_restore_point('before')");
+  (void)server.sql("DROP TABLE t; CREATE TABLE later AS SELECT 1 AS n");
+  (void)server.sql("CHECKPOINT");
+  job.archive_everything();
+
+  const std::vector<std::string> arguments{"--delta", "--to-name", "before"};
+  std::vector<std::string> command{"restore", "--pgdata", server.data()};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  const auto running = job.walvault(command);
+  EXPECT_EQ(running.exit_code, 4) << running.text();
+  EXPECT_THAT(running.err, HasSubstr("a server is running"));
+  server.stop();
+  const auto restored = job.walvault_json(command);
+  EXPECT_GT(restored.at("kept_bytes"), 15'000'000);
+  ASSERT_TRUE(server.start()) << server.log();
+  ASSERT_TRUE(server.wait_until_promoted()) << server.log();
+  EXPECT_EQ(server.sql("SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM s),"
+                       " (SELECT count(*) FROM pg_class WHERE relname = 'later')"),
+            "499995|100000|0");
+  server.stop();
+
+  // Killed at any moment, it leaves what cannot be started, and can be begun again.
+  command = {"restore",   "--pgdata", server.data(), "--delta", "--discard-wal",
+             "--to-name", "before",   "--timeline",  "1"};
+  bool is_done = false;
+  for (int i = 0; i < 40 && !is_done; ++i) {
+    auto attempt = job.start_walvault(command);
+    std::this_thread::sleep_for(20ms * (i + 1));
+    attempt->send(SIGKILL);
+    const auto outcome = attempt->wait();
+    is_done = outcome.exit_code == 0;
+    ASSERT_TRUE(is_done || outcome.signal == SIGKILL) << outcome.text();
+  }
+  if (!is_done) {
+    const auto last = job.walvault(command);
+    ASSERT_EQ(last.exit_code, 0) << last.text();
+  }
+  ASSERT_TRUE(server.start()) << server.log();
+  ASSERT_TRUE(server.wait_until_promoted()) << server.log();
+  EXPECT_EQ(server.sql("SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM s)"),
+            "499995|100000");
+  server.stop();
+  const auto checked = server.tool({"pg_checksums", "--check", "-D", server.data()});
+  EXPECT_THAT(checked.text(), HasSubstr("checksums"));
+}
+
+TEST(DeltaRestore, RefusesWhatIsNoCopyOfTheCluster) {
+  MainJob job(usual_major);
+  (void)job.backup();
+  job.archive_everything();
+  PostgresServer other(job.directory(), usual_major, "other");
+  for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--yes"}}) {
+    std::vector<std::string> command{"restore", "--pgdata", other.data(), "--delta"};
+    command.insert(command.end(), more.begin(), more.end());
+    const auto foreign = job.walvault(command);
+    EXPECT_EQ(foreign.exit_code, 4) << foreign.text();
+    EXPECT_THAT(foreign.err, HasSubstr("another database cluster"));
+  }
+  EXPECT_TRUE(other.start()) << "it was touched";
+  other.stop();
+
+  const auto photos = job.directory().path("photos");
+  fs::create_directory(photos);
+  write_text(photos + "/holiday.jpg", "x");
+  give_to_server_user(photos);
+  const auto none = job.walvault({"restore", "--pgdata", photos, "--delta", "--yes"});
+  EXPECT_EQ(none.exit_code, 4) << none.text();
+  EXPECT_TRUE(fs::exists(photos + "/holiday.jpg"));
+  const auto both = job.walvault({"restore", "--pgdata", photos, "--delta", "--force"});
+  EXPECT_EQ(both.exit_code, 2) << both.text();
+}
+
+}  // namespace
+}  // namespace walvault
