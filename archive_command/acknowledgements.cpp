@@ -97,8 +97,12 @@ std::string Acknowledgements::path_of(const std::string& name) const {
   return directory_ + "/" + name;
 }
 
+bool Acknowledgements::can_be_kept() const {
+  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return false;
+  return ::access(directory_.c_str(), W_OK | X_OK) == 0;
+}
+
 void Acknowledgements::put(const WalArchive& archive, const PushResult& result) const try {
-  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return;
   ByteWriter out;
   out.string(magic);
   out.u64(static_cast<std::uint64_t>(archiver_.pid));

@@ -38,6 +38,9 @@ class Acknowledgements {
   Acknowledgements(std::string directory, Archiver archiver)
       : directory_(std::move(directory)), archiver_(std::move(archiver)) {}
 
+  // Whether there is a directory for notes that can be written to; it is made.
+  [[nodiscard]] bool can_be_kept() const;
+
   // Notes that the segment `result` names was archived.
   void put(const WalArchive& archive, const PushResult& result) const;
 

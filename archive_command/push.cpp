@@ -192,11 +192,19 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
   result.already_there = true;
 }
 
-// Archives the file at `path` under a name.
-PushResult push_file(const WalArchive& archive, const std::string& path, const std::string& name,
-                     Clock& clock, const PushOptions& options) {
-  const auto& identity = archive.identity();
+// A file that is ready to be stored.
+struct Prepared {
+  std::string key;
+  CompressedFile file;
   PushResult result;
+};
+
+// Reads the file at `path`, to be archived under a name.
+Prepared prepare_file(const WalArchive& archive, const std::string& path, const std::string& name,
+                      Clock& clock, const PushOptions& options) {
+  const auto& identity = archive.identity();
+  Prepared prepared;
+  auto& result = prepared.result;
   result.name = name;
   const auto kind = classify_wal_file(result.name);
   if (!kind) {
@@ -214,7 +222,7 @@ PushResult push_file(const WalArchive& archive, const std::string& path, const s
   if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
   result.plain_bytes = static_cast<std::uint64_t>(status.st_size);
 
-  CompressedFile compressed;
+  auto& compressed = prepared.file;
   auto& header = compressed.header;
   header.kind = *kind;
   header.name = result.name;
@@ -247,13 +255,37 @@ PushResult push_file(const WalArchive& archive, const std::string& path, const s
     }
     compress_content(read, options, nullptr, compressed);
   }
-  const auto key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
-                                                : archive.key_of(result.name);
-  store(archive, key, compressed, result);
-  return result;
+  prepared.key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
+                                              : archive.key_of(result.name);
+  return prepared;
+}
+
+PushResult push_file(const WalArchive& archive, const std::string& path, const std::string& name,
+                     Clock& clock, const PushOptions& options) {
+  auto prepared = prepare_file(archive, path, name, clock, options);
+  store(archive, prepared.key, prepared.file, prepared.result);
+  return std::move(prepared.result);
 }
 
 }  // namespace
+
+struct PreparedFile::Content {
+  Prepared prepared;
+};
+
+PreparedFile::PreparedFile(const WalArchive& archive, const std::string& path, Clock& clock,
+                           const PushOptions& options)
+    : content_(std::make_unique<Content>(
+          Content{prepare_file(archive, path, base_name(path), clock, options)})) {}
+PreparedFile::~PreparedFile() = default;
+PreparedFile::PreparedFile(PreparedFile&&) noexcept = default;
+PreparedFile& PreparedFile::operator=(PreparedFile&&) noexcept = default;
+
+PushResult PreparedFile::store(const WalArchive& archive) {
+  auto& prepared = content_->prepared;
+  walvault::store(archive, prepared.key, prepared.file, prepared.result);
+  return std::move(prepared.result);
+}
 
 PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline, ByteView content,
                                  Clock& clock, const PushOptions& options) {

@@ -1,6 +1,7 @@
 // Puts one file that PostgreSQL offers for archiving into the repository.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "base/clock.h"
@@ -35,6 +36,23 @@ struct PushResult {
 // archived with other content already.
 [[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const std::string& path,
                                        Clock& clock, const PushOptions& options);
+
+// The two halves of that, for segments that are compressed at the same time and stored one
+// after another: reading, checking and compressing, which changes nothing, and storing.
+class PreparedFile {
+ public:
+  PreparedFile(const WalArchive& archive, const std::string& path, Clock& clock,
+               const PushOptions& options);
+  ~PreparedFile();
+  PreparedFile(PreparedFile&&) noexcept;
+  PreparedFile& operator=(PreparedFile&&) noexcept;
+
+  [[nodiscard]] PushResult store(const WalArchive& archive);
+
+ private:
+  struct Content;
+  std::unique_ptr<Content> content_;
+};
 
 // The same for the file of a segment that was not filled, which is kept as a
 // .partial of its name.

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "base/file.h"
 #include "base/ordered_workers.h"
 #include "datadir/data_directory.h"
 
@@ -35,8 +34,7 @@ std::vector<std::string> waiting_behind(const WalArchive& archive, const std::st
 struct Item {
   std::string path;
   bool is_offered = false;
-  PushResult result = {};
-  bool is_archived = false;
+  std::optional<PreparedFile> prepared = {};  // nullopt: it cannot be archived
 };
 
 }  // namespace
@@ -48,14 +46,19 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
   const auto name = path.substr(slash + 1);
   const auto segment_bytes = archive.identity().segment_bytes;
   const auto segment = SegmentName::parse(name, segment_bytes);
+  const auto alone_only = [&] {
+    return PushAheadResult{.offered = push_wal_file(archive, path, clock, options.push)};
+  };
   if (notes == nullptr || options.ahead == 0 || !segment || segment_bytes > segment_bytes_max) {
-    return {.offered = push_wal_file(archive, path, clock, options.push)};
+    return alone_only();
   }
   if (auto archived = notes->take(archive, path)) return {.offered = std::move(*archived)};
 
   std::vector<std::string> next;
   try {
     next = waiting_behind(archive, directory, *segment);
+    // What cannot be noted would be done again by each call.
+    if (!next.empty() && !notes->can_be_kept()) next.clear();
     notes->forget_before(archive, name);
     std::erase_if(next, [&](const std::string& waiting) { return notes->has(archive, waiting); });
     if (next.size() > options.ahead) next.resize(options.ahead);
@@ -63,33 +66,41 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
     // The one at hand is what counts.
     next.clear();
   }
-  if (next.empty()) return {.offered = push_wal_file(archive, path, clock, options.push)};
+  if (next.empty()) return alone_only();
 
   auto alone = options.push;
   alone.threads = 1;
   const auto at_once = std::max(1u, options.push.threads);
   PushAheadResult result;
+  bool has_stopped = false;  // the delivering thread's
   OrderedWorkers<Item> workers(
       {.threads = at_once, .in_flight_max = at_once},
       [&](Item& item, unsigned) {
+        try {
+          item.prepared.emplace(archive, item.path, clock, alone);
+        } catch (const Error&) {
+          // Of what is the matter with others their own calls tell.
+          if (item.is_offered) throw;
+        }
+      },
+      // One after another, each only behind the one before it: where that is refused, as
+      // another server's is, nothing of this one gets into that one's history.
+      [&](Item& item) {
         if (item.is_offered) {
-          item.result = push_wal_file(archive, item.path, clock, alone);
+          result.offered = item.prepared->store(archive);
+          return;
+        }
+        if (has_stopped || !item.prepared) {
+          has_stopped = true;
           return;
         }
         try {
-          item.result = push_wal_file(archive, item.path, clock, alone);
-          // Of damage its own call tells.
-          item.is_archived = item.result.damage.empty();
-        } catch (const Error&) {
-          // So does it of what is the matter.
-        }
-      },
-      [&](Item& item) {
-        if (item.is_offered) {
-          result.offered = std::move(item.result);
-        } else if (item.is_archived) {
-          notes->put(archive, item.result);
+          const auto stored = item.prepared->store(archive);
           ++result.ahead;
+          // Of damage its own call tells.
+          if (stored.damage.empty()) notes->put(archive, stored);
+        } catch (const Error&) {
+          has_stopped = true;
         }
       });
   workers.submit({.path = path, .is_offered = true});

@@ -134,9 +134,9 @@ TEST_F(PushAheadTest, AFailureAheadIsToldByItsOwnCallAlone) {
   make_ready(1);
   make_ready(name(2), Bytes(100));
   make_ready(3);
-  EXPECT_EQ(offer(1).ahead, 1u);
+  EXPECT_EQ(offer(1).ahead, 0u);
+  EXPECT_FALSE(is_archived(3)) << "it stops at the first";
   EXPECT_EQ(error_of([&] { (void)offer(2); }), "corrupt");
-  EXPECT_TRUE(offer(3).offered.already_there);
 }
 
 // It is archived all the same, and its own call warns.
@@ -145,17 +145,50 @@ TEST_F(PushAheadTest, DamageIsToldByItsOwnCall) {
   auto damaged = chained_segment(1, 2);
   damaged[100] ^= 1;
   make_ready(name(2), damaged);
-  EXPECT_EQ(offer(1).ahead, 0u);
-  EXPECT_TRUE(is_archived(2));
+  EXPECT_EQ(offer(1).ahead, 1u);
+  EXPECT_TRUE(notes().empty());
   const auto second = offer(2);
   EXPECT_TRUE(second.offered.already_there);
   EXPECT_NE(second.offered.damage, "");
 }
 
-TEST_F(PushAheadTest, ItsOwnFailureIsItsOwn) {
+// What is behind a segment that is refused is not this cluster's history.
+TEST_F(PushAheadTest, NothingIsStoredBehindASegmentThatIsRefused) {
   make_ready(name(1), Bytes(100));
   make_ready(2);
+  make_ready(3);
   EXPECT_EQ(error_of([&] { (void)offer(1); }), "corrupt");
+  EXPECT_FALSE(is_archived(2));
+  EXPECT_TRUE(notes().empty());
+}
+
+// Two servers on one timeline: the other was first with segments 1 and then 3.
+TEST_F(PushAheadTest, NothingIsStoredBehindAConflict) {
+  auto others = chained_segment(1, 1);
+  others[100] ^= 1;
+  archive_file(archive_, name(1), others);
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(error_of([&] { (void)offer(1); }), "conflict");
+    for (std::uint64_t number = 2; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
+  }
+  made_.storage.remove({archive_.key_of(name(1))});
+  others = chained_segment(1, 3);
+  others[100] ^= 1;
+  archive_file(archive_, name(3), others);
+  EXPECT_EQ(offer(1).ahead, 1u);
+  EXPECT_TRUE(is_archived(2));
+  EXPECT_FALSE(is_archived(4));
+  EXPECT_EQ(error_of([&] { (void)offer(3); }), "conflict");
+  EXPECT_FALSE(is_archived(4));
+}
+
+TEST_F(PushAheadTest, NothingIsDoneAheadThatCanNotBeNoted) {
+  std::ofstream(directory_.path("notes")) << "no directory";
+  make_ready(1);
+  make_ready(2);
+  EXPECT_EQ(offer(1).ahead, 0u);
+  EXPECT_FALSE(is_archived(2));
 }
 
 class NoteTest : public PushAheadTest {
