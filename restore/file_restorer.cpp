@@ -26,9 +26,11 @@ constexpr std::uint64_t zeros_bytes_max = 1u << 20;  // looked at together
 }  // namespace
 
 FileRestorer::FileRestorer(Storage& storage, TreeReader& tree, DataDirectoryWriter& directory,
-                           unsigned jobs, std::function<void(std::uint64_t bytes)> written)
+                           unsigned jobs, FoundInMemory found_in_memory,
+                           std::function<void(std::uint64_t bytes)> written)
     : tree_(tree),
       directory_(directory),
+      found_in_memory_(found_in_memory),
       written_(std::move(written)),
       open_(jobs),
       open_found_(jobs),
@@ -97,6 +99,10 @@ void FileRestorer::look_at(Found& found, OpenFile& open) {
   const auto& wanted = found.wanted;
   const auto& file = file_of(wanted, open);
   const auto path = directory_.path_of(*wanted.path);
+  if (found_in_memory_ == FoundInMemory::is_dropped) {
+    (void)::posix_fadvise(file.get(), static_cast<off_t>(wanted.offset),
+                          static_cast<off_t>(wanted.length), POSIX_FADV_DONTNEED);
+  }
   Bytes content(wanted.length);
   content.resize(read_at(file, content, wanted.offset, path));
   const bool is_whole = content.size() == wanted.length;

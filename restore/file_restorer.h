@@ -15,11 +15,18 @@
 
 namespace walvault {
 
+// What was found may be in the kernel's memory and not on the disk, where writing it there
+// has failed before.
+enum class FoundInMemory {
+  is_read,
+  is_dropped,  // first, so that the disk is read
+};
+
 // Not thread-safe. Memory: that of a ChunkFetcher.
 class FileRestorer {
  public:
   FileRestorer(Storage& storage, TreeReader& tree, DataDirectoryWriter& directory, unsigned jobs,
-               std::function<void(std::uint64_t bytes)> written);
+               FoundInMemory found_in_memory, std::function<void(std::uint64_t bytes)> written);
 
   // Makes the file and sees to it that its content gets there, not
   // necessarily at once.
@@ -55,6 +62,7 @@ class FileRestorer {
 
   TreeReader& tree_;
   DataDirectoryWriter& directory_;
+  const FoundInMemory found_in_memory_;
   std::function<void(std::uint64_t bytes)> written_;
   std::vector<OpenFile> open_;
   std::vector<OpenFile> open_found_;

@@ -82,12 +82,11 @@ class KnownPaths {
 
 // Writes everything but pg_control, whose entry is returned.
 FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileRestorer& files,
-                     const RestoreListener& listener, RestoreResult& result, KnownPaths* known) {
+                     const RestoreListener& listener, RestoreResult& result) {
   std::optional<FileEntry> control;
   std::vector<FileEntry> links;
   tree.for_each_entry([&](FileEntry& entry) {
     listener.check_cancelled();
-    if (known != nullptr && !is_signal_file(entry.path)) known->add(entry.path);
     switch (entry.kind) {
       case EntryKind::directory:
         directory.make_directory(entry.path, entry.mode);
@@ -142,23 +141,41 @@ void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySetti
   directory.write_file(settings.standby ? "standby.signal" : "recovery.signal", {}, private_file);
 }
 
-void begin_delta(const std::string& data_directory, std::uint64_t system_identifier) {
+// True: one that was begun before was not ended.
+bool begin_delta(const std::string& data_directory, std::uint64_t system_identifier) {
   make_directory_tree(data_directory, 0700);
   const auto mark = data_directory + "/" + std::string(mark_path);
+  const bool goes_on = find_status(mark).has_value();
   replace_file_durably(mark, as_bytes(std::to_string(system_identifier) + "\n"), private_file);
+  expect_stopped(data_directory);
   remove_control_file(data_directory);
+  return goes_on;
 }
 
-void remove_what_is_not_known(const std::string& data_directory, int major,
-                              const std::vector<Tablespace>& tablespaces, KnownPaths& known) {
+void find_known_paths(TreeReader& tree, KnownPaths& known) {
+  tree.for_each_entry([&](const FileEntry& entry) {
+    if (!is_signal_file(entry.path)) known.add(entry.path);
+  });
   known.add(std::string(mark_path));
   known.finish();
+}
+
+void remove_what_is_not_known(const RestoreRequest& request, int major,
+                              const std::vector<Tablespace>& tablespaces, const KnownPaths& known) {
   std::vector<std::pair<std::uint32_t, std::string>> places;
+  std::vector<std::string> locations;
   places.reserve(tablespaces.size());
+  locations.reserve(tablespaces.size());
   for (const auto& tablespace : tablespaces) {
     places.emplace_back(tablespace.oid, tablespace.location);
+    locations.push_back(tablespace.location);
   }
-  remove_what_does_not_belong(data_directory, major, places,
+  // Before their links: replay would go on with what it finds in a tablespace that it
+  // makes anew.
+  if (request.replace_tablespaces) {
+    remove_other_tablespaces(request.data_directory, major, locations);
+  }
+  remove_what_does_not_belong(request.data_directory, major, places,
                               [&](const std::string& path) { return known.contains(path); });
 }
 
@@ -236,8 +253,14 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   const auto jobs = request.jobs;
+  bool goes_on = false;
+  if (request.replace && !request.replace_tablespaces) unlink_wal(request.data_directory);
+  KnownPaths known;
   if (request.delta) {
-    begin_delta(request.data_directory, plan.backup.control.system_identifier);
+    goes_on = begin_delta(request.data_directory, plan.backup.control.system_identifier);
+    // Before anything is written: what goes makes room for it.
+    find_known_paths(tree, known);
+    remove_what_is_not_known(request, plan.backup.server_version / 10000, tablespaces, known);
   } else if (request.replace) {
     clear_data_directory(request.data_directory,
                          request.replace_tablespaces
@@ -257,14 +280,15 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   }
 
   RestoreResult result;
-  FileRestorer files(storage, tree, directory, jobs, listener.written);
-  KnownPaths known;
-  const auto control =
-      write_tree(tree, directory, files, listener, result, request.delta ? &known : nullptr);
-  if (request.delta) {
-    remove_what_is_not_known(request.data_directory, plan.backup.server_version / 10000,
-                             tablespaces, known);
+  if (find_status(directory.path_of("pg_wal"))) {
+    directories.push_back(directory.path_of("pg_wal"));
   }
+  // What an earlier one wrote may be in memory only: a sync that failed is forgotten.
+  if (goes_on) DataDirectoryWriter::sync_all(directories);
+  FileRestorer files(storage, tree, directory, jobs,
+                     goes_on ? FoundInMemory::is_dropped : FoundInMemory::is_read,
+                     listener.written);
+  const auto control = write_tree(tree, directory, files, listener, result);
   result.kept_bytes = files.kept_bytes();
 
   const auto label = tree.root().notes.find(std::string(backup_label_note));

@@ -26,8 +26,8 @@ struct RestoreRequest {
   // not have; chunks of files that are as they should be are not written.
   bool replace = false;
   bool delta = false;
-  // And in the tablespaces that it links to. A copy of a data directory links to
-  // those of the original.
+  // And in the tablespaces, and the pg_wal, that it links to. A copy of a data directory
+  // links to those of the original.
   bool replace_tablespaces = false;
 };
 

@@ -134,7 +134,7 @@ std::uint64_t bytes_below(const std::string& path) {
   for (const auto& name : names_in(path)) {
     const auto inner = joined(path, name);
     struct stat status {};
-    if (::lstat(inner.c_str(), &status) != 0) continue;
+    if (name == "lost+found" || ::lstat(inner.c_str(), &status) != 0) continue;
     if (S_ISDIR(status.st_mode)) sum += bytes_below(inner);
     if (S_ISREG(status.st_mode)) sum += static_cast<std::uint64_t>(status.st_blocks) * 512;
   }
@@ -157,7 +157,8 @@ void remove_what_does_not_belong(
         for (const auto& name : names_in(absolute)) {
           const auto inner = joined(absolute, name);
           const auto inner_relative = relative.empty() ? name : joined(relative, name);
-          if (relative.empty() && name == "lost+found") continue;
+          // A file system of its own comes with it.
+          if ((relative.empty() || relative == "pg_wal") && name == "lost+found") continue;
           const bool is_link = fs::is_symlink(inner);
           if (is_link && relative == "pg_tblspc") {
             const bool stays = std::ranges::any_of(tablespaces, [&](const auto& tablespace) {
@@ -166,7 +167,7 @@ void remove_what_does_not_belong(
             if (!stays) remove_all(inner);
           } else if (!belongs(inner_relative)) {
             remove_all(inner);
-          } else if (fs::is_directory(inner)) {
+          } else if (fs::is_directory(inner) && (!is_link || inner_relative == "pg_wal")) {
             look_into(inner_relative, inner);
           }
         }
@@ -185,6 +186,23 @@ void remove_what_does_not_belong(
       }
     }
   }
+}
+
+void remove_other_tablespaces(const std::string& path, int major,
+                              const std::vector<std::string>& kept) {
+  const auto own_prefix = "PG_" + std::to_string(major) + "_";
+  for (const auto& location : tablespaces_in(path)) {
+    if (std::ranges::find(kept, location) != kept.end()) continue;
+    for (const auto& name : names_in(location)) {
+      if (name.starts_with(own_prefix)) remove_all(joined(location, name));
+    }
+  }
+}
+
+void unlink_wal(const std::string& path) {
+  const auto wal = path + "/pg_wal";
+  if (!fs::is_symlink(wal)) return;
+  if (::unlink(wal.c_str()) != 0) throw system_error("remove \"" + wal + "\"", errno);
 }
 
 void clear_data_directory(const std::string& path, std::optional<int> tablespaces_of_major) {
@@ -282,8 +300,15 @@ void DataDirectoryWriter::set_root_mode(mode_t mode) {
 
 void DataDirectoryWriter::make_symlink(const std::string& relative, const std::string& target) {
   const auto path = path_of(relative);
-  if (existing_ == Existing::reuse) remove_all(path);
-  if (::symlink(target.c_str(), path.c_str()) != 0) {
+  if (existing_ == Existing::none) {
+    if (::symlink(target.c_str(), path.c_str()) == 0) return;
+    throw system_error("make the link \"" + path + "\"", errno);
+  }
+  // One link takes the other's place: an interruption leaves either.
+  make_way(path, S_IFLNK);
+  const auto made = path + ".walvault";
+  ::unlink(made.c_str());
+  if (::symlink(target.c_str(), made.c_str()) != 0 || ::rename(made.c_str(), path.c_str()) != 0) {
     throw system_error("make the link \"" + path + "\"", errno);
   }
 }

@@ -48,13 +48,20 @@ void remove_control_file(const std::string& path);
 
 // Removes everything below a data directory that does not belong there: `belongs` is
 // asked about each path, relative, pg_tblspc/OID/PG_... for what lies in tablespaces.
-// Of the links in pg_tblspc those stay that `tablespaces` (OID, location) names, and
-// what lies behind one is looked at where it is of this major. lost+found stays, and
-// a pg_wal that is a link.
+// `tablespaces` (OID, location): those whose links stay, and of which what is of this
+// major is looked at. No other link is followed but a pg_wal; lost+found stays.
 void remove_what_does_not_belong(
     const std::string& path, int major,
     const std::vector<std::pair<std::uint32_t, std::string>>& tablespaces,
     const std::function<bool(const std::string&)>& belongs);
+
+// Removes what tablespaces that the data directory links to hold of a major, but for
+// those that lie at one of `kept`.
+void remove_other_tablespaces(const std::string& path, int major,
+                              const std::vector<std::string>& kept);
+
+// A pg_wal that is a link becomes a directory of its own; what it led to stays as it is.
+void unlink_wal(const std::string& path);
 
 // Empties a data directory, and where a major is given what its tablespaces
 // hold of that and of its own major. pg_control goes first and durably, so that

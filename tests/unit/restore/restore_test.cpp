@@ -40,7 +40,7 @@ class RestoreTest : public testing::Test {
     request.mappings = mappings_;
     request.delta = delta_;
     request.replace = delta_;
-    request.replace_tablespaces = delta_;
+    request.replace_tablespaces = delta_ && is_original_;
     return request;
   }
   RestoreResult restore() {
@@ -80,6 +80,7 @@ class RestoreTest : public testing::Test {
   TemporaryDirectory directory_;
   std::string data_ = directory_.path("data");
   bool delta_ = false;
+  bool is_original_ = true;
   std::vector<TablespaceMapping> mappings_;
   std::uint64_t written_ = 0;
   std::uint8_t writers_ = 0;
@@ -366,6 +367,48 @@ TEST_F(DeltaRestoreTest, KeepsALinkedWalDirectoryAndEmptiesIt) {
   (void)restore();
   EXPECT_TRUE(fs::is_symlink(at("pg_wal")));
   EXPECT_FALSE(fs::exists(directory_.path("wal/000000010000000000000001")));
+}
+
+// A copy of a data directory leads to the original's WAL, whose server may run.
+TEST_F(DeltaRestoreTest, OfACopyTouchesNothingThatItLinksTo) {
+  fs::remove_all(at("pg_wal"));
+  fs::create_directories(directory_.path("wal/archive_status"));
+  std::ofstream(directory_.path("wal/000000010000000000000001")) << "the original's";
+  fs::create_directory_symlink(directory_.path("wal"), at("pg_wal"));
+  fs::create_directories(directory_.path("space/PG_15_202209061/5"));
+  std::ofstream(directory_.path("space/PG_15_202209061/5/16400")) << "the original's";
+  fs::create_directory_symlink(directory_.path("space"), at("pg_tblspc/20000"));
+  is_original_ = false;
+  (void)restore();
+  expect_restored_files();
+  EXPECT_TRUE(fs::is_directory(at("pg_wal")));
+  EXPECT_FALSE(fs::is_symlink(at("pg_wal")));
+  EXPECT_FALSE(fs::exists(fs::symlink_status(at("pg_tblspc/20000"))));
+  EXPECT_TRUE(fs::exists(directory_.path("wal/000000010000000000000001")));
+  EXPECT_TRUE(fs::exists(directory_.path("space/PG_15_202209061/5/16400")));
+}
+
+// Replay takes what it finds in a tablespace that was made behind the backup for its own.
+TEST_F(DeltaRestoreTest, EmptiesATablespaceThatTheBackupDoesNotHave) {
+  fs::create_directories(directory_.path("space/PG_15_202209061/5"));
+  fs::create_directories(directory_.path("space/PG_16_202307071/5"));
+  std::ofstream(directory_.path("space/PG_15_202209061/5/16400")) << "from after the target";
+  fs::create_directory_symlink(directory_.path("space"), at("pg_tblspc/20000"));
+  (void)restore();
+  expect_restored_files();
+  EXPECT_FALSE(fs::exists(fs::symlink_status(at("pg_tblspc/20000"))));
+  EXPECT_FALSE(fs::exists(directory_.path("space/PG_15_202209061")));
+  EXPECT_TRUE(fs::exists(directory_.path("space/PG_16_202307071/5")));
+}
+
+TEST_F(DeltaRestoreTest, LeavesWhatAFileSystemOfItsOwnComesWith) {
+  fs::create_directories(at("lost+found/x"));
+  fs::create_directories(at("pg_wal/lost+found/x"));
+  std::ofstream(at("pg_wal/000000010000000000000001")) << "old";
+  (void)restore();
+  EXPECT_TRUE(fs::exists(at("lost+found/x")));
+  EXPECT_TRUE(fs::exists(at("pg_wal/lost+found/x")));
+  EXPECT_FALSE(fs::exists(at("pg_wal/000000010000000000000001")));
 }
 
 // Interrupted at its worst, it can be told apart from a stranger's directory.
