@@ -146,8 +146,8 @@ bool begin_delta(const std::string& data_directory, std::uint64_t system_identif
   make_directory_tree(data_directory, 0700);
   const auto mark = data_directory + "/" + std::string(mark_path);
   const bool goes_on = find_status(mark).has_value();
-  replace_file_durably(mark, as_bytes(std::to_string(system_identifier) + "\n"), private_file);
   expect_stopped(data_directory);
+  replace_file_durably(mark, as_bytes(std::to_string(system_identifier) + "\n"), private_file);
   remove_control_file(data_directory);
   return goes_on;
 }
@@ -254,10 +254,15 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   const auto jobs = request.jobs;
   bool goes_on = false;
-  if (request.replace && !request.replace_tablespaces) unlink_wal(request.data_directory);
   KnownPaths known;
+  // pg_control goes first, whatever goes: behind that nothing that is left can be started.
   if (request.delta) {
     goes_on = begin_delta(request.data_directory, plan.backup.control.system_identifier);
+  } else if (request.replace) {
+    remove_control_file(request.data_directory);
+  }
+  if (request.replace && !request.replace_tablespaces) unlink_wal(request.data_directory);
+  if (request.delta) {
     // Before anything is written: what goes makes room for it.
     find_known_paths(tree, known);
     remove_what_is_not_known(request, plan.backup.server_version / 10000, tablespaces, known);

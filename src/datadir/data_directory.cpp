@@ -25,10 +25,6 @@ namespace fs = boost::filesystem;
 // Fits into a processor's cache.
 constexpr std::size_t read_bytes = 256u << 10;
 
-std::string joined(const std::string& directory, const std::string& name) {
-  return directory + "/" + name;
-}
-
 // A file, a link or a whole directory.
 void remove_all(const std::string& path) {
   boost::system::error_code failure;
@@ -71,6 +67,10 @@ bool is_server_running(const std::string& path) {
 }
 
 }  // namespace
+
+std::string joined(const std::string& directory, const std::string& name) {
+  return directory + "/" + name;
+}
 
 void expect_stopped(const std::string& path) {
   if (!is_server_running(path)) return;

@@ -25,6 +25,9 @@ void expect_vacant(const std::string& path, const std::string& what);
 // A server on another machine is not seen.
 void expect_stopped(const std::string& path);
 
+// DIRECTORY/NAME.
+[[nodiscard]] std::string joined(const std::string& directory, const std::string& name);
+
 // The names in a directory, ascending; empty for one that is missing.
 [[nodiscard]] std::vector<std::string> names_in(const std::string& path);
 

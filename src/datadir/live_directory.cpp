@@ -27,10 +27,6 @@ constexpr std::string_view temporary_prefix = "pgsql_tmp";
 
 constexpr int summaries_since_major = 17;
 
-std::string joined(const std::string& directory, const std::string& name) {
-  return directory + "/" + name;
-}
-
 bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
 }

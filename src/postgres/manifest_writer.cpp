@@ -1,8 +1,8 @@
 #include "postgres/manifest_writer.h"
 
-#include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
 #include "postgres/backup_manifest.h"
 
 namespace walvault {
@@ -10,13 +10,12 @@ namespace {
 
 constexpr int version_2_since_major = 17;
 
+// 2026-11-21T10:41:00.000000Z becomes 2026-11-21 10:41:00 GMT.
 std::string gmt_text(std::int64_t seconds) {
-  const auto time = static_cast<std::time_t>(seconds);
-  std::tm parts{};
-  (void)::gmtime_r(&time, &parts);
-  std::string text(64, '\0');
-  text.resize(std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S GMT", &parts));
-  return text;
+  auto text = to_rfc3339(Timestamp(std::chrono::seconds(seconds)));
+  text.resize(text.find('.'));
+  text.replace(text.find('T'), 1, " ");
+  return text + " GMT";
 }
 
 // A path need not be UTF-8; JSON has to be.
