@@ -1,0 +1,190 @@
+#include "basebackup/backup_source.h"
+
+#include "base/error.h"
+#include "basebackup/backup_receiver.h"
+#include "basebackup/file_backup.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::chrono::seconds server_look_pause{30};
+
+// The server's clock is seen once, cut to whole seconds, and with a delay.
+constexpr std::chrono::seconds clock_skew_unseen{2};
+
+// The server's warnings, within what a backup's record has room for.
+class Warnings {
+ public:
+  void add(const std::string& text) {
+    if (texts_.size() < damage_texts_max) {
+      texts_.push_back(text.substr(0, damage_text_bytes_max));
+    } else {
+      ++left_out_;
+    }
+  }
+
+  [[nodiscard]] bool empty() const { return texts_.empty(); }
+
+  [[nodiscard]] std::vector<std::string> take() {
+    if (texts_.empty()) texts_.emplace_back("the server does not say which");
+    if (left_out_ > 0) texts_.back() = "and " + std::to_string(left_out_ + 1) + " more";
+    return std::move(texts_);
+  }
+
+ private:
+  std::vector<std::string> texts_;
+  std::uint64_t left_out_ = 0;
+};
+
+// How far the server's clock is ahead of this machine's, as far as that can be
+// told: zero, or at least the difference. PostgreSQL compares a target time
+// with the server's times, so the backup's end has to be one of those, and
+// rather late than early.
+std::chrono::microseconds clock_offset(std::optional<std::int64_t> label_time,
+                                       Timestamp label_received,
+                                       const BaseBackupListener& listener) {
+  if (!label_time) return {};
+  const auto offset = Timestamp(std::chrono::seconds(*label_time)) - label_received;
+  if (offset <= std::chrono::seconds(0) && offset >= -clock_skew_unseen) return {};
+  listener.warning("the server's clock is about " +
+                   std::to_string(std::chrono::round<std::chrono::seconds>(offset).count()) +
+                   " s ahead of this machine's; the backup's end is recorded in the server's time");
+  return offset + std::chrono::seconds(1);
+}
+
+// Of a file that was not written to since, the parent has the content; unless the files
+// there were another server's, or a timeline's before.
+void find_known_files(const BackupSource& source, FileBackupRequest& files) {
+  if (source.request.reads_all_files || source.parent == nullptr ||
+      source.session.source() == nullptr) {
+    return;
+  }
+  const auto& parent = *source.parent;
+  if (parent.identity_number != source.info.identity_number ||
+      parent.timeline != source.server.identify_system().timeline ||
+      parent.host != source.info.host || parent.data_directory != files.data_directory ||
+      source.server.show("full_page_writes") != "on") {
+    return;
+  }
+  files.known_since = parent.stop_time;
+  try {
+    files.known = {source.archive.repository(), *source.session.source()};
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    source.listener.warning("every file is read: " + error.message() + ": " + error.detail());
+    files.is_known_damaged = true;
+  }
+}
+
+}  // namespace
+
+void BackupSource::start(WalPosition position, std::uint64_t bytes) {
+  info.start = position.lsn;
+  info.timeline = position.timeline;
+  info.branch = archive.branch_of(position.timeline);
+  if (streamer != nullptr) streamer->start(position);
+  listener.started(bytes);
+}
+
+std::string BackupSource::label() const {
+  return request.label.empty() ? "walvault " + info.id : request.label;
+}
+
+BackupContent receive_from_server(BackupSource& source) {
+  BackupReceiver receiver(source.tree);
+  auto label_received = source.info.start_time;
+  Warnings warnings;
+  const auto end = source.server.base_backup(
+      {.label = source.label(),
+       .fast_checkpoint = source.request.fast_checkpoint,
+       .max_rate_kilobytes = source.request.max_rate_kilobytes},
+      {.start = [&](WalPosition position, std::uint64_t bytes) { source.start(position, bytes); },
+       .archive =
+           [&](const std::optional<Tablespace>& tablespace) {
+             // backup_label is the first thing in the data directory's archive.
+             if (!tablespace) label_received = source.clock.now();
+             receiver.begin_archive(tablespace);
+           },
+       .archive_data =
+           [&](ByteView bytes) {
+             if (source.streamer != nullptr) source.streamer->check();
+             receiver.archive_data(bytes);
+             source.listener.received(bytes.size());
+           },
+       .archive_end = [&] { receiver.end_archive(); },
+       .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); },
+       .warning =
+           [&](const std::string& text) {
+             source.listener.warning("the server warns: " + text);
+             warnings.add(text);
+           }});
+  auto content = receiver.finish();
+  content.stop = end.position;
+  if (end.has_damaged_pages) source.info.damaged_pages = warnings.take();
+  source.info.stop_time =
+      source.clock.now() + clock_offset(content.label_time, label_received, source.listener);
+  return content;
+}
+
+BackupContent read_data_directory(BackupSource& source) {
+  auto& server = source.server;
+  const auto& request = source.request;
+  if (!server.is_local()) {
+    throw Error(ErrorKind::usage, "the server's files are not on this machine",
+                "--via files reads the data directory, and the connection is to another host.",
+                "Run the backup where the server runs and connect by its socket, or use --via "
+                "protocol.");
+  }
+  const auto data_directory = server.show("data_directory");
+  if (!data_directory) {
+    throw Error(ErrorKind::usage, "the server does not tell where its data directory is", {},
+                "GRANT pg_read_all_settings to the user of the connection, or use --via protocol.");
+  }
+  FileBackupRequest files;
+  files.data_directory = *data_directory;
+  files.label = source.label();
+  files.fast_checkpoint = request.fast_checkpoint;
+  files.max_rate_kilobytes = request.max_rate_kilobytes;
+  files.jobs = request.jobs;
+  files.statistics_directory = server.show("stats_temp_directory").value_or("");
+  find_known_files(source, files);
+  const auto sql = request.connect_for_files();
+  if (sql->query("SELECT pg_catalog.current_setting('data_directory', true)").at(0).at(0) !=
+      *data_directory) {
+    throw Error(ErrorKind::conflict, "the connections lead to different servers", {},
+                "Name one host and port in the connection string.");
+  }
+  // Both are idle while files are read, and what becomes of the server is told early.
+  auto asked = source.clock.now();
+  const auto look_at_server = [&] {
+    if (source.clock.now() - asked < server_look_pause) return;
+    asked = source.clock.now();
+    (void)server.identify_system();
+    (void)sql->query("SELECT 1");
+  };
+  Warnings warnings;
+  auto content = back_up_files(
+      source.archive.identity(), *sql, source.clock, source.tree, files,
+      {.started =
+           [&](Lsn start, std::uint64_t bytes) {
+             source.start({.lsn = start, .timeline = server.identify_system().timeline}, bytes);
+           },
+       .received = source.listener.received,
+       .note = source.listener.note,
+       .warning = source.listener.warning,
+       .damaged_page = [&](const std::string& text) { warnings.add(text); },
+       .check =
+           [&] {
+             source.listener.check_cancelled();
+             if (source.streamer != nullptr) source.streamer->check();
+             look_at_server();
+           }});
+  // A standby may have followed another server meanwhile.
+  const auto timeline = server.identify_system().timeline;
+  if (timeline != source.info.timeline) content.stop.timeline = timeline;
+  if (!warnings.empty()) source.info.damaged_pages = warnings.take();
+  source.info.stop_time = source.clock.now();
+  return content;
+}
+
+}  // namespace walvault

@@ -1,0 +1,36 @@
+// The two ways that a server's data directory may come by: sent by the server, or read
+// as files beside it.
+#pragma once
+
+#include <string>
+
+#include "basebackup/backup_content.h"
+#include "basebackup/base_backup.h"
+#include "basebackup/wal_streamer.h"
+#include "repository/tree_writer.h"
+#include "repository/writer_session.h"
+
+namespace walvault {
+
+// What the two ways have in common that the data directory may come by.
+struct BackupSource {
+  const WalArchive& archive;
+  ReplicationConnection& server;
+  Clock& clock;
+  const BaseBackupRequest& request;
+  const BaseBackupListener& listener;
+  const BackupInfo* parent;  // nullptr: none
+  const WriterSession& session;
+  WalStreamer* streamer;  // nullptr: the server archives
+  TreeWriter& tree;
+  BackupInfo& info;  // gets start, timeline, end time and damage
+
+  void start(WalPosition position, std::uint64_t bytes);
+  [[nodiscard]] std::string label() const;
+};
+
+// Both fill the tree. Errors as take_base_backup.
+[[nodiscard]] BackupContent receive_from_server(BackupSource& source);
+[[nodiscard]] BackupContent read_data_directory(BackupSource& source);
+
+}  // namespace walvault
