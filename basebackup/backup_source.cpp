@@ -56,7 +56,7 @@ std::chrono::microseconds clock_offset(std::optional<std::int64_t> label_time,
 // there were another server's, or a timeline's before.
 void find_known_files(const BackupSource& source, FileBackupRequest& files) {
   if (source.request.reads_all_files || source.parent == nullptr ||
-      source.session.source() == nullptr) {
+      source.session.parent() == nullptr) {
     return;
   }
   const auto& parent = *source.parent;
@@ -68,7 +68,7 @@ void find_known_files(const BackupSource& source, FileBackupRequest& files) {
   }
   files.known_since = parent.stop_time;
   try {
-    files.known = {source.archive.repository(), *source.session.source()};
+    files.known = {source.archive.repository(), *source.session.parent()};
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
     source.listener.warning("every file is read: " + error.message() + ": " + error.detail());

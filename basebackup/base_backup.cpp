@@ -30,6 +30,9 @@ constexpr milliseconds wal_poll_max{1000};
 constexpr milliseconds claim_patience{5000};
 constexpr milliseconds claim_poll{250};
 
+// So many runs that did not come to their end are looked at.
+constexpr std::size_t unfinished_max = 2;
+
 bool archiving_is_off(ReplicationConnection& server) {
   return server.show("archive_mode").value_or("on") == "off";
 }
@@ -170,6 +173,20 @@ std::optional<BackupInfo> find_parent(const WalArchive& archive) {
   return std::move(list.backups.back());
 }
 
+// The newest backup of another cluster that has the same system identifier: a copy of
+// this one, or what this one was copied from.
+std::optional<BackupInfo> find_relative(const WalArchive& archive) {
+  std::optional<BackupInfo> newest;
+  for (const auto& other : list_clusters(archive.repository())) {
+    if (other.system_identifier != archive.identity().system_identifier) continue;
+    auto list = list_backups(archive.repository(), other.name);
+    if (list.backups.empty()) continue;
+    if (newest && newest->start_time >= list.backups.back().start_time) continue;
+    newest = std::move(list.backups.back());
+  }
+  return newest;
+}
+
 // The backup of this cluster that was begun last and is not complete: from its
 // writer's pin.
 std::string running_backup(const WalArchive& archive) {
@@ -275,10 +292,21 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   info.data_directory = server.show("data_directory").value_or("");
 
   const auto root_key = backup_root_key(info.cluster, info.id);
-  const WriterSession session(repository, clock, writer, root_key,
-                              parent ? backup_root_key(info.cluster, parent->id) : "");
+  const auto relative = parent ? std::nullopt : find_relative(archive);
+  const auto& lender = parent ? parent : relative;
+  const WriterSession session(
+      repository, clock, writer, root_key,
+      lender ? backup_root_key(lender->cluster, lender->id) : "",
+      find_unfinished(repository, "backups/" + info.cluster + "/", unfinished_max));
   const AbandonOnError abandon(session);
-  if (session.source() != nullptr) info.parent_id = parent->id;
+  if (parent && session.parent() != nullptr) info.parent_id = parent->id;
+  if (relative && session.parent() != nullptr) {
+    listener.note("what the cluster " + relative->cluster + " has in its backup " + relative->id +
+                  " is not stored again");
+  }
+  if (!session.unfinished().empty()) {
+    listener.note("what a backup had stored that did not come to its end is not stored again");
+  }
 
   std::optional<WalStreamer> streamer;
   if (streams_wal) {
@@ -316,8 +344,9 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   const auto totals = tree.totals();
   if (!tree.parent_damage().empty()) {
     listener.warning(
-        "the backup " + info.parent_id +
-        " is damaged; what could not be read of it was stored anew: " + tree.parent_damage());
+        "a backup before this one is damaged; what could not be read of it was stored "
+        "anew: " +
+        tree.parent_damage());
   }
   // Before the commit: a mark without this backup costs space, this backup without the
   // mark would have the next one rely on the pack as well.
@@ -327,9 +356,8 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                      "next one stores that anew. What it costs tells: walvault verify");
     mark_damaged(archive.repository(), pack, PackDamage::content, clock.now());
   }
-  if (session.damaged_packs() > 0) {
-    listener.warning(std::to_string(session.damaged_packs()) + " packs of the backup " +
-                     info.parent_id +
+  if (const auto packs = session.damaged_packs_of_parent(); packs > 0) {
+    listener.warning(std::to_string(packs) + " packs of the backup " + lender->id +
                      " are gone or damaged; what they held was stored anew. What that costs tells: "
                      "walvault verify");
   }

@@ -149,12 +149,21 @@ class Collector {
     return reached.packs.contains(name) || reached.writers.contains(to_hex(name.writer));
   }
 
-  // Removes the pins of writers that have committed or never will.
+  // Removes the pins of writers that have committed or never will, and what these have
+  // recorded for the next run: a pin stands before that, so none of a live one is taken
+  // that was listed before the pins.
   void give_up_writers(Timestamp begun_by) {
+    std::vector<std::string> recorded;
+    storage_.list(unfinished_prefix,
+                  [&](const ObjectInfo& object) { recorded.push_back(object.key); });
+    std::set<std::string> live;
     for (const auto& stored : list_pins(repository_)) {
       const auto& pin = stored.pin;
       if (is_live(repository_, pin)) {
-        if (pin.created > begun_by) continue;
+        if (pin.created > begun_by) {
+          live.insert(stored.writer);
+          continue;
+        }
         // True: it can never commit. False: it just has.
         if (repository_.put_sealed(ObjectKind::tombstone, pin.root_key, {})) {
           report_.given_up.push_back(pin.root_key);
@@ -162,6 +171,9 @@ class Collector {
       }
       storage_.remove({stored.key});
     }
+    std::erase_if(recorded,
+                  [&](const std::string& key) { return live.contains(writer_in_key(key)); });
+    if (!recorded.empty()) storage_.remove(recorded);
   }
 
   Plans list_plans() {

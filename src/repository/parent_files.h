@@ -1,83 +1,41 @@
-// What the parent backup holds at a file and offset: the first place a writer
-// looks for content it need not store again.
+// Where a writer looks for what it need not store again: in what killed runs left, then
+// in the parent backup, at the same path and offset; and for a path that none of them
+// has, in a file of the same name. docs/decisions/0018.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "repository/tree_reader.h"
+#include "repository/source_files.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
 
-// Takes 16 bytes of memory for each file of the parent, and a few decoded
-// chunks of its file table. Not thread-safe.
+// References have pack indexes of the session's lenders. Not thread-safe.
 class ParentFiles {
  public:
+  // `session` must outlive this.
   explicit ParentFiles(const WriterSession& session);
 
-  // A file of the parent, read from front to back.
-  class File {
-   public:
-    // The chunk at number `index`, if the parent has one that may be borrowed
-    // (or one of zeros). Indexes must not go backwards by more than a map.
-    [[nodiscard]] std::optional<ChunkRef> chunk(std::uint64_t index);
+  // What a file of this path and size is most likely to be like; nullopt for nothing.
+  [[nodiscard]] std::optional<SourceFiles::File> find(std::string_view path, std::uint64_t size);
 
-    // The parent's reference to map number `index`.
-    [[nodiscard]] std::optional<ChunkRef> map(std::size_t index) const;
-    [[nodiscard]] std::size_t maps() const { return entry_.maps.size(); }
-    [[nodiscard]] const FileEntry& entry() const { return entry_; }
+  // The parent's own file of that path.
+  [[nodiscard]] std::optional<SourceFiles::File> find_in_parent(std::string_view path);
 
-   private:
-    friend class ParentFiles;
-    File(ParentFiles& parent, FileEntry entry) : parent_(&parent), entry_(std::move(entry)) {}
-
-    ParentFiles* parent_;
-    FileEntry entry_;
-    std::optional<std::size_t> loaded_map_;
-    std::vector<ChunkRef> refs_;
-  };
-
-  // nullopt: the parent has no file of that path.
-  [[nodiscard]] std::optional<File> find(std::string_view path);
-
-  // The chunks of a stream of the parent, nullopt for one that may not be borrowed;
-  // empty where there is none of that name.
+  // As SourceFiles::stream, of the parent.
   [[nodiscard]] std::vector<std::optional<ChunkRef>> stream(std::string_view name) const;
 
-  // Empty where there is no parent.
-  [[nodiscard]] const PackTable& packs() const { return reader_ ? reader_->root().packs : none_; }
-
-  // A parent that is damaged costs space, never the next backup: where it
-  // cannot be read, nothing is borrowed. This says what was met first.
-  [[nodiscard]] const std::string& damage() const { return damage_; }
+  // As SourceFiles::damage, of the first that has any.
+  [[nodiscard]] const std::string& damage() const;
 
  private:
-  struct Place {
-    std::uint64_t path_hash;
-    std::uint32_t table_chunk;
-    std::uint32_t offset;
-  };
-  struct CachedChunk {
-    std::uint32_t index;
-    Bytes bytes;
-  };
-
-  void index_files();
-  void expect_readable(const ChunkRef& ref) const;
-  void note_damage(const Error& error);
-  [[nodiscard]] bool may_borrow(const ChunkRef& ref) const;
-  [[nodiscard]] const Bytes& table_chunk(std::uint32_t index);
-
-  std::optional<TreeReader> reader_;
-  PackTable none_;
-  std::string damage_;
-  std::vector<Place> places_;       // ascending by hash
-  std::vector<bool> borrowable_;    // by pack index
-  std::vector<bool> damaged_;       // likewise
-  std::vector<CachedChunk> cache_;  // most recently used first
+  std::deque<SourceFiles> unfinished_;
+  std::optional<SourceFiles> parent_;
 };
 
 }  // namespace walvault

@@ -29,7 +29,7 @@ constexpr std::size_t item_parts_max = 2048;
 struct FileState {
   FileEntry entry;
   bool is_stream = false;
-  std::optional<ParentFiles::File> parent;  // the caller's thread only
+  std::optional<SourceFiles::File> parent;  // the caller's thread only
   std::vector<std::optional<ChunkRef>> parent_maps;
 
   std::vector<ChunkRef> refs;  // of the map being built, or of the stream
@@ -61,16 +61,11 @@ struct OpenStream {
   std::uint64_t pieces = 0;
 };
 
-struct PackToStore {
-  std::string key;
-  Bytes bytes;
-};
-
 // Fills packs one after another; belongs to the delivering thread.
 class PackSeries {
  public:
   PackSeries(const RandomId& writer, PackTable& table, PackBuilder::Limits limits,
-             OrderedWorkers<PackToStore>& store)
+             OrderedWorkers<WriterSession::Object>& store)
       : writer_(writer), table_(table), builder_(limits), store_(store) {}
 
   [[nodiscard]] bool fits(const Bytes& frame) const { return builder_.fits(frame.size()); }
@@ -100,7 +95,7 @@ class PackSeries {
   const RandomId& writer_;
   PackTable& table_;
   PackBuilder builder_;
-  OrderedWorkers<PackToStore>& store_;
+  OrderedWorkers<WriterSession::Object>& store_;
   std::optional<std::uint32_t> index_;
   std::uint64_t stored_bytes_ = 0;
 };
@@ -111,15 +106,16 @@ class TreeWriter::Pipeline {
  public:
   Pipeline(const WriterSession& session, const Options& options)
       : options_(options),
+        session_(session),
         parents_(session),
         store_(
             {.threads = 1, .in_flight_max = 1},
-            [&session](PackToStore& pack, unsigned) {
-              // A name made of a fresh writer id and the content's digest is
-              // taken only by the same content.
-              (void)session.repository().storage().put_if_absent(pack.key, pack.bytes);
+            [&session](WriterSession::Object& object, unsigned) {
+              // A name made of a fresh writer id and the content's digest, or a number,
+              // is taken only by the same content.
+              (void)session.repository().storage().put_if_absent(object.key, object.bytes);
             },
-            [](PackToStore&) {}),
+            [](WriterSession::Object&) {}),
         data_(session.writer(), root_.packs, options.data_pack, store_),
         delta_(session.writer(), root_.packs, options.delta_pack, store_),
         metadata_(session.writer(), root_.packs, options.metadata_pack, store_),
@@ -131,13 +127,13 @@ class TreeWriter::Pipeline {
     if (options.delta_depth > delta_bases_max) {
       throw Error(ErrorKind::internal, "differences would lie too deep");
     }
-    if (options.delta_depth > 0 && session.source() != nullptr) {
+    if (options.delta_depth > 0 && !session.lenders().entries().empty()) {
       session.repository().announce(Feature::delta_frames);
     }
     // Nothing was submitted to the workers so far. The last one is the delivering
     // thread's.
     for (unsigned i = 0; i <= options.jobs; ++i) {
-      encoders_.emplace_back(session.repository().storage(), parents_.packs(),
+      encoders_.emplace_back(session.repository().storage(), session.lenders(),
                              ChunkEncoder::Options{.compression = options.compression,
                                                    .delta_depth = options.delta_depth},
                              known_, base_damage_);
@@ -148,19 +144,8 @@ class TreeWriter::Pipeline {
   // ---- the caller's thread
 
   void begin(FileEntry entry) {
-    if (file_) throw Error(ErrorKind::internal, "a file is begun within another");
-    file_ = std::make_shared<FileState>();
-    file_->entry = std::move(entry);
-    position_ = 0;
-    pieces_ = 0;
-    crc_ = 0;
-    if (file_->entry.size > 0) {
-      file_->parent = parents_.find(file_->entry.path);
-      const auto maps = maps_of(file_->entry.size);
-      for (std::size_t i = 0; file_->parent && i < std::min(maps, file_->parent->maps()); ++i) {
-        file_->parent_maps.push_back(file_->parent->map(i));
-      }
-    }
+    begin_beside(std::move(entry),
+                 [&](const FileEntry& file) { return parents_.find(file.path, file.size); });
   }
 
   void append(ByteView bytes) {
@@ -197,7 +182,8 @@ class TreeWriter::Pipeline {
   }
 
   std::optional<std::uint32_t> reuse(FileEntry entry) {
-    begin(std::move(entry));
+    begin_beside(std::move(entry),
+                 [&](const FileEntry& file) { return parents_.find_in_parent(file.path); });
     const auto refs = parent_chunks();
     if (!refs) {
       file_.reset();
@@ -251,7 +237,7 @@ class TreeWriter::Pipeline {
     flush_file_table();
     metadata_.close();
     store_.finish();
-    totals_.stored_bytes = data_.stored_bytes() + delta_.stored_bytes() + metadata_.stored_bytes();
+    totals_.stored_bytes = stored_bytes();
     return std::move(root_);
   }
 
@@ -265,6 +251,23 @@ class TreeWriter::Pipeline {
   [[nodiscard]] static std::size_t maps_of(std::uint64_t size) {
     const auto chunks = (size + chunk_bytes - 1) / chunk_bytes;
     return chunks <= 1 ? 0 : (chunks - 1) / map_chunks_max + 1;
+  }
+
+  // `find` gives what the file is compared with.
+  template <typename Find>
+  void begin_beside(FileEntry entry, const Find& find) {
+    if (file_) throw Error(ErrorKind::internal, "a file is begun within another");
+    file_ = std::make_shared<FileState>();
+    file_->entry = std::move(entry);
+    position_ = 0;
+    pieces_ = 0;
+    crc_ = 0;
+    if (file_->entry.size == 0) return;
+    file_->parent = find(file_->entry);
+    const auto maps = maps_of(file_->entry.size);
+    for (std::size_t i = 0; file_->parent && i < std::min(maps, file_->parent->maps()); ++i) {
+      file_->parent_maps.push_back(file_->parent->map(i));
+    }
   }
 
   // Of the chunk that is being gathered: the item's last bytes.
@@ -355,6 +358,28 @@ class TreeWriter::Pipeline {
       }
     }
     for (auto& [file, pieces] : item.ended) settle(file, pieces);
+    const auto due = std::max(options_.unfinished_bytes_min, unfinished_bytes_ / 16);
+    if (stored_bytes() - unfinished_bytes_ >= due) record_unfinished();
+  }
+
+  [[nodiscard]] std::uint64_t stored_bytes() const {
+    return data_.stored_bytes() + delta_.stored_bytes() + metadata_.stored_bytes();
+  }
+
+  // What is stored so far, with all files that have ended. Its own list of files ends
+  // where the backup's goes on.
+  void record_unfinished() {
+    close_content_packs();
+    Root so_far;
+    so_far.streams = {root_.streams.front()};
+    if (file_table_.size() > 0) {
+      so_far.streams.front().size += file_table_.size();
+      so_far.streams.front().chunks.push_back(store_metadata(file_table_.bytes(), std::nullopt));
+    }
+    metadata_.close();
+    so_far.packs = root_.packs;
+    store_.submit(session_.unfinished_object(std::move(so_far), ++unfinished_objects_));
+    unfinished_bytes_ = stored_bytes();
   }
 
   FramePlace place_frame(const NewFrame& frame) {
@@ -373,7 +398,7 @@ class TreeWriter::Pipeline {
 
   // The same place by the pack table of the root that is being made.
   FramePlace adopted(const FramePlace& of_parent) {
-    const auto& entry = parents_.packs().at(of_parent.pack);
+    const auto& entry = session_.lenders().at(of_parent.pack);
     return {.pack = root_.packs.add(entry.name, entry.size), .frame = of_parent.frame};
   }
   ChunkRef adopted(ChunkRef ref) {
@@ -504,6 +529,7 @@ class TreeWriter::Pipeline {
   }
 
   const Options options_;
+  const WriterSession& session_;
 
   // The caller's thread.
   ParentFiles parents_;
@@ -530,7 +556,9 @@ class TreeWriter::Pipeline {
   std::size_t pending_references_ = 0;
   std::vector<std::shared_ptr<FileState>> pending_files_;
   std::vector<std::optional<ChunkRef>> parent_table_;
-  OrderedWorkers<PackToStore> store_;
+  std::uint64_t unfinished_bytes_ = 0;  // that were stored when it was recorded last
+  std::uint32_t unfinished_objects_ = 0;
+  OrderedWorkers<WriterSession::Object> store_;
   PackSeries data_;
   PackSeries delta_;
   PackSeries metadata_;

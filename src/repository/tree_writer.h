@@ -31,6 +31,9 @@ class TreeWriter {
     PackBuilder::Limits data_pack{};
     PackBuilder::Limits delta_pack{.bytes_max = 16u << 20, .frames_max = 16384};
     PackBuilder::Limits metadata_pack{.bytes_max = 16u << 20, .frames_max = 16384};
+    // After so many stored bytes, or a sixteenth of all if that is more, what is stored
+    // so far is recorded for the next run to find, should this one be killed.
+    std::uint64_t unfinished_bytes_min = 512u << 20;
   };
   struct Totals {
     std::uint64_t files = 0;
@@ -71,8 +74,8 @@ class TreeWriter {
   // After finish().
   [[nodiscard]] const Totals& totals() const;
 
-  // What was found damaged in the parent, so that it was not borrowed from;
-  // empty for nothing.
+  // What was found damaged in the parent, or in what killed runs left, so that it was
+  // not borrowed from; empty for nothing.
   [[nodiscard]] const std::string& parent_damage() const;
 
   // After finish(): packs of the parent in which a chunk was found damaged while it

@@ -1,6 +1,7 @@
 #include "repository/writer_session.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "base/error.h"
@@ -14,7 +15,33 @@ constexpr std::string_view pins_prefix = "pins/";
 
 Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
 
+// The head of what is stored under `unfinished/`.
+struct UnfinishedHead {
+  std::string root_key;  // that its writer would have committed
+  Timestamp stored;
+};
+
+Bytes encode_unfinished_head(const UnfinishedHead& head) {
+  ByteWriter out;
+  out.string(head.root_key);
+  out.i64(head.stored.time_since_epoch().count());
+  return out.take();
+}
+
+UnfinishedHead decode_unfinished_head(ByteView bytes) {
+  ByteReader in(bytes, "what an unfinished backup left");
+  UnfinishedHead head;
+  head.root_key = in.string();
+  head.stored = read_time(in);
+  return head;
+}
+
 }  // namespace
+
+std::string writer_in_key(std::string_view key) {
+  const auto first = key.find('/') + 1;
+  return std::string(key.substr(first, key.rfind('/') - first));
+}
 
 std::string pin_key(const RandomId& writer, std::uint32_t number) {
   return std::string(pins_prefix) + to_hex(writer) + "/" + std::to_string(number);
@@ -47,7 +74,7 @@ std::vector<StoredPin> list_pins(const Repository& repository) {
     // Gone since it was listed: its writer was given up.
     const auto payload = repository.find_sealed(ObjectKind::pin, key);
     if (!payload) continue;
-    auto writer = key.substr(pins_prefix.size(), key.rfind('/') - pins_prefix.size());
+    auto writer = writer_in_key(key);
     pins.push_back(
         {.key = std::move(key), .writer = std::move(writer), .pin = decode_pin(*payload)});
   }
@@ -83,55 +110,120 @@ GcPlan decode_gc_plan(ByteView payload) {
 }
 
 WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomId writer,
-                             std::string root_key, const std::string& source_root_key)
-    : repository_(repository), writer_(writer), root_key_(std::move(root_key)) {
+                             std::string root_key, const std::string& parent_key,
+                             const std::vector<std::string>& unfinished_keys)
+    : repository_(repository), clock_(clock), writer_(writer), root_key_(std::move(root_key)) {
   auto& storage = repository_.storage();
-  if (!source_root_key.empty()) {
-    if (const auto object = storage.find(source_root_key)) {
-      try {
-        source_ = decode_root(*object, source_root_key);
-      } catch (const Error& error) {
-        // A damaged parent must not stop the next backup.
-        if (error.kind() != ErrorKind::corrupt) throw;
-      }
-    }
+  if (!parent_key.empty()) parent_ = read_source(parent_key);
+  std::vector<std::pair<std::string, Root>> unfinished;
+  for (const auto& key : unfinished_keys) {
+    if (auto root = read_source(key)) unfinished.emplace_back(key, std::move(*root));
   }
-  const auto pin = encode_pin({.root_key = root_key_,
-                               .created = clock.now(),
-                               .may_borrow = source_ ? source_->packs : PackTable()});
+  const auto lend = [&](const Root& root) {
+    for (const auto& entry : root.packs.entries()) (void)lenders_.add(entry.name, entry.size);
+  };
+  if (parent_) lend(*parent_);
+  for (const auto& [key, root] : unfinished) lend(root);
+
+  const auto pin =
+      encode_pin({.root_key = root_key_, .created = clock_.now(), .may_borrow = lenders_});
   // A key of a fresh random writer is taken only by this call's own lost try.
   (void)repository_.put_sealed(ObjectKind::pin, pin_key(writer_, 1), pin);
-  if (!source_) return;
+  if (!parent_ && unfinished.empty()) return;
 
-  for (const auto& name : storage.list_names(plans_prefix)) {
+  find_condemned_packs();
+  if (parent_ && !storage.find_size(parent_key)) parent_.reset();
+  for (auto& [key, root] : unfinished) {
+    if (storage.find_size(key)) unfinished_.push_back(std::move(root));
+  }
+  if (parent_ || !unfinished_.empty()) find_damaged_packs();
+}
+
+std::optional<Root> WriterSession::read_source(const std::string& key) const {
+  const auto object = repository_.storage().find(key);
+  if (!object) return std::nullopt;
+  try {
+    return decode_root(*object, key);
+  } catch (const Error& error) {
+    // A damaged source must not stop the next backup.
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return std::nullopt;
+  }
+}
+
+void WriterSession::find_condemned_packs() {
+  for (const auto& name : repository_.storage().list_names(plans_prefix)) {
     const auto payload =
         repository_.find_sealed(ObjectKind::plan, std::string(plans_prefix) + name);
     if (!payload) continue;  // that gc has finished
     const auto plan = decode_gc_plan(*payload);
     for (const auto& entry : plan.condemned.entries()) condemned_.insert(entry.name);
   }
-  if (!storage.find_size(source_root_key)) {
-    source_.reset();
-    return;
-  }
-  find_damaged_packs();
 }
 
 void WriterSession::find_damaged_packs() {
   const auto marked = list_damaged_packs(repository_);
   std::set<std::string> writers;
-  for (const auto& entry : source_->packs.entries()) writers.insert(to_hex(entry.name.writer));
+  for (const auto& entry : lenders_.entries()) writers.insert(to_hex(entry.name.writer));
   std::map<std::string, std::uint64_t> stored;
   for (const auto& writer : writers) {
     repository_.storage().list("packs/" + writer + "/", [&](const ObjectInfo& object) {
       stored.emplace(object.key, object.size);
     });
   }
-  for (const auto& entry : source_->packs.entries()) {
+  for (const auto& entry : lenders_.entries()) {
     const auto it = stored.find(entry.name.key());
     if (it != stored.end() && it->second == entry.size && !marked.contains(entry.name)) continue;
     damaged_.insert(entry.name);
   }
+}
+
+std::size_t WriterSession::damaged_packs_of_parent() const {
+  if (!parent_) return 0;
+  return static_cast<std::size_t>(
+      std::ranges::count_if(parent_->packs.entries(),
+                            [&](const PackTable::Entry& entry) { return is_damaged(entry.name); }));
+}
+
+WriterSession::Object WriterSession::unfinished_object(Root so_far, std::uint32_t number) const {
+  so_far.head = encode_unfinished_head({.root_key = root_key_, .stored = clock_.now()});
+  Object object;
+  object.key = std::string(unfinished_prefix) + to_hex(writer_) + "/" + std::to_string(number);
+  object.bytes = encode_root(so_far, object.key);
+  return object;
+}
+
+std::vector<std::string> find_unfinished(const Repository& repository, std::string_view root_prefix,
+                                         std::size_t count_max) {
+  auto& storage = repository.storage();
+  // The one with the highest number of each writer.
+  std::map<std::string, std::string> newest;
+  storage.list(unfinished_prefix, [&](const ObjectInfo& object) {
+    auto& known = newest[writer_in_key(object.key)];
+    if (std::pair(object.key.size(), object.key) > std::pair(known.size(), known)) {
+      known = object.key;
+    }
+  });
+  std::vector<std::pair<Timestamp, std::string>> found;
+  for (const auto& [writer, key] : newest) {
+    const auto prefix = storage.find(key, {.offset = 0, .length = root_prefix_bytes});
+    if (!prefix) continue;
+    try {
+      const auto head = decode_unfinished_head(decode_root_head(*prefix, key));
+      if (!head.root_key.starts_with(root_prefix)) continue;
+      const auto root = storage.find(head.root_key, {.offset = 0, .length = envelope_bytes});
+      if (root && !is_of_kind(*root, ObjectKind::tombstone)) continue;  // it did commit
+      found.emplace_back(head.stored, key);
+    } catch (const Error& error) {
+      // Only space and time are lost with it.
+      if (error.kind() != ErrorKind::corrupt) throw;
+    }
+  }
+  std::ranges::sort(found, std::greater());
+  if (found.size() > count_max) found.resize(count_max);
+  std::vector<std::string> keys;
+  for (auto& [stored, key] : found) keys.push_back(std::move(key));
+  return keys;
 }
 
 void WriterSession::abandon() const noexcept {

@@ -1,12 +1,12 @@
 // A writer's side of the protocol that lets gc delete beside running writers
 // with no lock and no clock (docs/repository-format.md, "Deleting while others
 // write"). The order of the steps is what makes it safe:
-//   1. read the source's root, PUT a pin: what may be borrowed, and the root
-//      key that this writer will commit;
+//   1. read the sources: the parent's root, what killed runs left. PUT a pin: what
+//      may be borrowed, and the root key that this writer will commit;
 //   2. then LIST the plans of gcs: what one of them has condemned is never
 //      borrowed again; nor is a pack that is gone, or marked as damaged;
-//   3. then look whether the source root is still there; if not, borrow
-//      nothing from it;
+//   3. then look whether each source is still there; if not, borrow nothing
+//      from it;
 //   4. PUT packs, all under packs/<writer>/;
 //   5. put_if_absent of the root: the commit.
 // A writer deletes nothing, its own pins included. One that fails closes its own
@@ -26,26 +26,41 @@ namespace walvault {
 
 class WriterSession {
  public:
-  // Writes the session's pin. `source_root_key` may be empty. The references
-  // must outlive the session.
+  // Writes the session's pin. `parent_key`: of the root of a backup, empty for none.
+  // `unfinished_keys`: of what find_unfinished gives. The references must outlive the
+  // session.
   WriterSession(const Repository& repository, Clock& clock, RandomId writer, std::string root_key,
-                const std::string& source_root_key);
+                const std::string& parent_key,
+                const std::vector<std::string>& unfinished_keys = {});
 
   [[nodiscard]] const Repository& repository() const { return repository_; }
   [[nodiscard]] const RandomId& writer() const { return writer_; }
 
-  // The root that may be borrowed from; nullptr for none, or a damaged one.
-  [[nodiscard]] const Root* source() const { return source_ ? &*source_ : nullptr; }
+  // The backup that may be borrowed from; nullptr for none, or a damaged one.
+  [[nodiscard]] const Root* parent() const { return parent_ ? &*parent_ : nullptr; }
+  // What killed runs left, in the order of their keys; those left out that are gone or damaged.
+  [[nodiscard]] const std::vector<Root>& unfinished() const { return unfinished_; }
+  // The packs of all of these.
+  [[nodiscard]] const PackTable& lenders() const { return lenders_; }
 
-  // Whether this pack of the source is there, and neither condemned by a gc nor
+  // Whether this pack of the lenders is there, and neither condemned by a gc nor
   // known to be damaged.
   [[nodiscard]] bool may_borrow(const PackName& pack) const {
     return !condemned_.contains(pack) && !is_damaged(pack);
   }
 
-  // Packs of the source that are gone, cut short, or known to be damaged.
+  // Packs of the lenders that are gone, cut short, or known to be damaged.
   [[nodiscard]] bool is_damaged(const PackName& pack) const { return damaged_.contains(pack); }
-  [[nodiscard]] std::size_t damaged_packs() const { return damaged_.size(); }
+  // Of the parent alone: a killed run's may well be gone.
+  [[nodiscard]] std::size_t damaged_packs_of_parent() const;
+
+  // Stores under the key that this gives, behind all packs that it names, what this run
+  // has stored so far: the next one finds it if this one is killed. `number` from 1.
+  struct Object {
+    std::string key;
+    Bytes bytes;
+  };
+  [[nodiscard]] Object unfinished_object(Root so_far, std::uint32_t number) const;
 
   // Step 5. `root` are the root's bytes. Error{unavailable} when gc has given
   // this writer up in the meantime: then nothing was committed.
@@ -57,15 +72,31 @@ class WriterSession {
   void abandon() const noexcept;
 
  private:
-  const Repository& repository_;
-  RandomId writer_;
-  std::string root_key_;
-  std::optional<Root> source_;
+  [[nodiscard]] std::optional<Root> read_source(const std::string& key) const;
+  void find_condemned_packs();
   void find_damaged_packs();
 
+  const Repository& repository_;
+  Clock& clock_;
+  RandomId writer_;
+  std::string root_key_;
+  std::optional<Root> parent_;
+  std::vector<Root> unfinished_;
+  PackTable lenders_;
   std::set<PackName> condemned_;
   std::set<PackName> damaged_;
 };
+
+// What writers left that were killed, or failed, before they committed a root whose key
+// begins with `root_prefix`: keys, the newest first, no more than `count_max`.
+[[nodiscard]] std::vector<std::string> find_unfinished(const Repository& repository,
+                                                       std::string_view root_prefix,
+                                                       std::size_t count_max);
+
+inline constexpr std::string_view unfinished_prefix = "unfinished/";
+
+// The writer in a key under `unfinished/` or `pins/`, as in the names of packs.
+[[nodiscard]] std::string writer_in_key(std::string_view key);
 
 // The key of a pin. `writer` as in the names of packs.
 [[nodiscard]] std::string pin_key(const RandomId& writer, std::uint32_t number);

@@ -234,6 +234,26 @@ TEST(GoldenV1, GcPlan) {
   expect_same_packs(decoded.condemned, plan.condemned);
 }
 
+TEST(GoldenV1, Unfinished) {
+  MemoryRepository made;
+  const WriterSession session(made.repository, made.clock, id_of(0x0E),
+                              backup_root_key("main", "20260921T141320Z-0e0e"), "");
+  Root so_far;
+  so_far.packs = two_packs();
+  so_far.streams.push_back({.name = "files", .size = 0, .chunks = {}});
+  const auto object = session.unfinished_object(so_far, 3);
+  EXPECT_EQ(object.key, "unfinished/" + to_hex(id_of(0x0E)) + "/3");
+  expect_golden("unfinished.bin", object.bytes);
+
+  const auto golden = storage_with(object.key, read_golden("unfinished.bin"));
+  const auto repository = Repository::open(*golden);
+  EXPECT_EQ(find_unfinished(repository, "backups/main/", 2), std::vector{object.key});
+  FakeClock clock(at(0));
+  const WriterSession next(repository, clock, id_of(0x0F), "backups/main/b/1", "", {object.key});
+  ASSERT_EQ(next.unfinished().size(), 1u);
+  expect_same_packs(next.lenders(), so_far.packs);
+}
+
 TEST(GoldenV1, Tombstone) {
   const auto key = backup_root_key("main", "20260921T141320Z-0c0c");
   expect_golden("tombstone.bin", seal(ObjectKind::tombstone, key, {}));

@@ -34,6 +34,7 @@ enum class Simplification {
 };
 
 const std::string source_key = "backups/main/source/1";
+const std::string unfinished_key = "unfinished/" + to_hex(id_of(9)) + "/1";
 
 struct Killed {};
 
@@ -109,7 +110,8 @@ class Actor {
     std::optional<std::uint64_t> find_size(std::string_view key) override {
       actor_.wait();
       auto result = inner_.find_size(key);
-      if (simplification_ == Simplification::no_source_check && key == source_key) {
+      if (simplification_ == Simplification::no_source_check &&
+          (key == source_key || key == unfinished_key)) {
         result = 1;
       }
       actor_.saw(result ? "there" : "absent");
@@ -202,6 +204,8 @@ struct Scene {
   int kills = 1;
   // A writer stores something of its own as a difference from what it borrows.
   bool differences = false;
+  // The source is what a killed writer left, instead of a backup.
+  bool source_is_unfinished = false;
   Simplification simplification = Simplification::none;
   std::size_t states_max = 2'000'000;
 };
@@ -225,8 +229,9 @@ class World {
     for (int i = 0; i < scene.expires; ++i) {
       // Of the source, and of what the first writer may have committed by then, from
       // which the second borrows.
-      add([i](const Repository& repository) {
-        expire(repository, i == 0 ? source_key : root_key_of(10));
+      add([i, &scene](const Repository& repository) {
+        const bool is_source = i == 0 && !scene.source_is_unfinished;
+        expire(repository, is_source ? source_key : root_key_of(10));
       });
     }
   }
@@ -290,19 +295,29 @@ class World {
     Root root;
     root.packs.add(pack_of(9), 7);
     (void)made_.storage.put_if_absent(pack_of(9).key(), as_bytes("content"));
-    (void)made_.storage.put_if_absent(source_key, encode_root(root, source_key));
+    if (!scene_.source_is_unfinished) {
+      (void)made_.storage.put_if_absent(source_key, encode_root(root, source_key));
+      return;
+    }
+    const WriterSession killed(made_.repository, made_.clock, id_of(9), root_key_of(9), "");
+    const auto object = killed.unfinished_object(root, 1);
+    (void)made_.storage.put_if_absent(object.key, object.bytes);
   }
 
   void write(const Repository& repository, std::uint8_t writer, const std::string& source) {
-    const WriterSession session(repository, made_.clock, id_of(writer), root_key_of(writer),
-                                source);
+    const bool is_unfinished = scene_.source_is_unfinished && source == source_key;
+    const WriterSession session(
+        repository, made_.clock, id_of(writer), root_key_of(writer), is_unfinished ? "" : source,
+        is_unfinished ? std::vector{unfinished_key} : std::vector<std::string>());
     Root root;
     const auto own = pack_of(writer);
-    if (session.source() != nullptr) {
-      for (const auto& entry : session.source()->packs.entries()) {
+    const auto borrow = [&](const Root& lender) {
+      for (const auto& entry : lender.packs.entries()) {
         if (session.may_borrow(entry.name)) root.packs.add(entry.name, entry.size);
       }
-    }
+    };
+    if (session.parent() != nullptr) borrow(*session.parent());
+    for (const auto& lender : session.unfinished()) borrow(lender);
     if (root.packs.entries().empty() || scene_.differences) {
       (void)repository.storage().put_if_absent(own.key(), as_bytes("content"));
       root.packs.add(own, 7);
@@ -435,6 +450,15 @@ TEST(GcModel, OneOfEach) { expect_safe({.kills = 3}); }
 TEST(GcModel, TwoWriters) { expect_safe({.writers = 2, .expires = 2, .states_max = states_max()}); }
 TEST(GcModel, TwoWritersOfDifferences) {
   expect_safe({.writers = 2, .expires = 2, .differences = true, .states_max = states_max()});
+}
+TEST(GcModel, WhatAKilledWriterLeft) {
+  expect_safe({.kills = 2, .source_is_unfinished = true});
+  expect_safe(
+      {.writers = 2, .gcs = 2, .source_is_unfinished = true, .states_max = states_max() / 2});
+  const auto broken = explore({.kills = 0,
+                               .source_is_unfinished = true,
+                               .simplification = Simplification::no_source_check});
+  EXPECT_NE(broken.damage, "") << "without a look whether the source and its packs are there";
 }
 TEST(GcModel, TwoGcs) { expect_safe({.gcs = 2, .states_max = states_max()}); }
 TEST(GcModel, TwoOfEach) {

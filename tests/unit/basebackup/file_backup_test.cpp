@@ -93,8 +93,8 @@ class FileBackupTest : public testing::Test {
     request.data_directory = directory_.path("pg");
     request.label = "it's \\ a test";
     request.known_since = known_since_;
-    if (session.source() != nullptr) {
-      request.known = KnownFiles(repository_.repository, *session.source());
+    if (session.parent() != nullptr) {
+      request.known = KnownFiles(repository_.repository, *session.parent());
     }
     made.content =
         back_up_files(identity_, sql_, clock_, tree, request,

@@ -44,7 +44,7 @@ TEST_F(WriterSessionTest, PinsBeforeItLooksAtPlansAndAtTheSourceAgain) {
     calls.push_back(std::string(operation) + " " + std::string(key));
   };
   const WriterSession session(repository_, made_.clock, id_of(2), root_key, source_key);
-  ASSERT_NE(session.source(), nullptr);
+  ASSERT_NE(session.parent(), nullptr);
   EXPECT_EQ(calls,
             (std::vector<std::string>{"find " + source_key, "put pins/" + to_hex(id_of(2)) + "/1",
                                       "list_names plans/", "find_size " + source_key,
@@ -130,14 +130,14 @@ TEST_F(WriterSessionTest, BorrowsNothingFromASourceDeletedAfterThePin) {
     if (operation == "put") made_.storage.remove({source_key});
   };
   const WriterSession session(repository_, made_.clock, id_of(2), root_key, source_key);
-  EXPECT_EQ(session.source(), nullptr);
+  EXPECT_EQ(session.parent(), nullptr);
   hooked_.after = [](std::string_view, std::string_view) {};
   EXPECT_EQ(new_bytes(session), content_.size());
 }
 
 TEST_F(WriterSessionTest, BorrowsNothingFromASourceThatIsNotThere) {
   const WriterSession session(repository_, made_.clock, id_of(2), root_key, source_key);
-  EXPECT_EQ(session.source(), nullptr);
+  EXPECT_EQ(session.parent(), nullptr);
 }
 
 TEST_F(WriterSessionTest, TakesItsOwnRootForSuccessWhenTheAnswerWasLost) {
