@@ -15,6 +15,7 @@
 #include "base/format.h"
 #include "basebackup/base_backup.h"
 #include "basebackup/catalogue_reader.h"
+#include "repository/tree_writer.h"
 
 namespace walvault {
 namespace {
@@ -91,13 +92,7 @@ struct Expired {
 };
 
 bool reads_files(const Options& options) {
-  if (!options.via || *options.via == "protocol") {
-    if (options.checksum_all) {
-      throw Error(ErrorKind::usage, "--checksum-all is for --via files",
-                  "The server sends every file in any case.");
-    }
-    return false;
-  }
+  if (!options.via || *options.via == "protocol") return false;
   if (*options.via == "files") return true;
   throw Error(ErrorKind::usage, "\"" + *options.via + "\" is no way for a backup to come",
               "protocol and files are known.");
@@ -135,7 +130,7 @@ void run_backup(Program& program, const Options& options) {
                            get_cluster(opened.repository, cluster, ErrorKind::conflict));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
                                .check_cancelled = Program::check_cancelled};
-  const auto server = connect_replication(connect);
+  auto server = connect_replication(connect);
   if (streams_wal(options, *server)) {
     request.connect_for_wal = [&] { return connect_replication(connect); };
   }
@@ -148,17 +143,31 @@ void run_backup(Program& program, const Options& options) {
           request.fast_checkpoint ? fast_checkpoint_patience : spread_checkpoint_patience;
       return connect_sql(patient);
     };
-    request.reads_all_files = options.checksum_all;
   }
+  request.reads_all_files = options.checksum_all;
 
-  Progress progress("backup", 0, program.shows_progress());
-  const auto info =
-      take_base_backup(archive, *server, program.writer(), system_clock(), request,
-                       {.started = [&](std::uint64_t bytes) { progress.set_total(bytes); },
-                        .received = [&](std::uint64_t bytes) { progress.add(bytes); },
-                        .note = log_info,
-                        .warning = log_warning,
-                        .check_cancelled = Program::check_cancelled});
+  const auto take = [&](const RandomId& writer) {
+    Progress progress("backup", 0, program.shows_progress());
+    return take_base_backup(archive, *server, writer, system_clock(), request,
+                            {.started = [&](std::uint64_t bytes) { progress.set_total(bytes); },
+                             .received = [&](std::uint64_t bytes) { progress.add(bytes); },
+                             .note = log_info,
+                             .warning = log_warning,
+                             .check_cancelled = Program::check_cancelled});
+  };
+  const auto take_all_the_same = [&] {
+    try {
+      return take(program.writer());
+    } catch (const UnusableParent& error) {
+      log_warning(error.message() + ": " + error.detail() + " The server sends everything.");
+    }
+    // The one before is in the middle of a backup that nobody reads on.
+    server.reset();
+    server = connect_replication(connect);
+    request.reads_all_files = true;
+    return take(system_randomness().id());
+  };
+  const auto info = take_all_the_same();
 
   // For walvault find. A replication user need not be allowed to read it.
   const auto unnamed =
@@ -208,7 +217,8 @@ void add_backup_command(Program& program, CommandLine& commands) {
                  "protocol (the server sends its files) or files (they are read beside it, in "
                  "parallel, and those that were not written to not at all)");
   command.flag("--checksum-all", options->checksum_all,
-               "With --via files: read those as well that were not written to");
+               "Read all files, or have them sent: those as well that show, or of which the server "
+               "knows, that they did not change");
   command.option("--wal-timeout", options->wal_timeout,
                  "How long to wait for the backup's WAL to be archived");
 }

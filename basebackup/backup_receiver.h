@@ -10,15 +10,26 @@
 #include <vector>
 
 #include "basebackup/backup_content.h"
+#include "basebackup/changed_file.h"
 #include "postgres/backup_manifest.h"
+#include "postgres/manifest_writer.h"
 #include "postgres/tar_reader.h"
 #include "repository/tree_writer.h"
 
 namespace walvault {
 
+// What arrives is what changed since the parent, and is put together with that. Then the
+// manifest is one of our own: the server's lists what it sent.
+struct ChangesOnly {
+  ChangedFile::Sizes sizes;
+  int major = 0;
+  std::uint64_t system_identifier = 0;
+};
+
 class BackupReceiver {
  public:
-  explicit BackupReceiver(TreeWriter& tree);
+  // nullopt: everything arrives.
+  explicit BackupReceiver(TreeWriter& tree, const std::optional<ChangesOnly>& changes = {});
 
   void begin_archive(const std::optional<Tablespace>& tablespace);
   void archive_data(ByteView bytes);
@@ -26,24 +37,31 @@ class BackupReceiver {
   void manifest_data(ByteView bytes);
 
   // Checks that what arrived is what the manifest lists, that nothing that a
-  // restore needs is missing; Error{corrupt} otherwise. Returns what it came with, but
-  // for where it stopped.
-  [[nodiscard]] BackupContent finish();
+  // restore needs is missing; Error{corrupt} otherwise. Returns what it came with.
+  [[nodiscard]] BackupContent finish(WalPosition stop);
 
  private:
   void begin_entry(const TarEntry& entry);
   void entry_data(ByteView bytes);
   void end_entry();
+  void end_file();
+  void list(const std::string& path, std::uint64_t size, std::uint32_t crc);
+  void begin_manifest();
+  void store_manifest(ByteView bytes);
   void compare(const ManifestFile& file);
 
   TreeWriter& tree_;
-  std::string prefix_;  // of paths in the archive being received
+  const std::optional<ChangesOnly> changes_;
+  std::optional<ManifestWriter> own_manifest_;  // of what the changes make
+  std::string prefix_;                          // of paths in the archive being received
   std::optional<TarReader> tar_;
 
   TarEntryKind kind_ = TarEntryKind::file;
   std::string path_;
-  std::uint64_t size_ = 0;
-  std::uint32_t note_crc_ = 0;
+  std::uint64_t size_ = 0;  // of what arrives
+  std::int64_t mtime_ = 0;
+  std::uint32_t arrived_crc_ = 0;  // of a note, or a changed file
+  std::optional<ChangedFile> changed_;
   bool is_note_ = false;
   bool is_control_ = false;
   Bytes captured_;  // of a note, or of pg_control

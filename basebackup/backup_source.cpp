@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "basebackup/backup_receiver.h"
 #include "basebackup/file_backup.h"
+#include "repository/tree_reader.h"
 
 namespace walvault {
 namespace {
@@ -11,6 +12,9 @@ constexpr std::chrono::seconds server_look_pause{30};
 
 // The server's clock is seen once, cut to whole seconds, and with a delay.
 constexpr std::chrono::seconds clock_skew_unseen{2};
+
+// From this major on a server can send what changed since an earlier backup.
+constexpr int incremental_since_major = 17;
 
 // The server's warnings, within what a backup's record has room for.
 class Warnings {
@@ -76,29 +80,26 @@ void find_known_files(const BackupSource& source, FileBackupRequest& files) {
   }
 }
 
-}  // namespace
-
-void BackupSource::start(WalPosition position, std::uint64_t bytes) {
-  info.start = position.lsn;
-  info.timeline = position.timeline;
-  info.branch = archive.branch_of(position.timeline);
-  if (streamer != nullptr) streamer->start(position);
-  listener.started(bytes);
-}
-
-std::string BackupSource::label() const {
-  return request.label.empty() ? "walvault " + info.id : request.label;
-}
-
-BackupContent receive_from_server(BackupSource& source) {
-  BackupReceiver receiver(source.tree);
+// The server sends what changed since `changes` says, or everything.
+BackupContent receive(BackupSource& source, const std::optional<ChangesOnly>& changes,
+                      bool& has_begun) {
+  BackupReceiver receiver(source.tree, changes);
   auto label_received = source.info.start_time;
   Warnings warnings;
   const auto end = source.server.base_backup(
       {.label = source.label(),
        .fast_checkpoint = source.request.fast_checkpoint,
-       .max_rate_kilobytes = source.request.max_rate_kilobytes},
-      {.start = [&](WalPosition position, std::uint64_t bytes) { source.start(position, bytes); },
+       .max_rate_kilobytes = source.request.max_rate_kilobytes,
+       .incremental = changes.has_value()},
+      {.start =
+           [&](WalPosition position, std::uint64_t bytes) {
+             has_begun = true;
+             if (changes) {
+               source.listener.note("the server sends what changed since the backup " +
+                                    source.parent->id);
+             }
+             source.start(position, bytes);
+           },
        .archive =
            [&](const std::optional<Tablespace>& tablespace) {
              // backup_label is the first thing in the data directory's archive.
@@ -118,12 +119,88 @@ BackupContent receive_from_server(BackupSource& source) {
              source.listener.warning("the server warns: " + text);
              warnings.add(text);
            }});
-  auto content = receiver.finish();
-  content.stop = end.position;
+  auto content = receiver.finish(end.position);
   if (end.has_damaged_pages) source.info.damaged_pages = warnings.take();
   source.info.stop_time =
       source.clock.now() + clock_offset(content.label_time, label_received, source.listener);
   return content;
+}
+
+// Why the server is not asked for changes only; empty: it is.
+std::string why_everything(const BackupSource& source, const BackupInfo& parent, const Root& tree) {
+  if (source.server.show("summarize_wal") != "on") return "summarize_wal is off";
+  if (parent.identity_number != source.info.identity_number) return "it is from before pg_upgrade";
+  if (!parent.damaged_pages.empty()) return "it holds damaged pages";
+  // pg_checksums writes no WAL.
+  const bool has_checksums = source.server.show("data_checksums") == "on";
+  if (has_checksums != (parent.control.data_checksum_version != 0)) {
+    return "checksums of pages were switched since then";
+  }
+  for (const auto& entry : tree.packs.entries()) {
+    if (!source.session.may_borrow(entry.name)) return "not all that it needs may be relied upon";
+  }
+  return {};
+}
+
+// What the server needs to send only what changed since the parent; nullopt: it sends
+// everything.
+std::optional<ChangesOnly> ask_for_changes(BackupSource& source) {
+  const auto major = source.server.server_version() / 10000;
+  const auto* const tree = source.session.parent();
+  if (major < incremental_since_major || source.request.reads_all_files ||
+      source.parent == nullptr || tree == nullptr) {
+    return std::nullopt;
+  }
+  auto why = why_everything(source, *source.parent, *tree);
+  if (why.empty()) {
+    try {
+      TreeReader parent(source.archive.repository(), *tree);
+      source.server.upload_manifest([&](const ReplicationConnection::Sink& sink) {
+        parent.read_stream(manifest_stream, sink);
+      });
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) throw;
+      why = error.message() + ": " + error.detail();
+    }
+  }
+  if (!why.empty()) {
+    source.listener.note("the server sends everything, not only what changed since the backup " +
+                         source.parent->id + ": " + why);
+    return std::nullopt;
+  }
+  const auto& control = source.parent->control;
+  return ChangesOnly{.sizes = {.block_bytes = control.block_bytes,
+                               .segment_blocks = control.relation_segment_blocks},
+                     .major = major,
+                     .system_identifier = control.system_identifier};
+}
+
+}  // namespace
+
+void BackupSource::start(WalPosition position, std::uint64_t bytes) {
+  info.start = position.lsn;
+  info.timeline = position.timeline;
+  info.branch = archive.branch_of(position.timeline);
+  if (streamer != nullptr) streamer->start(position);
+  listener.started(bytes);
+}
+
+std::string BackupSource::label() const {
+  return request.label.empty() ? "walvault " + info.id : request.label;
+}
+
+BackupContent receive_from_server(BackupSource& source) {
+  bool has_begun = false;
+  if (const auto changes = ask_for_changes(source)) {
+    try {
+      return receive(source, changes, has_begun);
+    } catch (const Error& error) {
+      if (has_begun || error.kind() != ErrorKind::unavailable) throw;
+      source.listener.note("the server sends everything, not only what changed since the backup " +
+                           source.parent->id + ": " + error.detail());
+    }
+  }
+  return receive(source, std::nullopt, has_begun);
 }
 
 BackupContent read_data_directory(BackupSource& source) {

@@ -240,6 +240,19 @@ std::string claim_server(const WalArchive& archive, ReplicationConnection& serve
   return slot;
 }
 
+// What is found damaged is marked, so that the next try does not borrow of it.
+BackupContent receive(BackupSource& source) {
+  try {
+    return receive_from_server(source);
+  } catch (const UnusableParent& error) {
+    if (error.pack()) {
+      mark_damaged(source.archive.repository(), *error.pack(), PackDamage::content,
+                   source.clock.now());
+    }
+    throw;
+  }
+}
+
 // Unless the backup is committed, nothing of it need be kept.
 class AbandonOnError {
  public:
@@ -327,8 +340,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                       .streamer = streamer ? &*streamer : nullptr,
                       .tree = tree,
                       .info = info};
-  auto content =
-      request.connect_for_files ? read_data_directory(source) : receive_from_server(source);
+  auto content = request.connect_for_files ? read_data_directory(source) : receive(source);
   info.stop = content.stop.lsn;
   info.control = content.control;
   info.from_standby = content.label.from_standby;

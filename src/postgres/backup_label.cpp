@@ -79,6 +79,18 @@ BackupLabel parse_backup_label(ByteView content) {
   return label;
 }
 
+Bytes backup_label_of_whole(ByteView content) {
+  Bytes out;
+  auto text = as_text(content);
+  while (!text.empty()) {
+    const auto line = text.substr(0, text.find('\n') + 1);
+    const auto whole = line.empty() ? text : line;
+    if (!whole.starts_with("INCREMENTAL FROM ")) out.insert(out.end(), whole.begin(), whole.end());
+    text.remove_prefix(whole.size());
+  }
+  return out;
+}
+
 std::vector<Tablespace> parse_tablespace_map(ByteView content) {
   std::vector<Tablespace> tablespaces;
   std::string line;

@@ -21,6 +21,10 @@ struct BackupLabel {
 // Error{corrupt} naming the line that is missing or malformed.
 [[nodiscard]] BackupLabel parse_backup_label(ByteView content);
 
+// That of an incremental backup as it has to be in a whole one, without where its changes
+// began: a server refuses a data directory that says so.
+[[nodiscard]] Bytes backup_label_of_whole(ByteView content);
+
 struct Tablespace {
   std::uint32_t oid = 0;
   std::string location;  // absolute

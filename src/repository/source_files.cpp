@@ -52,7 +52,7 @@ void SourceFiles::index_files() {
     while (in.left() > 0) {
       const auto offset = static_cast<std::uint32_t>(in.position());
       const auto entry = read_file_entry(in);
-      if (entry.kind != EntryKind::file || entry.size == 0) continue;
+      if (entry.kind != EntryKind::file) continue;
       places_.push_back({.path_hash = hash_of(entry.path),
                          .size = entry.size,
                          .name_hash = name_hash_of(entry.path),
@@ -137,7 +137,8 @@ std::optional<SourceFiles::File> SourceFiles::find_namesake(std::string_view pat
   if (above != by_name_.end() && places_[*above].name_hash == name) nearest = places_[*above];
   if (above != by_name_.begin()) {
     const auto& below = places_[*std::prev(above)];
-    if (below.name_hash == name && (!nearest || size - below.size < nearest->size - size)) {
+    if (below.name_hash == name && below.size > 0 &&
+        (!nearest || size - below.size < nearest->size - size)) {
       nearest = below;
     }
   }

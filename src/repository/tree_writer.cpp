@@ -166,14 +166,18 @@ class TreeWriter::Pipeline {
   }
 
   std::uint32_t end() {
+    end(crc_);
+    return crc_;
+  }
+
+  void end(std::uint32_t crc) {
     if (unfinished_bytes() > 0) end_chunk();
     if (position_ != file_->entry.size) {
       throw Error(
           ErrorKind::corrupt, "\"" + file_->entry.path + "\" is shorter than announced",
           std::to_string(position_) + " of " + std::to_string(file_->entry.size) + " bytes came.");
     }
-    end_file(crc_);
-    return crc_;
+    end_file(crc);
   }
 
   void add(FileEntry entry) {
@@ -189,18 +193,54 @@ class TreeWriter::Pipeline {
       file_.reset();
       return std::nullopt;
     }
-    for (const auto& ref : *refs) {
-      const auto length = std::min<std::uint64_t>(chunk_bytes, file_->entry.size - position_);
-      position_ += length;
-      put_piece({.offset = 0,
-                 .length = static_cast<std::uint32_t>(length),
-                 .is_settled = true,
-                 .outcome = ref.zero ? Outcome::zero : Outcome::borrowed,
-                 .ref = ref});
-    }
+    for (const auto& ref : *refs) put_borrowed(ref);
     const auto crc = file_->parent ? file_->parent->entry().crc : 0;
     end_file(crc);
     return crc;
+  }
+
+  std::optional<KnownFile> begin_of_parent(FileEntry entry) {
+    begin_beside(std::move(entry),
+                 [&](const FileEntry& file) { return parents_.find_in_parent(file.path); });
+    if (file_->entry.size == 0) return KnownFile();
+    if (!file_->parent) {
+      file_.reset();
+      return std::nullopt;
+    }
+    const auto& known = file_->parent->entry();
+    return KnownFile{.size = known.size, .crc = known.crc};
+  }
+
+  void append_chunk_of_parent() {
+    if (unfinished_bytes() > 0) throw Error(ErrorKind::internal, "a chunk is begun within another");
+    put_borrowed(ref_of_parent(pieces_));
+  }
+
+  void read_chunks_of_parent(const std::vector<std::uint64_t>& numbers,
+                             const std::function<void(std::uint64_t, ByteView)>& sink) {
+    std::vector<ChunkRef> refs;
+    std::vector<FramePlace> places;
+    for (const auto number : numbers) {
+      refs.push_back(ref_of_parent(number));
+      const auto more = refs.back().places();
+      places.insert(places.end(), more.begin(), more.end());
+    }
+    StoredFrames frames(session_.repository().storage(), session_.lenders());
+    frames.read(std::move(places), [](std::uint64_t) {});
+    const auto size = file_->parent ? file_->parent->entry().size : 0;
+    for (std::size_t i = 0; i < refs.size(); ++i) {
+      const auto length = std::min<std::uint64_t>(chunk_bytes, size - numbers[i] * chunk_bytes);
+      try {
+        const Bytes zeros(refs[i].zero ? length : 0);
+        const auto bytes = refs[i].zero ? ByteView(zeros) : decoder_.decode(frames, refs[i]);
+        if (bytes.size() != length) {
+          throw DamagedChunk(session_.lenders(), refs[i], "It has another length.");
+        }
+        sink(numbers[i], bytes);
+      } catch (const DamagedChunk& damage) {
+        throw UnusableParent(damage.message() + ": " + damage.detail(), damage.pack());
+      }
+    }
   }
 
   void begin_stream(const std::string& name, bool may_borrow) {
@@ -290,6 +330,25 @@ class TreeWriter::Pipeline {
       refs.push_back(std::move(*ref));
     }
     return refs;
+  }
+
+  ChunkRef ref_of_parent(std::uint64_t number) {
+    auto ref = file_->parent ? file_->parent->chunk(number) : std::nullopt;
+    if (!ref) {
+      throw UnusableParent("\"" + file_->entry.path + "\", chunk " + std::to_string(number) + ". " +
+                           parents_.damage());
+    }
+    return std::move(*ref);
+  }
+
+  void put_borrowed(ChunkRef ref) {
+    const auto length = std::min<std::uint64_t>(chunk_bytes, file_->entry.size - position_);
+    position_ += length;
+    put_piece({.offset = 0,
+               .length = static_cast<std::uint32_t>(length),
+               .is_settled = true,
+               .outcome = ref.zero ? Outcome::zero : Outcome::borrowed,
+               .ref = std::move(ref)});
   }
 
   void end_chunk() {
@@ -537,6 +596,7 @@ class TreeWriter::Pipeline {
   std::uint64_t position_ = 0;
   std::uint64_t pieces_ = 0;
   std::uint32_t crc_ = 0;
+  ChunkDecoder decoder_;         // of what the parent has
   Item item_;                    // being gathered
   std::size_t chunk_begin_ = 0;  // in it, of the chunk that is not complete
 
@@ -578,6 +638,16 @@ std::uint32_t TreeWriter::end_file() { return pipeline_->end(); }
 std::optional<std::uint32_t> TreeWriter::reuse_file(FileEntry entry) {
   return pipeline_->reuse(std::move(entry));
 }
+
+std::optional<TreeWriter::KnownFile> TreeWriter::begin_file_of_parent(FileEntry entry) {
+  return pipeline_->begin_of_parent(std::move(entry));
+}
+void TreeWriter::append_chunk_of_parent() { pipeline_->append_chunk_of_parent(); }
+void TreeWriter::read_chunks_of_parent(const std::vector<std::uint64_t>& numbers,
+                                       const std::function<void(std::uint64_t, ByteView)>& sink) {
+  pipeline_->read_chunks_of_parent(numbers, sink);
+}
+void TreeWriter::end_file(std::uint32_t crc) { pipeline_->end(crc); }
 
 void TreeWriter::begin_stream(const std::string& name, bool may_borrow) {
   pipeline_->begin_stream(name, may_borrow);

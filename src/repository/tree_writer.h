@@ -7,17 +7,34 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "base/error.h"
 #include "codec/compression.h"
 #include "repository/pack.h"
 #include "repository/tree.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
+
+// What the parent has could not be had where nothing else will do.
+class UnusableParent : public Error {
+ public:
+  explicit UnusableParent(const std::string& detail, std::optional<PackName> pack = {})
+      : Error(ErrorKind::corrupt, "what the backup before has of a file cannot be read", detail),
+        pack_(std::move(pack)) {}
+
+  // That which was found damaged, if it is a chunk's.
+  [[nodiscard]] const std::optional<PackName>& pack() const { return pack_; }
+
+ private:
+  std::optional<PackName> pack_;
+};
 
 // Not thread-safe: one caller's thread.
 class TreeWriter {
@@ -61,6 +78,22 @@ class TreeWriter {
   // its CRC-32C. nullopt, and nothing was added: the parent has none of this size, or
   // not all of it may be borrowed.
   [[nodiscard]] std::optional<std::uint32_t> reuse_file(FileEntry entry);
+
+  // A file much of which is as in the parent's of that path. Chunks follow, those that are
+  // not the parent's by `append`, and end_file with the CRC-32C of the whole. nullopt, and
+  // nothing was begun: the parent has none.
+  struct KnownFile {
+    std::uint64_t size = 0;
+    std::uint32_t crc = 0;
+  };
+  [[nodiscard]] std::optional<KnownFile> begin_file_of_parent(FileEntry entry);
+  // The next chunk, which the parent has in the same length. UnusableParent.
+  void append_chunk_of_parent();
+  // The content of the parent's chunks of these numbers, ascending, all read at once.
+  // UnusableParent.
+  void read_chunks_of_parent(const std::vector<std::uint64_t>& numbers,
+                             const std::function<void(std::uint64_t number, ByteView)>& sink);
+  void end_file(std::uint32_t crc);
 
   // Bytes beside the files. Several may be open at a time, and beside a file.
   // `may_borrow`: unless the parent's stream of that name is known to be damaged.

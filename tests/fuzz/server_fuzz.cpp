@@ -1,6 +1,7 @@
 // Arbitrary bytes as what a server sends or keeps; the first byte chooses what. Where a
 // checksum would stop all but a few inputs it is made right, so that what lies behind it
 // is read.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include "postgres/backup_manifest.h"
 #include "postgres/control_file.h"
 #include "postgres/data_page.h"
+#include "postgres/incremental_file.h"
 #include "postgres/segment_name.h"
 #include "postgres/tar_reader.h"
 
@@ -65,8 +67,31 @@ void read_manifest(ByteView input) {
   reader.finish();
 }
 
+// Of a file that is as long as it says.
+void read_changes(ByteView input, std::size_t piece) {
+  constexpr std::uint32_t block_bytes = 32;
+  constexpr std::uint32_t segment_blocks = 1000;
+  std::uint64_t file_bytes = 12;
+  if (input.size() >= 8) {
+    const auto count = ByteReader(input.subspan(4), "a count").u32();
+    if (count > 0 && count <= segment_blocks) {
+      file_bytes = (12 + 4 * count + block_bytes - 1) / block_bytes * block_bytes;
+      file_bytes += std::uint64_t{count} * block_bytes;
+    }
+  }
+  IncrementalHeaderReader reader(file_bytes, block_bytes, segment_blocks);
+  for (std::size_t at = 0; at < input.size(); at += piece) {
+    auto bytes = input.subspan(at, std::min(piece, input.size() - at));
+    if (!reader.feed(bytes)) continue;
+    const auto header = reader.take();
+    if (header.length_blocks() > segment_blocks) __builtin_trap();
+    if (!std::ranges::is_sorted(header.blocks)) __builtin_trap();
+    return;
+  }
+}
+
 void read(std::uint8_t what, ByteView bytes) {
-  switch (what % 6) {
+  switch (what % 7) {
     case 0: read_tar(bytes, 1 + what); return;
     case 1: read_manifest(bytes); return;
     case 2: (void)parse_backup_label(bytes); return;
@@ -78,6 +103,7 @@ void read(std::uint8_t what, ByteView bytes) {
       return;
     }
     case 4: (void)parse_control_file(bytes); return;
+    case 6: read_changes(bytes, 1 + what); return;
     default: {
       const auto text = as_text(bytes);
       (void)classify_wal_file(text);

@@ -130,6 +130,13 @@ class FakeServer final : public ReplicationConnection {
   int backups = 0;
   std::string last_label;
 
+  // Of incremental backups, which are made against what the backup before sent.
+  std::string uploaded;                             // the manifest that was handed over
+  std::string refuses_manifest;                     // why
+  std::string refuses_changes;                      // likewise
+  std::map<std::string, std::uint32_t> truncation;  // of files, in blocks; else their length
+  bool last_was_incremental = false;
+
   [[nodiscard]] static std::map<std::string, Bytes> default_files() {
     std::map<std::string, Bytes> files;
     files["PG_VERSION"] = bytes_of("15\n");
@@ -152,6 +159,11 @@ class FakeServer final : public ReplicationConnection {
            "LABEL: test\nSTART TIMELINE: " +
            std::to_string(begin.timeline.value) + "\n";
   }
+  // As it is sent.
+  [[nodiscard]] std::string sent_label_text() const {
+    if (!last_was_incremental) return label_text();
+    return label_text() + "INCREMENTAL FROM LSN: 0/2000028\nINCREMENTAL FROM TLI: 1\n";
+  }
   [[nodiscard]] std::string tablespace_map_text() const {
     std::vector<Tablespace> list;
     for (const auto& [oid, tablespace] : tablespaces) {
@@ -172,6 +184,39 @@ class FakeServer final : public ReplicationConnection {
     return all;
   }
 
+  // A file as it is sent: its path, and all of it or what changed.
+  [[nodiscard]] std::pair<std::string, Bytes> sent(const std::string& path,
+                                                   const Bytes& content) const {
+    const auto it = before_.find(path);
+    if (!last_was_incremental || it == before_.end() || !path.starts_with("base/") ||
+        content.empty() || content.size() % 8192 != 0 || it->second.size() % 8192 != 0) {
+      return {path, content};
+    }
+    const auto page_of = [](const Bytes& file, std::size_t block) {
+      return ByteView(file).subspan(block * 8192, 8192);
+    };
+    const auto blocks = static_cast<std::uint32_t>(content.size() / 8192);
+    const auto known = truncation.find(path);
+    const auto limit = known == truncation.end() ? blocks : known->second;
+    std::vector<std::uint32_t> changed;
+    for (std::uint32_t block = 0; block < blocks; ++block) {
+      const auto page = page_of(content, block);
+      const bool is_kept = block < limit && (block + 1) * 8192 <= it->second.size();
+      if (is_kept ? !std::ranges::equal(page, page_of(it->second, block)) : !is_all_zero(page)) {
+        changed.push_back(block);
+      }
+    }
+    ByteWriter out;
+    out.u32(0xd3ae1f0d);
+    out.u32(static_cast<std::uint32_t>(changed.size()));
+    out.u32(limit);
+    for (const auto block : changed) out.u32(block);
+    while (!changed.empty() && out.size() % 8192 != 0) out.u8(0);
+    for (const auto block : changed) out.raw(page_of(content, block));
+    return {path.substr(0, path.rfind('/') + 1) + "INCREMENTAL." + path.substr(path.rfind('/') + 1),
+            out.take()};
+  }
+
   [[nodiscard]] std::string manifest_text() const {
     std::string text = "{ \"PostgreSQL-Backup-Manifest-Version\": 1,\n\"Files\": [";
     bool first = true;
@@ -183,9 +228,12 @@ class FakeServer final : public ReplicationConnection {
               manifest_crc32c_text(crc32c(content)) + "\" }";
       first = false;
     };
-    if (sends_label) add("backup_label", as_bytes(label_text()));
+    if (sends_label) add("backup_label", as_bytes(sent_label_text()));
     if (!tablespaces.empty()) add("tablespace_map", as_bytes(tablespace_map_text()));
-    for (const auto& [path, content] : all_files()) add(path, content);
+    for (const auto& [path, content] : all_files()) {
+      const auto [sent_path, sent_content] = sent(path, content);
+      add(sent_path, sent_content);
+    }
     text += "\n],\n\"WAL-Ranges\": [\n{ \"Timeline\": 1, \"Start-LSN\": \"" + begin.lsn.text() +
             "\", \"End-LSN\": \"" + end.lsn.text() + "\" }\n],\n";
     return text + "\"Manifest-Checksum\": \"" + sha256(as_bytes(text)).hex() + "\"}\n";
@@ -212,8 +260,19 @@ class FakeServer final : public ReplicationConnection {
   int server_version() override { return version; }
   bool is_local() override { return local; }
 
+  void upload_manifest(const std::function<void(const Sink&)>& write) override {
+    Bytes manifest;
+    write([&](ByteView bytes) { manifest.insert(manifest.end(), bytes.begin(), bytes.end()); });
+    uploaded = std::string(as_text(manifest));
+    if (!refuses_manifest.empty()) throw Error(ErrorKind::unavailable, "no", refuses_manifest);
+  }
+
   BaseBackupEnd base_backup(const BaseBackupOptions& options,
                             const BaseBackupEvents& events) override {
+    last_was_incremental = options.incremental;
+    if (options.incremental && !refuses_changes.empty()) {
+      throw Error(ErrorKind::unavailable, "no", refuses_changes);
+    }
     ++backups;
     last_label = options.label;
     events.start(begin, 1'000'000);
@@ -235,6 +294,7 @@ class FakeServer final : public ReplicationConnection {
       in_pieces(as_bytes(manifest), events.manifest_data);
     }
     for (const auto& text : warnings) events.warning(text);
+    before_ = files;
     return {.position = end, .has_damaged_pages = has_damaged_pages};
   }
 
@@ -247,7 +307,7 @@ class FakeServer final : public ReplicationConnection {
   [[nodiscard]] Bytes data_directory_tar() const {
     Bytes tar;
     if (sends_label) {
-      write_tar_entry(tar, "backup_label", '0', 0600, time, as_bytes(label_text()));
+      write_tar_entry(tar, "backup_label", '0', 0600, time, as_bytes(sent_label_text()));
     }
     if (!tablespaces.empty()) {
       write_tar_entry(tar, "tablespace_map", '0', 0600, time, as_bytes(tablespace_map_text()));
@@ -257,7 +317,8 @@ class FakeServer final : public ReplicationConnection {
     }
     for (const auto& [path, content] : files) {
       if (path == "global/pg_control") continue;
-      write_tar_entry(tar, path, '0', mode_of(path, 0600), time, content);
+      const auto [sent_path, sent_content] = sent(path, content);
+      write_tar_entry(tar, sent_path, '0', mode_of(path, 0600), time, sent_content);
     }
     // The server sends it last.
     if (const auto it = files.find("global/pg_control"); it != files.end()) {
@@ -280,6 +341,8 @@ class FakeServer final : public ReplicationConnection {
     in_pieces(tar, events.archive_data);
     events.archive_end();
   }
+
+  std::map<std::string, Bytes> before_;  // what the backup before sent
 };
 
 }  // namespace walvault

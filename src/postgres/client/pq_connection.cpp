@@ -58,6 +58,7 @@ std::string base_backup_command(const BaseBackupOptions& options) {
   if (options.max_rate_kilobytes) {
     command += ", MAX_RATE " + std::to_string(*options.max_rate_kilobytes);
   }
+  if (options.incremental) command += ", INCREMENTAL";
   return command + ")";
 }
 
@@ -111,6 +112,67 @@ Bytes PqConnection::timeline_history(TimelineId timeline) {
   return content;
 }
 
+void PqConnection::skip_results() {
+  while (next_result()) {
+  }
+}
+
+void PqConnection::upload_manifest(const std::function<void(const Sink&)>& write) {
+  constexpr auto action = "hand the server the manifest of an earlier backup";
+  constexpr std::size_t piece_bytes = 64u << 10;
+  send("UPLOAD_MANIFEST");
+  const auto begun = next_result();
+  if (PQresultStatus(begun.get()) != PGRES_COPY_IN) {
+    const auto refusal = failure(action, begun.get());
+    skip_results();
+    throw Error(refusal);
+  }
+  // Until the socket has taken all of it, or nothing for too long.
+  const auto flush = [&] {
+    int left = 0;
+    while ((left = PQflush(connection())) == 1) wait_for_socket(POLLOUT, stall_deadline());
+    if (left != 0) throw failure(action, nullptr);
+  };
+  struct NonBlocking {
+    explicit NonBlocking(PGconn* of) : connection(of) { (void)PQsetnonblocking(connection, 1); }
+    ~NonBlocking() { (void)PQsetnonblocking(connection, 0); }
+    NonBlocking(const NonBlocking&) = delete;
+    NonBlocking& operator=(const NonBlocking&) = delete;
+    PGconn* connection;
+  } const scope(connection());
+  const auto end_copy = [&](const char* why_not) {
+    if (PQputCopyEnd(connection(), why_not) != 1) throw failure(action, nullptr);
+    flush();
+    return next_result();
+  };
+  try {
+    write([&](ByteView bytes) {
+      while (!bytes.empty()) {
+        const auto part = bytes.first(std::min(bytes.size(), piece_bytes));
+        if (PQputCopyData(connection(), reinterpret_cast<const char*>(part.data()),
+                          static_cast<int>(part.size())) != 1) {
+          throw failure(action, nullptr);
+        }
+        flush();
+        bytes = bytes.subspan(part.size());
+      }
+    });
+  } catch (const Error& error) {
+    // What was to be sent cannot be had: the server is none the worse for it.
+    if (error.kind() == ErrorKind::corrupt) {
+      (void)end_copy("it cannot be read");
+      skip_results();
+    }
+    throw;
+  }
+  const auto end = end_copy(nullptr);
+  const bool is_taken =
+      PQresultStatus(end.get()) == PGRES_COMMAND_OK || PQresultStatus(end.get()) == PGRES_TUPLES_OK;
+  const auto refusal = failure(action, end.get());
+  skip_results();
+  if (!is_taken) throw Error(refusal);
+}
+
 BaseBackupEnd PqConnection::base_backup(const BaseBackupOptions& options,
                                         const BaseBackupEvents& events) {
   // Gone with this call, as what it refers to may be.
@@ -129,8 +191,13 @@ BaseBackupEnd PqConnection::base_backup(const BaseBackupOptions& options,
   // as the server's settings say: a day at most.
   const auto patience = options.fast_checkpoint ? std::chrono::seconds(4 * stall_timeout())
                                                 : stall_timeout() + std::chrono::hours(24);
-  const auto start =
-      position_of(check_rows(next_result(steady_clock::now() + patience), "BASE_BACKUP", 2).get());
+  auto first = next_result(steady_clock::now() + patience);
+  if (PQresultStatus(first.get()) == PGRES_FATAL_ERROR) {
+    const auto refusal = failure("run BASE_BACKUP", first.get());
+    skip_results();
+    throw Error(refusal);
+  }
+  const auto start = position_of(check_rows(std::move(first), "BASE_BACKUP", 2).get());
   const auto header = expect_rows("BASE_BACKUP", 3);
   std::vector<Tablespace> tablespaces;
   std::uint64_t estimated_bytes = 0;

@@ -14,6 +14,7 @@ class PqConnection final : public ReplicationConnection, private PqSession {
   [[nodiscard]] SystemIdentity identify_system() override;
   [[nodiscard]] std::optional<std::string> show(const std::string& setting) override;
   [[nodiscard]] Bytes timeline_history(TimelineId timeline) override;
+  void upload_manifest(const std::function<void(const Sink&)>& write) override;
   [[nodiscard]] BaseBackupEnd base_backup(const BaseBackupOptions& options,
                                           const BaseBackupEvents& events) override;
   [[nodiscard]] bool create_temporary_slot(const std::string& name, SlotWal wal) override;
@@ -23,6 +24,8 @@ class PqConnection final : public ReplicationConnection, private PqSession {
   [[nodiscard]] bool is_local() override;
 
  private:
+  // Past the results of a command that failed.
+  void skip_results();
   // One COPY OUT that has begun, to its end; returns what follows it.
   [[nodiscard]] Result receive_copy(Result begun, const std::function<void(ByteView)>& data);
   [[nodiscard]] WalPosition receive_copies(const std::vector<Tablespace>& tablespaces,

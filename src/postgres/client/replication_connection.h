@@ -33,6 +33,8 @@ struct BaseBackupOptions {
   std::string label;
   bool fast_checkpoint = true;
   std::optional<std::uint32_t> max_rate_kilobytes;  // a second, 32 to 1048576
+  // Only what changed since the backup whose manifest was uploaded: from 17 on.
+  bool incremental = false;
 };
 
 // What a base backup consists of, in the order of arrival: `start`, then for
@@ -85,7 +87,14 @@ class ReplicationConnection {
   // The content of a timeline's history file.
   [[nodiscard]] virtual Bytes timeline_history(TimelineId timeline) = 0;
 
-  // Runs BASE_BACKUP without waiting for archiving; returns where it ended.
+  // Hands the manifest of an earlier backup to the server (from 17 on), for the next
+  // base_backup of this connection. `write` is given where its bytes go. The connection
+  // is of use afterwards, also when the server refuses it.
+  using Sink = std::function<void(ByteView)>;
+  virtual void upload_manifest(const std::function<void(const Sink&)>& write) = 0;
+
+  // Runs BASE_BACKUP without waiting for archiving; returns where it ended. The
+  // connection is of use afterwards when the server refuses it before `start`.
   [[nodiscard]] virtual BaseBackupEnd base_backup(const BaseBackupOptions& options,
                                                   const BaseBackupEvents& events) = 0;
 

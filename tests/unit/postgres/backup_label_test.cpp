@@ -7,6 +7,7 @@
 
 #include "support/damage.h"
 #include "support/errors.h"
+#include "support/test_data.h"
 
 namespace walvault {
 namespace {
@@ -138,6 +139,15 @@ TEST(TablespaceMap, RefusesMalformedLines) {
     SCOPED_TRACE(text);
     expect_error(ErrorKind::corrupt, [&] { (void)parse_map(text); });
   }
+}
+
+TEST(BackupLabel, OfAnIncrementalBackupBecomesThatOfAWholeOne) {
+  EXPECT_EQ(backup_label_of_whole(as_bytes("START TIMELINE: 1\nINCREMENTAL FROM LSN: 0/2000028\n"
+                                           "INCREMENTAL FROM TLI: 1\n")),
+            bytes_of("START TIMELINE: 1\n"));
+  EXPECT_EQ(backup_label_of_whole(as_bytes("LABEL: INCREMENTAL FROM LSN\nlast")),
+            bytes_of("LABEL: INCREMENTAL FROM LSN\nlast"));
+  EXPECT_TRUE(backup_label_of_whole({}).empty());
 }
 
 }  // namespace

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include "repository/gc.h"
-#include "support/errors.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
@@ -224,7 +223,8 @@ TEST_F(ParentFilesTest, AFileOfTheSameNameElsewhereServes) {
 }
 
 TEST_F(ParentFilesTest, OfSeveralFilesOfANameTheNearestInSizeServes) {
-  (void)back_up({{"base/1/7", random_bytes(300 * kib, 1)},
+  (void)back_up({{"base/0/7", {}},
+                 {"base/1/7", random_bytes(300 * kib, 1)},
                  {"base/2/7", random_bytes(600 * kib, 2)},
                  {"base/3/7", random_bytes(900 * kib, 3)}},
                 1);

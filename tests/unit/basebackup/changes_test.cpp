@@ -1,0 +1,274 @@
+// Backups for which the server sends what changed since the parent: they hold what a
+// backup of everything would.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+
+#include "repository/damaged_packs.h"
+#include "support/damage.h"
+#include "support/fake_backup.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::size_t page = 8192;
+
+ClusterIdentity cluster_of_17() {
+  auto cluster = test_cluster();
+  cluster.postgres_major = 17;
+  return cluster;
+}
+
+class ChangesTest : public testing::Test {
+ protected:
+  ChangesTest() {
+    archive_needed_wal(archive_);
+    server_.version = 170010;
+    server_.settings["summarize_wal"] = "on";
+    server_.settings["data_checksums"] = "on";
+    server_.files["base/5/1259"] = random_bytes(100 * page, 2);
+    server_.files["base/5/3000"] = Bytes(64 * page);
+    server_.files["base/5/9000"] = random_bytes(3 * page, 9);
+  }
+  BackupInfo back_up(const BaseBackupRequest& request = {}) {
+    made_.clock.advance(std::chrono::seconds(1));
+    auto listener = quiet_listener();
+    listener.note = [&](const std::string& text) { notes_ += text + "\n"; };
+    return take_base_backup(archive_, server_, id_of(++runs_), made_.clock, request, listener);
+  }
+  void change(const std::string& path, std::size_t block) {
+    server_.files[path].at(block * page + 77) ^= 1;
+  }
+  // What an incremental backup has to be like.
+  void expect_whole(const BackupInfo& backup) {
+    EXPECT_TRUE(server_.last_was_incremental) << notes_;
+    TreeReader tree(made_.repository, backup_root_key(backup.cluster, backup.id));
+    EXPECT_TRUE(read_tree(tree) == server_.all_files());
+    EXPECT_EQ(tree.root().notes.at("backup_label"), bytes_of(server_.label_text()));
+    // Its manifest lists the whole files, and no changes.
+    std::map<std::string, std::pair<std::uint64_t, std::string>> listed;
+    ManifestReader manifest([&](const ManifestFile& file) {
+      listed[file.path] = {file.size, file.checksum};
+    });
+    tree.read_stream(manifest_stream, [&](ByteView bytes) { manifest.feed(bytes); });
+    manifest.finish();
+    auto expected = server_.all_files();
+    expected["backup_label"] = bytes_of(server_.label_text());
+    EXPECT_EQ(listed.size(), expected.size());
+    for (const auto& [path, content] : expected) {
+      EXPECT_EQ(listed[path], std::pair(content.size(), manifest_crc32c_text(crc32c(content))))
+          << path;
+    }
+    for (const auto& [path, entry] : entries_of(tree)) {
+      if (entry.kind == EntryKind::file) {
+        EXPECT_EQ(entry.crc, crc32c(expected.at(path))) << path;
+      }
+    }
+    std::set<PackName> named;
+    for (const auto& pack : tree.root().packs.entries()) named.insert(pack.name);
+    EXPECT_EQ(named, packs_reached(tree));
+  }
+
+  MemoryRepository made_;
+  WalArchive archive_{made_.repository, cluster_of_17()};
+  FakeServer server_;
+  std::string notes_;
+  std::uint8_t runs_ = 0;
+};
+
+TEST_F(ChangesTest, HoldsTheWholeOfWhatChangedHereAndThere) {
+  const auto first = back_up();
+  EXPECT_FALSE(server_.last_was_incremental);
+  for (const auto block : {0u, 1u, 33u, 34u, 95u, 99u}) change("base/5/1259", block);
+  change("base/5/3000", 40);
+  const auto second = back_up();
+  expect_whole(second);
+  EXPECT_EQ(second.parent_id, first.id);
+  EXPECT_THAT(server_.uploaded, HasSubstr("base/5/1259"));
+  EXPECT_LT(second.stored_bytes, first.stored_bytes / 5);
+  // The next goes on from that.
+  change("base/5/1259", 50);
+  expect_whole(back_up());
+  EXPECT_EQ(server_.uploaded.find("INCREMENTAL"), std::string::npos);
+}
+
+TEST_F(ChangesTest, TakesOverUnreadWhatDidNotChange) {
+  (void)back_up();
+  const auto second = back_up();
+  expect_whole(second);
+  EXPECT_EQ(second.new_bytes, 0u);
+}
+
+TEST_F(ChangesTest, AFileGrowsShrinksAndIsTruncatedAndGrows) {
+  (void)back_up();
+  const auto bytes = random_bytes(300 * page, 5);
+  auto& file = server_.files["base/5/1259"];
+  file.insert(file.end(), bytes.begin(), bytes.begin() + 7 * page);
+  expect_whole(back_up());
+  // Over the end of the chunk, with blocks of zeros that are not sent.
+  file.insert(file.end(), bytes.begin(), bytes.begin() + 60 * page);
+  std::fill(file.begin() + 110 * page, file.begin() + 150 * page, std::uint8_t{0});
+  expect_whole(back_up());
+  file.resize(41 * page);
+  expect_whole(back_up());
+  // To 10 blocks, and behind them other ones, of which those of zeros are not sent.
+  file.resize(10 * page);
+  file.resize(20 * page);
+  file.insert(file.end(), bytes.begin(), bytes.begin() + 80 * page);
+  server_.truncation["base/5/1259"] = 10;
+  expect_whole(back_up());
+  server_.truncation.clear();
+  // To nothing: such a file is sent as it is.
+  file.clear();
+  expect_whole(back_up());
+  file = bytes;
+  expect_whole(back_up());
+}
+
+TEST_F(ChangesTest, RandomChangesOverManyBackups) {
+  std::mt19937 random(7);
+  const auto any = [&](std::size_t below) { return random() % below; };
+  for (int round = 0; round < 25; ++round) {
+    auto& file = server_.files["base/5/1259"];
+    server_.truncation.clear();
+    server_.piece_bytes = 1 + any(20'000);
+    switch (any(4)) {
+      case 0: break;
+      case 1: file.resize(any(130) * page); break;
+      case 2: {
+        const auto bytes = random_bytes(any(130) * page, random());
+        file.insert(file.end(), bytes.begin(), bytes.end());
+        if (file.size() > 400 * page) file.resize(400 * page);
+        break;
+      }
+      default: {
+        const auto kept = any(file.size() / page + 1);
+        std::fill(file.begin() + static_cast<std::ptrdiff_t>(kept * page), file.end(),
+                  std::uint8_t{0});
+        server_.truncation["base/5/1259"] = static_cast<std::uint32_t>(kept);
+        // It is as long as what is sent of it says.
+        const auto bytes = random_bytes(page, random());
+        file.insert(file.end(), bytes.begin(), bytes.end());
+        break;
+      }
+    }
+    for (auto changes = any(40); changes > 0 && !file.empty(); --changes) {
+      change("base/5/1259", any(file.size() / page));
+    }
+    const auto backup = back_up();
+    if (round > 0) expect_whole(backup);
+  }
+}
+
+TEST_F(ChangesTest, SaysWhyTheServerSendsEverything) {
+  (void)back_up();
+  const auto expect_everything = [&](const std::string& why) {
+    notes_.clear();
+    const auto backup = back_up();
+    EXPECT_FALSE(server_.last_was_incremental) << why;
+    EXPECT_THAT(notes_, HasSubstr(why));
+    expect_whole_backup(made_.repository, backup, server_);
+  };
+  server_.settings["summarize_wal"] = "off";
+  expect_everything("summarize_wal is off");
+  server_.settings["summarize_wal"] = "on";
+  server_.settings["data_checksums"] = "off";
+  expect_everything("checksums of pages were switched");
+  server_.settings["data_checksums"] = "on";
+  server_.refuses_manifest = "manifest system identifier does not match";
+  expect_everything("manifest system identifier does not match");
+  server_.refuses_manifest.clear();
+  server_.refuses_changes = "WAL summaries are required";
+  expect_everything("WAL summaries are required");
+  server_.refuses_changes.clear();
+  server_.has_damaged_pages = true;
+  (void)back_up();
+  EXPECT_TRUE(server_.last_was_incremental);
+  server_.has_damaged_pages = false;
+  expect_everything("it holds damaged pages");
+  (void)back_up();
+  EXPECT_TRUE(server_.last_was_incremental);
+}
+
+TEST_F(ChangesTest, IsNotAskedForFromAServerThatCannot) {
+  const WalArchive of_15(made_.repository, test_cluster());
+  server_.version = 150018;
+  server_.settings.erase("summarize_wal");
+  auto listener = quiet_listener();
+  listener.note = [](const std::string& text) { ADD_FAILURE() << text; };
+  for (std::uint8_t run = 1; run <= 2; ++run) {
+    made_.clock.advance(std::chrono::seconds(1));
+    (void)take_base_backup(of_15, server_, id_of(run), made_.clock, {}, listener);
+    EXPECT_FALSE(server_.last_was_incremental);
+  }
+}
+
+TEST_F(ChangesTest, WhenAllIsToBeReadAllIsSent) {
+  (void)back_up();
+  BaseBackupRequest request;
+  request.reads_all_files = true;
+  const auto backup = back_up(request);
+  EXPECT_FALSE(server_.last_was_incremental);
+  expect_whole_backup(made_.repository, backup, server_);
+}
+
+TEST_F(ChangesTest, WhatAPackIsKnownToHaveLostIsSent) {
+  (void)back_up();
+  TreeReader tree(made_.repository, root_keys(made_.storage).at(0));
+  const auto pack = tree.root().packs.at(0).name;
+  mark_damaged(made_.repository, pack, PackDamage::content, made_.clock.now());
+  const auto backup = back_up();
+  EXPECT_FALSE(server_.last_was_incremental);
+  EXPECT_THAT(notes_, HasSubstr("not all that it needs may be relied upon"));
+  expect_whole_backup(made_.repository, backup, server_);
+}
+
+TEST_F(ChangesTest, DamageThatNobodyKnewOfIsToldApart) {
+  (void)back_up();
+  change("base/5/1259", 3);
+  for (const auto& key : keys_under(made_.storage, "packs/")) {
+    auto bytes = *made_.storage.find(key, whole_object);
+    if (bytes.size() < 500'000) continue;
+    for (std::size_t at = 1000; at < bytes.size() - 1000; at += 50'000) bytes[at] ^= 1;
+    made_.storage.remove({key});
+    ASSERT_TRUE(made_.storage.put_if_absent(key, bytes));
+  }
+  EXPECT_THROW((void)back_up(), UnusableParent);
+  EXPECT_EQ(root_keys(made_.storage).size(), 1u);
+  BaseBackupRequest request;
+  request.reads_all_files = true;
+  expect_whole_backup(made_.repository, back_up(request), server_);
+}
+
+TEST_F(ChangesTest, RefusesWhatIsNotWhatTheManifestLists) {
+  (void)back_up();
+  change("base/5/1259", 3);
+  server_.tamper_tar = [](Bytes& tar) {
+    // In the block that is sent.
+    const auto text = as_text(tar);
+    const auto at = text.find("INCREMENTAL.1259");
+    ASSERT_NE(at, std::string_view::npos);
+    tar.at(at + 512 + 8192 + 100) ^= 1;
+  };
+  EXPECT_EQ(error_of([&] { (void)back_up(); }), "corrupt");
+}
+
+TEST_F(ChangesTest, RefusesChangesOfAFileThatTheParentDoesNotHave) {
+  (void)back_up();
+  server_.tamper_tar = [](Bytes& tar) {
+    const std::string_view name = "base/5/INCREMENTAL.9000";
+    const auto at = as_text(tar).find(name);
+    ASSERT_NE(at, std::string_view::npos);
+    // Another digit, and the header's checksum, which is a sum.
+    tar.at(at + name.size() - 1) += 1;
+    tar.at(at + 148 + 5) += 1;
+  };
+  EXPECT_EQ(error_of([&] { (void)back_up(); }), "corrupt");
+}
+
+}  // namespace
+}  // namespace walvault
