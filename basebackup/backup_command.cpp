@@ -35,6 +35,7 @@ struct Options {
   std::optional<std::string> wal;
   std::optional<std::string> via;
   bool checksum_all = false;
+  std::optional<std::string> jobs;
   std::string wal_timeout = "10min";
 };
 
@@ -68,7 +69,9 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
   request.compression = config.data_compression;
   request.delta_depth = config.delta_depth;
   request.wal_compression = config.wal_compression;
-  request.jobs = config.worker_threads();
+  request.jobs = options.jobs
+                     ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256))
+                     : config.worker_threads();
   request.host = host_name();
   return request;
 }
@@ -219,6 +222,7 @@ void add_backup_command(Program& program, CommandLine& commands) {
   command.flag("--checksum-all", options->checksum_all,
                "Read all files, or have them sent: those as well that show, or of which the server "
                "knows, that they did not change");
+  command.option("--jobs", options->jobs, "How many threads work");
   command.option("--wal-timeout", options->wal_timeout,
                  "How long to wait for the backup's WAL to be archived");
 }

@@ -6,8 +6,8 @@
 namespace walvault {
 namespace {
 
-// References gathered before they are sorted by place: 4 GiB of large files.
-constexpr std::size_t batch_chunks_max = 16384;
+// References gathered before they are sorted by place: 64 GiB of large files, 50 MiB.
+constexpr std::size_t batch_chunks_max = 262144;
 // A run's frames, or last bases, together span at most this.
 constexpr std::uint32_t run_bytes_max = 4u << 20;
 
