@@ -109,7 +109,7 @@ void compress_content(const ReadContent& read, const PushOptions& options,
   std::shared_ptr<HugeBuffer> held;  // the last piece that is not all zeros, if they end it
   std::size_t zero_pieces = 0;       // whole ones behind the last that is not
   OrderedWorkers<Piece> workers(
-      {.threads = options.threads, .in_flight_max = std::size_t{options.threads} + 1},
+      {.threads = options.threads, .in_flight_max = std::size_t{options.threads} + 3},
       [&](Piece& piece, unsigned worker) {
         const auto bytes = piece.plain->view();
         piece.is_zero = is_all_zero(bytes);

@@ -5,6 +5,7 @@ import pwd
 import resource  # noqa: F401 - os.wait4 imports it late, when the new user may not be able to
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -93,6 +94,21 @@ class Laboratory:
         return self.run("psql", "-XAtq", "-p", port, "-c",
                         "SELECT count(*), sum(abalance), sum(hashtext(a::text)) "
                         "FROM pgbench_accounts a").output.strip()
+
+    def share_of_pages_since(self, lsn):
+        """Of the pages of all databases, how many were changed behind this position."""
+        high, low = (int(part, 16) for part in lsn.split("/"))
+        since = high << 32 | low
+        pages = changed = 0
+        for path in (self.data / "base").rglob("*"):
+            # Relations' files are named by numbers.
+            if not path.is_file() or not path.name.split(".")[0].split("_")[0].isdigit():
+                continue
+            content = path.read_bytes()
+            for (high, low) in struct.iter_unpack("=II8184x", content[:len(content) // 8192 * 8192]):
+                pages += 1
+                changed += (high << 32 | low) > since
+        return changed / pages
 
     def start_restored(self, directory):
         """Starts a restored server and waits until it has recovered: the seconds it took, and

@@ -2,6 +2,8 @@
 
 The same compression (zstd, level 1) and two processes for all that have the choice.
 """
+import json
+
 from laboratory import PORT, SERVER, forget, stored_bytes
 
 
@@ -46,6 +48,19 @@ class Walvault(Tool):
     def backup(self, full=False):
         return self.lab.run("walvault", "backup", "--pg", self.lab.conninfo, *self.how,
                             *self.options)
+
+    def backup_of_clone(self):
+        # The same server under another name: nobody archives for that.
+        options = [*self.options[:-1], "clone"]
+        self.lab.run("walvault", "cluster", "add", "clone", "--pg", self.lab.conninfo, *options)
+        return self.lab.run("walvault", "backup", "--pg", self.lab.conninfo, "--wal", "stream",
+                            *self.how, *options)
+
+    def restore_first(self, directory):
+        info = json.loads(self.lab.run("walvault", "info", "--json", *self.options).output)
+        first = info["clusters"][0]["backups"][0]["id"]
+        return self.lab.run("walvault", "restore", "--pgdata", directory, "--backup", first,
+                            "--to-immediate", *self.options)
 
     def restore(self, directory, delta=False):
         how = ["--delta", "--discard-wal"] if delta else []
