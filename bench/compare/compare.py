@@ -360,9 +360,10 @@ def main():
         parser.error(f"no such row: {', '.join(unknown)}")
     outputs = {path: open(path, "w") for path in (options.json, options.svg) if path}
 
-    become_server_user()
     work = pathlib.Path(tempfile.mkdtemp(prefix="walvault-bench-", dir="/tmp"))
-    lab = Laboratory(work, options.bin, options.scale)
+    shutil.copytree(options.bin, work / "bin")
+    become_server_user(work)
+    lab = Laboratory(work, options.scale)
     tools = [Walvault(lab, OURS[0]), Walvault(lab, OURS[1], "--via", "files")]
     if options.twice:
         tools.append(Walvault(lab, "walvault-again"))

@@ -14,10 +14,12 @@ SERVER = "/usr/lib/postgresql/15/bin"
 PORT = "54331"
 
 
-def become_server_user():
-    """A server refuses to run as root: then all of this runs as postgres."""
+def become_server_user(work):
+    """A server refuses to run as root: then all of this runs as postgres, whose is `work`."""
     if os.geteuid() == 0:
         user = pwd.getpwnam("postgres")
+        for path in (work, *work.rglob("*")):
+            os.chown(path, user.pw_uid, user.pw_gid)
         os.initgroups(user.pw_name, user.pw_gid)
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
@@ -41,14 +43,15 @@ class Run:
 
 
 class Laboratory:
-    def __init__(self, work, binaries, scale):
+    """`work` has the programs to be measured in `bin`."""
+
+    def __init__(self, work, scale):
         self.work = work
         self.data = work / "pg"
         self.env = dict(os.environ, LC_ALL="C", PATH=f"{work}/bin:{SERVER}:{os.environ['PATH']}",
                         PGHOST=str(work), PGPORT=PORT, PGUSER="postgres", PGDATABASE="postgres",
                         HOME=str(work))
         self.conninfo = f"host={work} port={PORT} user=postgres"
-        shutil.copytree(binaries, work / "bin")
         self.scale = scale
         self.archiver = work / "archive.sh"
 

@@ -26,9 +26,6 @@ std::vector<std::optional<ChunkRef>> ParentFiles::stream(std::string_view name) 
 
 const std::string& ParentFiles::damage() const {
   static const std::string none;
-  for (const auto& source : unfinished_) {
-    if (!source.damage().empty()) return source.damage();
-  }
   return parent_ ? parent_->damage() : none;
 }
 

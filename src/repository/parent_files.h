@@ -30,7 +30,7 @@ class ParentFiles {
   // As SourceFiles::stream, of the parent.
   [[nodiscard]] std::vector<std::optional<ChunkRef>> stream(std::string_view name) const;
 
-  // As SourceFiles::damage, of the first that has any.
+  // As SourceFiles::damage, of the parent: what a killed run left nobody relies on.
   [[nodiscard]] const std::string& damage() const;
 
  private:

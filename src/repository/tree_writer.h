@@ -107,8 +107,8 @@ class TreeWriter {
   // After finish().
   [[nodiscard]] const Totals& totals() const;
 
-  // What was found damaged in the parent, or in what killed runs left, so that it was
-  // not borrowed from; empty for nothing.
+  // What was found damaged in the parent, so that it was not borrowed from;
+  // empty for nothing.
   [[nodiscard]] const std::string& parent_damage() const;
 
   // After finish(): packs of the parent in which a chunk was found damaged while it

@@ -30,13 +30,18 @@ class DeltaTest : public testing::Test {
   }
 
   // Parent 0: none.
-  Made back_up(const Files& files, int parent, const TreeWriter::Options& options = {}) {
+  // `is_killed`: when it has stored much of it.
+  Made back_up(const Files& files, int parent, const TreeWriter::Options& options = {},
+               bool is_killed = false) {
     const int number = ++made_count_;
     const WriterSession session(made_.repository, made_.clock,
                                 id_of(static_cast<std::uint8_t>(number)), root_key_of(number),
-                                parent == 0 ? "" : root_key_of(parent));
+                                parent == 0 ? "" : root_key_of(parent),
+                                find_unfinished(made_.repository, "backups/main/", 2));
     TreeWriter tree(session, options);
     for (const auto& [path, content] : files) write_tree_file(tree, path, content);
+    if (is_killed)
+      return {.number = number, .totals = {}, .parent_damage = {}, .damaged_bases = {}};
     session.commit(encode_root(tree.finish(), root_key_of(number)));
     return {.number = number,
             .totals = tree.totals(),
@@ -385,7 +390,8 @@ TEST_F(DeltaTest, AListThatGivesZerosForPartOfATreeIsDamaged) {
 }
 
 // Edits of every kind to files of every size, over a number of backups, which are then
-// deleted in any order with gc between: what is left is what it was.
+// deleted in any order with gc between, and runs that are killed: what is left is what
+// it was.
 class DeltaProperty : public DeltaTest, public testing::WithParamInterface<std::uint32_t> {
  protected:
   void edit(Files& files) {
@@ -411,6 +417,8 @@ class DeltaProperty : public DeltaTest, public testing::WithParamInterface<std::
     }
     if (any(2) == 0) files["new" + std::to_string(any(1000))] = random_bytes(any(300'000), any(99));
     if (any(3) == 0 && files.size() > 3) files.erase(files.begin());
+    // A copy of a database.
+    if (any(4) == 0) files["copy/" + files.begin()->first] = files.begin()->second;
   }
   std::size_t any(std::size_t below) {
     return std::uniform_int_distribution<std::size_t>(0, below - 1)(random_);
@@ -436,8 +444,10 @@ TEST_P(DeltaProperty, WhateverIsDeletedTheRestIsWhatItWas) {
       ASSERT_TRUE(made_.repository.put_sealed(ObjectKind::deleted, deletion_key(key), {}));
       made_.storage.remove({key});
       kept.erase(victim);
+      const GcOptions gc{.give_up_after =
+                             any(2) == 0 ? std::chrono::hours(48) : std::chrono::milliseconds{-1}};
       (void)collect_garbage(made_.repository, made_.clock,
-                            id_of(static_cast<std::uint8_t>(200 + step)), {},
+                            id_of(static_cast<std::uint8_t>(200 + step)), gc,
                             {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
     }
     edit(files);
@@ -446,6 +456,11 @@ TEST_P(DeltaProperty, WhateverIsDeletedTheRestIsWhatItWas) {
             ? 0
             : std::next(kept.begin(), static_cast<std::ptrdiff_t>(any(kept.size())))->first;
     options.delta_depth = any(4) + 1;
+    options.unfinished_bytes_min = 1 + any(500'000);
+    if (any(3) == 0) {
+      (void)back_up(files, parent, options, true);
+      edit(files);
+    }
     const auto made = back_up(files, parent, options);
     EXPECT_EQ(made.parent_damage, "");
     for (const auto& [path, content] : files) {
