@@ -15,6 +15,7 @@
 #include "base/format.h"
 #include "basebackup/base_backup.h"
 #include "basebackup/catalogue_reader.h"
+#include "basebackup/changes.h"
 #include "repository/tree_writer.h"
 
 namespace walvault {
@@ -24,6 +25,7 @@ using nlohmann::ordered_json;
 
 constexpr std::size_t label_bytes_max = 1000;
 constexpr std::chrono::hours fast_checkpoint_patience{1};
+constexpr int changes_tries = 3;
 constexpr std::chrono::hours spread_checkpoint_patience{25};
 
 struct Options {
@@ -69,9 +71,8 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
   request.compression = config.data_compression;
   request.delta_depth = config.delta_depth;
   request.wal_compression = config.wal_compression;
-  request.jobs = options.jobs
-                     ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256))
-                     : config.worker_threads();
+  request.jobs = options.jobs ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256))
+                              : config.worker_threads();
   request.host = host_name();
   return request;
 }
@@ -148,6 +149,7 @@ void run_backup(Program& program, const Options& options) {
     };
   }
   request.reads_all_files = options.checksum_all;
+  if (!reads_files(options)) request.connect_for_changes = [&] { return connect_sql(connect); };
 
   const auto take = [&](const RandomId& writer) {
     Progress progress("backup", 0, program.shows_progress());
@@ -158,17 +160,24 @@ void run_backup(Program& program, const Options& options) {
                              .warning = log_warning,
                              .check_cancelled = Program::check_cancelled});
   };
+  // Until it comes, from some try on with everything.
   const auto take_all_the_same = [&] {
-    try {
-      return take(program.writer());
-    } catch (const UnusableParent& error) {
-      log_warning(error.message() + ": " + error.detail() + " The server sends everything.");
+    auto writer = program.writer();
+    for (int tried = 1;; ++tried) {
+      try {
+        return take(writer);
+      } catch (const UnusableParent& error) {
+        log_warning(error.message() + ": " + error.detail() + " The server sends everything.");
+        request.reads_all_files = true;
+      } catch (const ChangesOutdated& error) {
+        log_info(error.message() + ": it begins again");
+        if (tried >= changes_tries) request.reads_all_files = true;
+      }
+      // The one before is in the middle of a backup that nobody reads on.
+      server.reset();
+      server = connect_replication(connect);
+      writer = system_randomness().id();
     }
-    // The one before is in the middle of a backup that nobody reads on.
-    server.reset();
-    server = connect_replication(connect);
-    request.reads_all_files = true;
-    return take(system_randomness().id());
   };
   const auto info = take_all_the_same();
 

@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "basebackup/backup_receiver.h"
+#include "basebackup/changes.h"
 #include "basebackup/file_backup.h"
-#include "repository/tree_reader.h"
 
 namespace walvault {
 namespace {
@@ -13,8 +13,8 @@ constexpr std::chrono::seconds server_look_pause{30};
 // The server's clock is seen once, cut to whole seconds, and with a delay.
 constexpr std::chrono::seconds clock_skew_unseen{2};
 
-// From this major on a server can send what changed since an earlier backup.
-constexpr int incremental_since_major = 17;
+// From this version on a server can send what changed since an earlier backup.
+constexpr int incremental_since_version = 170000;
 
 // The server's warnings, within what a backup's record has room for.
 class Warnings {
@@ -80,21 +80,27 @@ void find_known_files(const BackupSource& source, FileBackupRequest& files) {
   }
 }
 
-// The server sends what changed since `changes` says, or everything.
-BackupContent receive(BackupSource& source, const std::optional<ChangesOnly>& changes,
-                      bool& has_begun) {
-  BackupReceiver receiver(source.tree, changes);
+void tell_that_everything_comes(const BackupSource& source, const std::string& why) {
+  source.listener.note("the server sends everything, not only what changed since the backup " +
+                       source.parent->id + ": " + why);
+}
+
+// The server sends what changed since the parent, or everything: nullptr.
+BackupContent receive(BackupSource& source, ChangesSince* changes, bool& has_begun) {
+  BackupReceiver receiver(source.tree,
+                          changes != nullptr ? std::optional(changes->form()) : std::nullopt);
   auto label_received = source.info.start_time;
   Warnings warnings;
   const auto end = source.server.base_backup(
       {.label = source.label(),
        .fast_checkpoint = source.request.fast_checkpoint,
        .max_rate_kilobytes = source.request.max_rate_kilobytes,
-       .incremental = changes.has_value()},
+       .incremental = changes != nullptr},
       {.start =
            [&](WalPosition position, std::uint64_t bytes) {
              has_begun = true;
-             if (changes) {
+             if (changes != nullptr) {
+               changes->check_begun();
                source.listener.note("the server sends what changed since the backup " +
                                     source.parent->id);
              }
@@ -126,53 +132,29 @@ BackupContent receive(BackupSource& source, const std::optional<ChangesOnly>& ch
   return content;
 }
 
-// Why the server is not asked for changes only; empty: it is.
-std::string why_everything(const BackupSource& source, const BackupInfo& parent, const Root& tree) {
-  if (source.server.show("summarize_wal") != "on") return "summarize_wal is off";
-  if (parent.identity_number != source.info.identity_number) return "it is from before pg_upgrade";
-  if (!parent.damaged_pages.empty()) return "it holds damaged pages";
-  // pg_checksums writes no WAL.
-  const bool has_checksums = source.server.show("data_checksums") == "on";
-  if (has_checksums != (parent.control.data_checksum_version != 0)) {
-    return "checksums of pages were switched since then";
-  }
-  for (const auto& entry : tree.packs.entries()) {
-    if (!source.session.may_borrow(entry.name)) return "not all that it needs may be relied upon";
-  }
-  return {};
-}
-
-// What the server needs to send only what changed since the parent; nullopt: it sends
-// everything.
-std::optional<ChangesOnly> ask_for_changes(BackupSource& source) {
-  const auto major = source.server.server_version() / 10000;
+// What the server needs to send only what changed since the parent; empty: it sends
+// everything, and it was said why.
+std::unique_ptr<ChangesSince> ask_for_changes(BackupSource& source) {
+  const auto& request = source.request;
   const auto* const tree = source.session.parent();
-  if (major < incremental_since_major || source.request.reads_all_files ||
-      source.parent == nullptr || tree == nullptr) {
-    return std::nullopt;
+  if (!request.connect_for_changes || request.reads_all_files || source.parent == nullptr ||
+      tree == nullptr || source.server.server_version() < incremental_since_version) {
+    return nullptr;
   }
-  auto why = why_everything(source, *source.parent, *tree);
+  auto changes = std::make_unique<ChangesSince>(source.archive, source.server, source.session,
+                                                *source.parent, *tree, request.connect_for_changes);
+  auto why = source.tree.parent_damage().empty() ? changes->why_everything() : "it is damaged";
   if (why.empty()) {
     try {
-      TreeReader parent(source.archive.repository(), *tree);
-      source.server.upload_manifest([&](const ReplicationConnection::Sink& sink) {
-        parent.read_stream(manifest_stream, sink);
-      });
+      changes->upload();
+      return changes;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) throw;
       why = error.message() + ": " + error.detail();
     }
   }
-  if (!why.empty()) {
-    source.listener.note("the server sends everything, not only what changed since the backup " +
-                         source.parent->id + ": " + why);
-    return std::nullopt;
-  }
-  const auto& control = source.parent->control;
-  return ChangesOnly{.sizes = {.block_bytes = control.block_bytes,
-                               .segment_blocks = control.relation_segment_blocks},
-                     .major = major,
-                     .system_identifier = control.system_identifier};
+  tell_that_everything_comes(source, why);
+  return nullptr;
 }
 
 }  // namespace
@@ -193,14 +175,16 @@ BackupContent receive_from_server(BackupSource& source) {
   bool has_begun = false;
   if (const auto changes = ask_for_changes(source)) {
     try {
-      return receive(source, changes, has_begun);
+      return receive(source, changes.get(), has_begun);
     } catch (const Error& error) {
-      if (has_begun || error.kind() != ErrorKind::unavailable) throw;
-      source.listener.note("the server sends everything, not only what changed since the backup " +
-                           source.parent->id + ": " + error.detail());
+      // Summaries that are missing, or damaged.
+      const bool is_refused =
+          error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::corrupt;
+      if (has_begun || !is_refused) throw;
+      tell_that_everything_comes(source, error.detail());
     }
   }
-  return receive(source, std::nullopt, has_begun);
+  return receive(source, nullptr, has_begun);
 }
 
 BackupContent read_data_directory(BackupSource& source) {

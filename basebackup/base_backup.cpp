@@ -176,13 +176,20 @@ std::optional<BackupInfo> find_parent(const WalArchive& archive) {
 // The newest backup of another cluster that has the same system identifier: a copy of
 // this one, or what this one was copied from.
 std::optional<BackupInfo> find_relative(const WalArchive& archive) {
+  const auto& repository = archive.repository();
   std::optional<BackupInfo> newest;
-  for (const auto& other : list_clusters(archive.repository())) {
-    if (other.system_identifier != archive.identity().system_identifier) continue;
-    auto list = list_backups(archive.repository(), other.name);
-    if (list.backups.empty()) continue;
-    if (newest && newest->start_time >= list.backups.back().start_time) continue;
-    newest = std::move(list.backups.back());
+  for (const auto& name : repository.storage().list_names("clusters/")) {
+    try {
+      const auto other = find_cluster(repository, name);
+      if (!other || other->system_identifier != archive.identity().system_identifier) continue;
+      auto list = list_backups(repository, name);
+      if (list.backups.empty()) continue;
+      if (newest && newest->start_time >= list.backups.back().start_time) continue;
+      newest = std::move(list.backups.back());
+    } catch (const Error& error) {
+      // What is the matter with another cluster must not stop this one's first backup.
+      if (error.kind() == ErrorKind::internal) throw;
+    }
   }
   return newest;
 }
@@ -307,10 +314,10 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   const auto root_key = backup_root_key(info.cluster, info.id);
   const auto relative = parent ? std::nullopt : find_relative(archive);
   const auto& lender = parent ? parent : relative;
-  const WriterSession session(
-      repository, clock, writer, root_key,
-      lender ? backup_root_key(lender->cluster, lender->id) : "",
-      find_unfinished(repository, "backups/" + info.cluster + "/", unfinished_max));
+  const auto lender_key = lender ? backup_root_key(lender->cluster, lender->id) : std::string();
+  const WriterSession session(repository, clock, writer, root_key, lender_key,
+                              find_unfinished(repository, "backups/" + info.cluster + "/",
+                                              parent ? lender_key : "", unfinished_max));
   const AbandonOnError abandon(session);
   if (parent && session.parent() != nullptr) info.parent_id = parent->id;
   if (relative && session.parent() != nullptr) {
@@ -329,7 +336,8 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
 
   TreeWriter tree(session, {.compression = request.compression,
                             .jobs = request.jobs,
-                            .delta_depth = request.delta_depth});
+                            .delta_depth = request.delta_depth,
+                            .unfinished_bytes_min = request.unfinished_bytes_min});
   BackupSource source{.archive = archive,
                       .server = server,
                       .clock = clock,
@@ -369,7 +377,8 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
     mark_damaged(archive.repository(), pack, PackDamage::content, clock.now());
   }
   if (const auto packs = session.damaged_packs_of_parent(); packs > 0) {
-    listener.warning(std::to_string(packs) + " packs of the backup " + lender->id +
+    listener.warning(std::to_string(packs) + " packs of the backup " + lender->id + " of " +
+                     lender->cluster +
                      " are gone or damaged; what they held was stored anew. What that costs tells: "
                      "walvault verify");
   }

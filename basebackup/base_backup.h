@@ -15,6 +15,7 @@
 #include "codec/compression.h"
 #include "postgres/client/replication_connection.h"
 #include "postgres/client/sql_connection.h"
+#include "repository/tree_writer.h"
 
 namespace walvault {
 
@@ -28,6 +29,7 @@ struct BaseBackupRequest {
   std::size_t delta_depth = 4;         // as TreeWriter::Options::delta_depth
   CompressionSetting wal_compression;  // of what is streamed
   unsigned jobs = 2;
+  std::uint64_t unfinished_bytes_min = TreeWriter::Options().unfinished_bytes_min;
   std::string host;  // this machine's name, recorded when the server runs here
   // Gives a second connection when the WAL is to be streamed over it; without
   // one the server is expected to archive.
@@ -36,6 +38,9 @@ struct BaseBackupRequest {
   // machine where the server runs; without one the server sends it.
   std::function<std::unique_ptr<SqlConnection>()> connect_for_files;
   bool reads_all_files = false;  // also those that show that they were not written to
+  // Gives a connection for SQL by which a server from 17 on is asked whether it can send
+  // what changed alone; without one it sends everything.
+  std::function<std::unique_ptr<SqlConnection>()> connect_for_changes;
 };
 
 // Whether a server archives its WAL, as far as its settings tell.
@@ -59,7 +64,9 @@ struct BaseBackupListener {
 // whose settings cannot give a restorable backup. {corrupt}: what arrived is
 // not what the server's manifest lists. {unavailable}: server or storage
 // failed, the WAL did not come in time, or another backup of this cluster into
-// this repository is running.
+// this repository is running. UnusableParent: what the server sent was changes to what
+// turned out to be damaged; another try, with reads_all_files, does without.
+// ChangesOutdated: a further try may do.
 [[nodiscard]] BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& server,
                                           RandomId writer, Clock& clock,
                                           const BaseBackupRequest& request,

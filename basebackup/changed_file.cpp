@@ -76,8 +76,7 @@ void ChangedFile::begin() {
   entry_.size = std::uint64_t{header_->length_blocks()} * sizes_.block_bytes;
   const auto known = tree_.begin_file_of_parent(entry_);
   if (!known) {
-    throw Error(ErrorKind::corrupt, "the server sent changes of a file that it had not sent before",
-                "\"" + entry_.path + "\" is not in the backup that they are changes to.");
+    throw UnusableParent("\"" + entry_.path + "\" is not in it. " + tree_.parent_damage());
   }
   old_ = *known;
   kept_bytes_ = std::min(old_.size / sizes_.block_bytes * sizes_.block_bytes,

@@ -146,6 +146,10 @@ class Verifier {
   // -- What is in scope ---------------------------------------------------------
 
   void find_subjects() {
+    // What a pack holds for others is not looked at then: a clone's backups share packs
+    // with those of its original.
+    is_partial_ =
+        request_.backup || (request_.cluster && storage_.list_names("clusters/").size() > 1);
     clusters_ = request_.cluster ? std::vector{get_cluster(repository_, *request_.cluster)}
                                  : list_clusters(repository_);
     for (const auto& cluster : clusters_) {
@@ -484,8 +488,7 @@ class Verifier {
     if (request_.sample >= 1 && any && !is_known) journal_.note_tree(subject.root_key);
     for (const auto& entry : subject.packs.entries()) {
       auto& state = packs_[entry.name];
-      if (--state.trees_left > 0 || state.faulty || state.task != PackTask::check ||
-          request_.backup) {
+      if (--state.trees_left > 0 || state.faulty || state.task != PackTask::check || is_partial_) {
         continue;
       }
       journal_.note_pack(entry.name, VerifyTier::deep);
@@ -613,6 +616,7 @@ class Verifier {
   VerifyJournal journal_;
   RateLimit limit_;
 
+  bool is_partial_ = false;  // not all trees that need a pack are in scope
   std::vector<ClusterIdentity> clusters_;
   std::vector<Subject> subjects_;
   std::map<PackName, PackState> packs_;

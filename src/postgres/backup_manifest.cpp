@@ -142,4 +142,41 @@ void ManifestRewriter::finish() {
   line_.clear();
 }
 
+ManifestFilter::ManifestFilter(std::function<bool(const std::string& path)> is_kept,
+                               std::function<void(ByteView)> out)
+    : is_kept_(std::move(is_kept)), out_(std::move(out)) {}
+
+void ManifestFilter::feed(ByteView bytes) {
+  split_into_lines(line_, bytes, [this](std::string_view line) { take_line(line); });
+}
+
+void ManifestFilter::write(std::string_view text) {
+  digest_.update(as_bytes(text));
+  out_(as_bytes(text));
+}
+
+void ManifestFilter::take_line(std::string_view line) {
+  if (line.starts_with(checksum_key)) {
+    const auto last = std::string(checksum_key) + digest_.finish().hex() + "\"}\n";
+    out_(as_bytes(last));
+    return;
+  }
+  if (!is_file_line(line)) {
+    // What stands behind the last file is no comma.
+    if (!file_.empty()) write(file_ + "\n");
+    file_.clear();
+    write(line);
+    return;
+  }
+  if (!is_kept_(parse_file_line(line).path)) return;
+  if (!file_.empty()) write(file_ + ",\n");
+  while (line.ends_with('\n') || line.ends_with(',')) line.remove_suffix(1);
+  file_ = line;
+}
+
+void ManifestFilter::finish() {
+  if (!line_.empty()) take_line(line_);
+  line_.clear();
+}
+
 }  // namespace walvault

@@ -43,6 +43,27 @@ class ManifestReader {
   bool ended_ = false;
 };
 
+// Passes a manifest through without the files that `is_kept` does not hold for, and gives
+// the whole a checksum that fits. Error{corrupt} for a line that is too long or malformed.
+class ManifestFilter {
+ public:
+  ManifestFilter(std::function<bool(const std::string& path)> is_kept,
+                 std::function<void(ByteView)> out);
+
+  void feed(ByteView bytes);
+  void finish();
+
+ private:
+  void take_line(std::string_view line);
+  void write(std::string_view text);
+
+  std::function<bool(const std::string& path)> is_kept_;
+  std::function<void(ByteView)> out_;
+  std::string line_;
+  std::string file_;  // a line that waits for what is to stand behind it; empty: none
+  Sha256 digest_;
+};
+
 // Passes a manifest through and gives one file of it another size and CRC-32C,
 // and the whole a checksum that fits; everything else stays as it is.
 class ManifestRewriter {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "postgres/relation_path.h"
 
 namespace walvault {
 namespace {
@@ -22,7 +23,10 @@ Error malformed(std::string detail) {
 std::optional<std::string> path_of_incremental(std::string_view path) {
   const auto name = path.rfind('/') + 1;
   if (!path.substr(name).starts_with(name_prefix)) return std::nullopt;
-  return std::string(path.substr(0, name)) + std::string(path.substr(name + name_prefix.size()));
+  auto whole =
+      std::string(path.substr(0, name)) + std::string(path.substr(name + name_prefix.size()));
+  if (!parse_relation_path(whole)) return std::nullopt;
+  return whole;
 }
 
 std::uint32_t IncrementalHeader::length_blocks() const {
@@ -52,10 +56,10 @@ void IncrementalHeaderReader::check_lengths() {
   ByteReader in(header_, "an incremental file");
   if (in.u32() != magic) throw malformed("It does not begin as an incremental file does.");
   count_ = in.u32();
-  truncation_block_ = in.u32();
-  if (count_ > segment_blocks_ || truncation_block_ > segment_blocks_) {
-    throw malformed("It has " + std::to_string(count_) + " blocks of a file of " +
-                    std::to_string(truncation_block_) + ".");
+  // Of a relation of several files, servers before 17.8 and 18.2 may give its length here.
+  truncation_block_ = std::min(in.u32(), segment_blocks_);
+  if (count_ > segment_blocks_) {
+    throw malformed("It has " + std::to_string(count_) + " blocks.");
   }
   auto length = fixed_bytes + number_bytes * std::size_t{count_};
   // The blocks begin at a multiple of their size.

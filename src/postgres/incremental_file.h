@@ -13,7 +13,7 @@
 
 namespace walvault {
 
-// base/5/INCREMENTAL.1259 gives base/5/1259; nullopt for any other name.
+// base/5/INCREMENTAL.1259 gives base/5/1259; nullopt for what is no relation's.
 [[nodiscard]] std::optional<std::string> path_of_incremental(std::string_view path);
 
 struct IncrementalHeader {

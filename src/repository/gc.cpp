@@ -42,6 +42,7 @@ class Collector {
   void look() {
     list_packs();
     const auto reached = reach();
+    live_writers_ = reached.writers;
     report_.cluster_bytes = reached.cluster_bytes;
     for (const auto& [name, size] : packs_) {
       if (is_reached(reached, name)) continue;
@@ -56,8 +57,10 @@ class Collector {
     give_up_writers(clock.now() - options.give_up_after);
     // Before the packs are listed: all that they name were there by then.
     const auto plans = list_plans();
+    const auto records = list_records();
     look();
     remove_finished(plans);
+    remove_records(records);
     if (report_.dead_packs == 0) return;
 
     const auto plan_key = std::string(plans_prefix) + to_hex(run);
@@ -149,21 +152,12 @@ class Collector {
     return reached.packs.contains(name) || reached.writers.contains(to_hex(name.writer));
   }
 
-  // Removes the pins of writers that have committed or never will, and what these have
-  // recorded for the next run: a pin stands before that, so none of a live one is taken
-  // that was listed before the pins.
+  // Removes the pins of writers that have committed or never will.
   void give_up_writers(Timestamp begun_by) {
-    std::vector<std::string> recorded;
-    storage_.list(unfinished_prefix,
-                  [&](const ObjectInfo& object) { recorded.push_back(object.key); });
-    std::set<std::string> live;
     for (const auto& stored : list_pins(repository_)) {
       const auto& pin = stored.pin;
       if (is_live(repository_, pin)) {
-        if (pin.created > begun_by) {
-          live.insert(stored.writer);
-          continue;
-        }
+        if (pin.created > begun_by) continue;
         // True: it can never commit. False: it just has.
         if (repository_.put_sealed(ObjectKind::tombstone, pin.root_key, {})) {
           report_.given_up.push_back(pin.root_key);
@@ -171,9 +165,22 @@ class Collector {
       }
       storage_.remove({stored.key});
     }
-    std::erase_if(recorded,
-                  [&](const std::string& key) { return live.contains(writer_in_key(key)); });
-    if (!recorded.empty()) storage_.remove(recorded);
+  }
+
+  // What writers have recorded for the run after them.
+  std::vector<std::string> list_records() {
+    std::vector<std::string> keys;
+    storage_.list(unfinished_prefix, [&](const ObjectInfo& object) { keys.push_back(object.key); });
+    return keys;
+  }
+
+  // Those of writers that were not live when the pins were read: a pin stands before them,
+  // so none is taken that was listed earlier and is of a live one. Before the plan, as
+  // roots go before it: a source that is there has its packs.
+  void remove_records(std::vector<std::string> keys) {
+    std::erase_if(
+        keys, [&](const std::string& key) { return live_writers_.contains(writer_in_key(key)); });
+    if (!keys.empty()) storage_.remove(keys);
   }
 
   Plans list_plans() {
@@ -201,6 +208,7 @@ class Collector {
   const Repository& repository_;
   Storage& storage_;
   std::map<PackName, std::uint64_t> packs_;
+  std::set<std::string> live_writers_;  // when what is dead was found
   PackTable dead_;
   GcReport report_;
 };

@@ -98,6 +98,8 @@ class PackBuilder {
   [[nodiscard]] bool fits(std::size_t frame_length) const;
   [[nodiscard]] FrameLocation append(ByteView frame);
   [[nodiscard]] bool empty() const { return lengths_.empty(); }
+  // Of what was appended.
+  [[nodiscard]] std::size_t bytes() const { return empty() ? 0 : out_.size(); }
 
   struct Finished {
     Bytes bytes;

@@ -3,13 +3,18 @@
 namespace walvault {
 
 ParentFiles::ParentFiles(const WriterSession& session) {
-  for (const auto& root : session.unfinished()) unfinished_.emplace_back(session, root);
-  if (session.parent() != nullptr) parent_.emplace(session, *session.parent());
+  for (const auto& root : session.unfinished()) {
+    unfinished_.emplace_back(session, root, SourceFiles::Kind::unfinished);
+  }
+  if (session.parent() != nullptr) {
+    parent_.emplace(session, *session.parent(), SourceFiles::Kind::backup);
+  }
 }
 
 std::optional<SourceFiles::File> ParentFiles::find(std::string_view path, std::uint64_t size) {
   for (auto& source : unfinished_) {
-    if (auto file = source.find(path)) return file;
+    // Where it cannot lend, the parent may.
+    if (auto file = source.find(path); file && file->chunk(0)) return file;
   }
   if (!parent_) return std::nullopt;
   auto file = parent_->find(path);

@@ -18,8 +18,8 @@ std::uint32_t name_hash_of(std::string_view path) {
 
 }  // namespace
 
-SourceFiles::SourceFiles(const WriterSession& session, const Root& root)
-    : reader_(session.repository(), root) {
+SourceFiles::SourceFiles(const WriterSession& session, const Root& root, Kind kind)
+    : kind_(kind), reader_(session.repository(), root) {
   for (const auto& entry : packs().entries()) {
     borrowable_.push_back(session.may_borrow(entry.name));
     damaged_.push_back(session.is_damaged(entry.name));
@@ -35,7 +35,9 @@ SourceFiles::SourceFiles(const WriterSession& session, const Root& root)
 
 // What is in the same pack is not relied upon either.
 void SourceFiles::note_damage(const Error& error) {
-  if (error.kind() != ErrorKind::corrupt) throw Error(error);
+  const bool may_be_passed_over = kind_ == Kind::unfinished ? error.kind() != ErrorKind::internal
+                                                            : error.kind() == ErrorKind::corrupt;
+  if (!may_be_passed_over) throw Error(error);
   if (const auto* const chunk = dynamic_cast<const DamagedChunk*>(&error)) {
     const auto index = packs().find(chunk->pack());
     if (index && *index < damaged_.size()) damaged_[*index] = true;

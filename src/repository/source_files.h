@@ -18,8 +18,10 @@ namespace walvault {
 // file table. Not thread-safe.
 class SourceFiles {
  public:
-  // `root`: one of the session's sources. Both must outlive this.
-  SourceFiles(const WriterSession& session, const Root& root);
+  // `root`: one of the session's sources. Both must outlive this. Where it is nobody's
+  // backup, whatever cannot be read of it is taken for damaged.
+  enum class Kind { backup, unfinished };
+  SourceFiles(const WriterSession& session, const Root& root, Kind kind);
 
   // A file of the tree, read from front to back.
   class File {
@@ -82,6 +84,7 @@ class SourceFiles {
   [[nodiscard]] std::optional<ChunkRef> lent(ChunkRef ref) const;
   [[nodiscard]] const Bytes& table_chunk(std::uint32_t index);
 
+  const Kind kind_;
   TreeReader reader_;
   std::string damage_;
   std::vector<Place> places_;           // ascending by hash of the path

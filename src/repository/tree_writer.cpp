@@ -90,6 +90,7 @@ class PackSeries {
   }
 
   [[nodiscard]] std::uint64_t stored_bytes() const { return stored_bytes_; }
+  [[nodiscard]] std::uint64_t open_bytes() const { return builder_.bytes(); }
 
  private:
   const RandomId& writer_;
@@ -226,7 +227,13 @@ class TreeWriter::Pipeline {
       places.insert(places.end(), more.begin(), more.end());
     }
     StoredFrames frames(session_.repository().storage(), session_.lenders());
-    frames.read(std::move(places), [](std::uint64_t) {});
+    try {
+      frames.read(std::move(places), [](std::uint64_t) {});
+    } catch (const Error& error) {
+      // It may be of no use for a full backup, and must not stop that.
+      if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::unavailable) throw;
+      throw UnusableParent(error.message() + ": " + error.detail());
+    }
     const auto size = file_->parent ? file_->parent->entry().size : 0;
     for (std::size_t i = 0; i < refs.size(); ++i) {
       const auto length = std::min<std::uint64_t>(chunk_bytes, size - numbers[i] * chunk_bytes);
@@ -418,7 +425,8 @@ class TreeWriter::Pipeline {
     }
     for (auto& [file, pieces] : item.ended) settle(file, pieces);
     const auto due = std::max(options_.unfinished_bytes_min, unfinished_bytes_ / 16);
-    if (stored_bytes() - unfinished_bytes_ >= due) record_unfinished();
+    const auto made = stored_bytes() + data_.open_bytes() + delta_.open_bytes();
+    if (made - unfinished_bytes_ >= due) record_unfinished();
   }
 
   [[nodiscard]] std::uint64_t stored_bytes() const {

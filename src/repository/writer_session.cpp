@@ -36,6 +36,45 @@ UnfinishedHead decode_unfinished_head(ByteView bytes) {
   return head;
 }
 
+std::optional<UnfinishedHead> find_unfinished_head(Storage& storage, const std::string& key) {
+  const auto prefix = storage.find(key, {.offset = 0, .length = root_prefix_bytes});
+  if (!prefix) return std::nullopt;
+  return decode_unfinished_head(decode_root_head(*prefix, key));
+}
+
+// Whether a writer came to its end, its backup deleted since or not.
+std::optional<bool> did_commit(Storage& storage, const std::string& root_key) {
+  const auto root = storage.find(root_key, {.offset = 0, .length = envelope_bytes});
+  if (root) return !is_of_kind(*root, ObjectKind::tombstone);
+  return storage.find_size(deletion_key(root_key)).has_value();
+}
+
+std::optional<Root> find_root(Storage& storage, const std::string& key) {
+  const auto object = storage.find(key);
+  return object ? std::optional(decode_root(*object, key)) : std::nullopt;
+}
+
+// A damaged parent must not stop the next backup.
+std::optional<Root> find_parent(Storage& storage, const std::string& key) {
+  try {
+    return find_root(storage, key);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
+    return std::nullopt;
+  }
+}
+
+// Of what nobody relies on: nothing, where it cannot be had.
+template <typename Find>
+auto optional_source(const Find& find) -> decltype(find()) {
+  try {
+    return find();
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::internal) throw;
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 std::string writer_in_key(std::string_view key) {
@@ -114,10 +153,11 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
                              const std::vector<std::string>& unfinished_keys)
     : repository_(repository), clock_(clock), writer_(writer), root_key_(std::move(root_key)) {
   auto& storage = repository_.storage();
-  if (!parent_key.empty()) parent_ = read_source(parent_key);
+  if (!parent_key.empty()) parent_ = find_parent(storage, parent_key);
   std::vector<std::pair<std::string, Root>> unfinished;
   for (const auto& key : unfinished_keys) {
-    if (auto root = read_source(key)) unfinished.emplace_back(key, std::move(*root));
+    auto root = optional_source([&] { return find_root(storage, key); });
+    if (root) unfinished.emplace_back(key, std::move(*root));
   }
   const auto lend = [&](const Root& root) {
     for (const auto& entry : root.packs.entries()) (void)lenders_.add(entry.name, entry.size);
@@ -137,18 +177,6 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
     if (storage.find_size(key)) unfinished_.push_back(std::move(root));
   }
   if (parent_ || !unfinished_.empty()) find_damaged_packs();
-}
-
-std::optional<Root> WriterSession::read_source(const std::string& key) const {
-  const auto object = repository_.storage().find(key);
-  if (!object) return std::nullopt;
-  try {
-    return decode_root(*object, key);
-  } catch (const Error& error) {
-    // A damaged source must not stop the next backup.
-    if (error.kind() != ErrorKind::corrupt) throw;
-    return std::nullopt;
-  }
 }
 
 void WriterSession::find_condemned_packs() {
@@ -194,7 +222,7 @@ WriterSession::Object WriterSession::unfinished_object(Root so_far, std::uint32_
 }
 
 std::vector<std::string> find_unfinished(const Repository& repository, std::string_view root_prefix,
-                                         std::size_t count_max) {
+                                         std::string_view after, std::size_t count_max) {
   auto& storage = repository.storage();
   // The one with the highest number of each writer.
   std::map<std::string, std::string> newest;
@@ -206,18 +234,11 @@ std::vector<std::string> find_unfinished(const Repository& repository, std::stri
   });
   std::vector<std::pair<Timestamp, std::string>> found;
   for (const auto& [writer, key] : newest) {
-    const auto prefix = storage.find(key, {.offset = 0, .length = root_prefix_bytes});
-    if (!prefix) continue;
-    try {
-      const auto head = decode_unfinished_head(decode_root_head(*prefix, key));
-      if (!head.root_key.starts_with(root_prefix)) continue;
-      const auto root = storage.find(head.root_key, {.offset = 0, .length = envelope_bytes});
-      if (root && !is_of_kind(*root, ObjectKind::tombstone)) continue;  // it did commit
-      found.emplace_back(head.stored, key);
-    } catch (const Error& error) {
-      // Only space and time are lost with it.
-      if (error.kind() != ErrorKind::corrupt) throw;
-    }
+    const auto head = optional_source([&] { return find_unfinished_head(storage, key); });
+    if (!head || !head->root_key.starts_with(root_prefix) || head->root_key <= after) continue;
+    if (optional_source([&] { return did_commit(storage, head->root_key); }).value_or(true))
+      continue;
+    found.emplace_back(head->stored, key);
   }
   std::ranges::sort(found, std::greater());
   if (found.size() > count_max) found.resize(count_max);

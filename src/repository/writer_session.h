@@ -72,7 +72,6 @@ class WriterSession {
   void abandon() const noexcept;
 
  private:
-  [[nodiscard]] std::optional<Root> read_source(const std::string& key) const;
   void find_condemned_packs();
   void find_damaged_packs();
 
@@ -88,9 +87,11 @@ class WriterSession {
 };
 
 // What writers left that were killed, or failed, before they committed a root whose key
-// begins with `root_prefix`: keys, the newest first, no more than `count_max`.
+// begins with `root_prefix` and sorts behind `after`, the parent's: keys, the newest
+// first, no more than `count_max`. What cannot be read is left out, whatever the reason.
 [[nodiscard]] std::vector<std::string> find_unfinished(const Repository& repository,
                                                        std::string_view root_prefix,
+                                                       std::string_view after,
                                                        std::size_t count_max);
 
 inline constexpr std::string_view unfinished_prefix = "unfinished/";

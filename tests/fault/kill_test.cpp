@@ -103,6 +103,7 @@ class Killed : public testing::TestWithParam<Moment> {
     EXPECT_EQ(find_garbage(access.repository).dead_packs, 0u) << call;
     EXPECT_TRUE(keys_under(access.posix, "plans/").empty()) << call;
     EXPECT_TRUE(keys_under(access.posix, "pins/").empty()) << call;
+    EXPECT_TRUE(keys_under(access.posix, "unfinished/").empty()) << call;
     (void)access.posix.remove_leftovers(Timestamp::max());
     EXPECT_EQ(access.posix.remove_leftovers(Timestamp::max()), 0u);
   }
@@ -147,6 +148,7 @@ TEST_P(Killed, ABackupIsWholeOrNone) {
   FakeServer server;
   BaseBackupRequest request;
   request.wal_timeout = std::chrono::milliseconds(1);
+  request.unfinished_bytes_min = 1;
   const auto take = [&](Access& access) {
     return back_up(WalArchive(access.repository, test_cluster()), server, access.writer,
                    access.clock, request);
@@ -167,7 +169,8 @@ TEST_P(Killed, ABackupIsWholeOrNone) {
     });
     expect_whole(call);
     if (!killed) break;
-    expect_reclaimed(call);
+    // The next one goes on from what this one left, or finds nothing of it.
+    if (call % 2 == 0) expect_reclaimed(call);
     auto access = open();
     access.clock.advance(std::chrono::hours(call) + std::chrono::minutes(30));
     const auto next = take(access);

@@ -247,7 +247,7 @@ TEST(GoldenV1, Unfinished) {
 
   const auto golden = storage_with(object.key, read_golden("unfinished.bin"));
   const auto repository = Repository::open(*golden);
-  EXPECT_EQ(find_unfinished(repository, "backups/main/", 2), std::vector{object.key});
+  EXPECT_EQ(find_unfinished(repository, "backups/main/", "", 2), std::vector{object.key});
   FakeClock clock(at(0));
   const WriterSession next(repository, clock, id_of(0x0F), "backups/main/b/1", "", {object.key});
   ASSERT_EQ(next.unfinished().size(), 1u);

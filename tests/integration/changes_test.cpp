@@ -130,6 +130,7 @@ TEST_P(ChangesTest, StandUnderALoad) {
   }
   job.archive_everything();
   const auto restored = job.restore("new", {});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
   const auto sums =
       "SELECT (SELECT sum(abalance) FROM pgbench_accounts), "
       "(SELECT count(*) FROM pgbench_history)";
@@ -137,6 +138,63 @@ TEST_P(ChangesTest, StandUnderALoad) {
   const auto checked =
       restored->tool({"pg_amcheck", "--heapallindexed", "--install-missing", "-d", "postgres"});
   EXPECT_EQ(checked.exit_code, 0) << checked.text();
+}
+
+// What no WAL of a release, or none without page checksums, tells of: visibility maps, and
+// the zeros in a relation that was cut short and grew again.
+TEST_P(ChangesTest, HoldWhatNoWalTellsOf) {
+  MainJob job(GetParam(), std::string(settings) + "wal_log_hints = off\n",
+              GetParam() >= 18 ? std::vector<std::string>{"--no-data-checksums"}
+                               : std::vector<std::string>{});
+  auto& server = job.server();
+  const auto rows = [](int from, int to) {
+    return "SELECT i, repeat('x', 500) AS text FROM generate_series(" + std::to_string(from) +
+           ", " + std::to_string(to) + ") i";
+  };
+  (void)server.sql("CREATE TABLE seen AS " + rows(1, 20000));
+  (void)server.sql("CREATE TABLE cut AS " + rows(1, 4000));
+  (void)server.sql("CREATE INDEX ON cut (i)");
+  (void)server.sql("CREATE INDEX ON seen (i)");
+  (void)server.sql("VACUUM (FREEZE) seen");
+  (void)server.sql("VACUUM (FREEZE) cut");
+  (void)server.sql("CHECKPOINT");
+  (void)back_up(job);
+  (void)server.sql("DELETE FROM seen WHERE i % 1000 = 0");
+  (void)server.sql("DELETE FROM cut WHERE i > 150");
+  (void)server.sql("VACUUM (TRUNCATE) cut");
+  (void)server.sql("CHECKPOINT");
+  (void)server.sql("COPY cut FROM PROGRAM 'seq -f \"%.0f\tnew\" 10001 90000'");
+  (void)server.sql("CHECKPOINT");
+  const auto changes = back_up(job);
+  EXPECT_THAT(changes.err, HasSubstr("sends what changed since the backup"));
+  const auto everything = back_up(job, {"--checksum-all"});
+  job.archive_everything();
+  std::vector<std::map<std::string, std::string>> trees;
+  for (const auto& id : {id_of(changes), id_of(everything)}) {
+    const auto target = job.directory().path("restored" + std::to_string(trees.size()));
+    ASSERT_EQ(
+        job.walvault({"restore", "--pgdata", target, "--backup", id, "--to-immediate"}).exit_code,
+        0);
+    auto& tree = trees.emplace_back(tree_below(target));
+    tree.erase("postgresql.auto.conf");
+  }
+  expect_same_trees(trees[1], trees[0]);
+}
+
+// A role that may do no more than a backup takes.
+TEST_P(ChangesTest, WithoutTheRightToAskEverythingIsSent) {
+  MainJob job(GetParam(), settings);
+  (void)back_up(job);
+  (void)job.server().sql("CREATE ROLE backup LOGIN REPLICATION");
+  (void)job.server().sql("REVOKE EXECUTE ON FUNCTION pg_available_wal_summaries() FROM PUBLIC");
+  auto conninfo = job.server().conninfo();
+  conninfo.replace(conninfo.find("user=postgres"), 13, "user=backup");
+  const auto run = job.walvault({"backup", "--pg", conninfo});
+  EXPECT_EQ(run.exit_code, 0) << run.text();
+  EXPECT_THAT(run.err, HasSubstr("which relations were cut short since then cannot be asked"));
+  (void)job.server().sql("GRANT EXECUTE ON FUNCTION pg_available_wal_summaries() TO backup");
+  const auto next = job.walvault({"backup", "--pg", conninfo});
+  EXPECT_THAT(next.err, HasSubstr("sends what changed since the backup")) << next.text();
 }
 
 TEST_P(ChangesTest, WithoutSummariesEverythingIsSentAndItIsSaid) {
@@ -168,6 +226,7 @@ TEST_P(ChangesTest, WithoutSummariesEverythingIsSentAndItIsSaid) {
   EXPECT_THAT(next.err, HasSubstr("sends what changed since the backup")) << next.text();
   job.archive_everything();
   const auto restored = job.restore("new", {});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
   EXPECT_EQ(rows(*restored, "t"), rows(server, "t"));
 }
 
@@ -191,6 +250,7 @@ TEST_P(ChangesTest, OverADamagedParentEverythingIsSent) {
   job.archive_everything();
   EXPECT_EQ(job.walvault({"verify", "--deep", "--backup", id_of(run)}).exit_code, 0);
   const auto restored = job.restore("new", {"--backup", id_of(run)});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
   EXPECT_EQ(rows(*restored, "t"), rows(server, "t"));
 }
 

@@ -31,6 +31,7 @@ TEST_P(ClonesTest, AnotherClusterMadeFromABackupIsNotStoredAgain) {
   const auto first = job.backup();
   job.archive_everything();
   const auto clone = job.restore("clone", {});
+  ASSERT_TRUE(clone->wait_until_promoted()) << clone->log();
   const auto add = job.walvault(
       {"cluster", "add", "staging", "--pg", clone->conninfo(), "--cluster", "staging"});
   ASSERT_EQ(add.exit_code, 0) << add.text();
@@ -51,6 +52,7 @@ TEST_P(ClonesTest, AnotherClusterMadeFromABackupIsNotStoredAgain) {
   ASSERT_EQ(deleted.exit_code, 0) << deleted.text();
   ASSERT_EQ(job.walvault({"gc", "--grace", "0s"}).exit_code, 0);
   const auto restored = job.restore("restored", {"--cluster", "staging"});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
   EXPECT_EQ(restored->sql("SELECT count(*), md5(string_agg(text, '' ORDER BY i)) FROM t"),
             job.server().sql("SELECT count(*), md5(string_agg(text, '' ORDER BY i)) FROM t"));
   EXPECT_EQ(restored->sql("SELECT one FROM of_the_clone"), "1");
@@ -69,6 +71,7 @@ TEST_P(ClonesTest, ADatabaseMadeFromATemplateIsStoredAsDifferences) {
   EXPECT_LE(stored_bytes(second), stored_bytes(first) / 10);
   job.archive_everything();
   const auto restored = job.restore("restored", {});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
   EXPECT_EQ(
       restored->sql("SELECT count(*), md5(string_agg(text, '' ORDER BY i)) FROM t", "staging"),
       job.server().sql("SELECT count(*), md5(string_agg(text, '' ORDER BY i)) FROM t", "app"));

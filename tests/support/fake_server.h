@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 
 #include "codec/crc32c.h"
@@ -131,10 +132,11 @@ class FakeServer final : public ReplicationConnection {
   std::string last_label;
 
   // Of incremental backups, which are made against what the backup before sent.
-  std::string uploaded;                             // the manifest that was handed over
-  std::string refuses_manifest;                     // why
-  std::string refuses_changes;                      // likewise
-  std::map<std::string, std::uint32_t> truncation;  // of files, in blocks; else their length
+  std::string uploaded;          // the manifest that was handed over
+  std::string refuses_manifest;  // why
+  std::string refuses_changes;   // likewise
+  // Changed blocks of files that no WAL tells of.
+  std::set<std::pair<std::string, std::uint32_t>> unlogged;
   bool last_was_incremental = false;
 
   [[nodiscard]] static std::map<std::string, Bytes> default_files() {
@@ -189,27 +191,26 @@ class FakeServer final : public ReplicationConnection {
                                                    const Bytes& content) const {
     const auto it = before_.find(path);
     if (!last_was_incremental || it == before_.end() || !path.starts_with("base/") ||
-        content.empty() || content.size() % 8192 != 0 || it->second.size() % 8192 != 0) {
+        uploaded.find("\"Path\": \"" + path + "\"") == std::string::npos || content.empty() ||
+        content.size() % 8192 != 0 || it->second.size() % 8192 != 0) {
       return {path, content};
     }
     const auto page_of = [](const Bytes& file, std::size_t block) {
       return ByteView(file).subspan(block * 8192, 8192);
     };
     const auto blocks = static_cast<std::uint32_t>(content.size() / 8192);
-    const auto known = truncation.find(path);
-    const auto limit = known == truncation.end() ? blocks : known->second;
     std::vector<std::uint32_t> changed;
     for (std::uint32_t block = 0; block < blocks; ++block) {
       const auto page = page_of(content, block);
-      const bool is_kept = block < limit && (block + 1) * 8192 <= it->second.size();
-      if (is_kept ? !std::ranges::equal(page, page_of(it->second, block)) : !is_all_zero(page)) {
-        changed.push_back(block);
-      }
+      const bool was_there = (block + 1) * 8192 <= it->second.size();
+      const bool is_changed =
+          was_there ? !std::ranges::equal(page, page_of(it->second, block)) : !is_all_zero(page);
+      if (is_changed && !unlogged.contains({path, block})) changed.push_back(block);
     }
     ByteWriter out;
     out.u32(0xd3ae1f0d);
     out.u32(static_cast<std::uint32_t>(changed.size()));
-    out.u32(limit);
+    out.u32(blocks);
     for (const auto block : changed) out.u32(block);
     while (!changed.empty() && out.size() % 8192 != 0) out.u8(0);
     for (const auto block : changed) out.raw(page_of(content, block));

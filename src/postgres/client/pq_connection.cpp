@@ -145,8 +145,10 @@ void PqConnection::upload_manifest(const std::function<void(const Sink&)>& write
     flush();
     return next_result();
   };
+  bool is_broken = false;  // the connection
   try {
     write([&](ByteView bytes) {
+      is_broken = true;
       while (!bytes.empty()) {
         const auto part = bytes.first(std::min(bytes.size(), piece_bytes));
         if (PQputCopyData(connection(), reinterpret_cast<const char*>(part.data()),
@@ -156,10 +158,11 @@ void PqConnection::upload_manifest(const std::function<void(const Sink&)>& write
         flush();
         bytes = bytes.subspan(part.size());
       }
+      is_broken = false;
     });
-  } catch (const Error& error) {
+  } catch (const Error&) {
     // What was to be sent cannot be had: the server is none the worse for it.
-    if (error.kind() == ErrorKind::corrupt) {
+    if (!is_broken) {
       (void)end_copy("it cannot be read");
       skip_results();
     }

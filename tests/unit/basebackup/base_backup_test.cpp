@@ -673,5 +673,57 @@ TEST_F(BaseBackupTest, KeepsModesAndTimes) {
   EXPECT_EQ(entries.at("PG_VERSION").mtime, server_.time);
 }
 
+// It does not come to its end, and the next one finds what it has stored.
+TEST_F(BaseBackupTest, GoesOnFromWhatAnUnfinishedOneHasStored) {
+  BaseBackupRequest request;
+  request.unfinished_bytes_min = 1;
+  // More than is under way when it ends.
+  for (int i = 10; i < 26; ++i) {
+    server_.files["base/5/90" + std::to_string(i)] =
+        random_bytes(3'000'000, static_cast<std::uint64_t>(i));
+  }
+  server_.before_manifest = [] { throw Error(ErrorKind::unavailable, "the server is gone"); };
+  EXPECT_EQ(refusal(request), "unavailable");
+  EXPECT_FALSE(keys_under(made_.storage, "unfinished/").empty());
+  server_.before_manifest = [] {};
+  archive_needed_wal(archive_);
+  made_.clock.advance(std::chrono::seconds(1));
+  const auto second = back_up();
+  EXPECT_LT(second.new_bytes, 30'000'000u);
+  expect_whole_backup(repository_, second, server_);
+  // What is older than the parent is passed over.
+  made_.clock.advance(std::chrono::seconds(1));
+  EXPECT_EQ(back_up().parent_id, second.id);
+  EXPECT_TRUE(
+      find_unfinished(made_.repository, "backups/main/", backup_root_key("main", second.id), 2)
+          .empty());
+}
+
+TEST_F(BaseBackupTest, TheFirstBorrowsFromACopyAndNothingOfThatStopsIt) {
+  archive_needed_wal(archive_);
+  (void)add_cluster(made_.repository, test_cluster());
+  (void)back_up();
+  auto copy = test_cluster();
+  copy.name = "copy";
+  (void)add_cluster(made_.repository, copy);
+  const WalArchive archive_of_copy(repository_, copy);
+  archive_needed_wal(archive_of_copy);
+  made_.clock.advance(std::chrono::seconds(1));
+  const auto first = walvault::back_up(archive_of_copy, server_, ++runs_, made_.clock, {});
+  EXPECT_EQ(first.new_bytes, 0u);
+  EXPECT_EQ(first.parent_id, "");
+  expect_whole_backup(repository_, first, server_);
+
+  auto another = test_cluster();
+  another.name = "another";
+  const WalArchive archive_of_another(repository_, another);
+  archive_needed_wal(archive_of_another);
+  ASSERT_TRUE(made_.storage.put_if_absent("clusters/bad/1", as_bytes("no cluster")));
+  ASSERT_TRUE(made_.storage.put_if_absent("clusters/x.bak/1", as_bytes("no cluster")));
+  made_.clock.advance(std::chrono::seconds(1));
+  const auto second = walvault::back_up(archive_of_another, server_, ++runs_, made_.clock, {});
+  EXPECT_EQ(second.new_bytes, 0u);
+}
+
 }  // namespace
 }  // namespace walvault

@@ -61,12 +61,13 @@ class VerificationTest : public testing::Test {
   }
 
   void back_up(std::uint8_t writer, const std::string& id, std::uint64_t first, std::uint64_t last,
-               const std::string& parent) {
+               const std::string& parent, const std::string& cluster = "main") {
     auto info = backup_of(id, 1, first, last);
+    info.cluster = cluster;
     info.control.data_checksum_version = 1;
     info.control.block_bytes = data_page_bytes;
     info.control.relation_segment_blocks = 131072;
-    const auto key = backup_root_key("main", id);
+    const auto key = backup_root_key(cluster, id);
     const WriterSession session(made_.repository, made_.clock, id_of(writer), key,
                                 parent.empty() ? "" : backup_root_key("main", parent));
     TreeWriter tree(session, {});
@@ -608,6 +609,27 @@ TEST_F(VerificationTest, WarnsWhereItCannotWrite) {
   };
   EXPECT_TRUE(run(VerifyTier::deep).is_whole());
   EXPECT_EQ(warnings_.size(), 2u) << "the pin and the record";
+}
+
+// A clone's backup shares packs with those of its original, and need not use what is
+// damaged in them.
+TEST_F(VerificationTest, OneClusterAloneDoesNotTellThatAPackIsRight) {
+  const auto key = pack_of("b", "pg_xact/0001");
+  const auto pack = PackName::parse(key).value();
+  auto other = test_cluster();
+  other.name = "clone";
+  (void)add_cluster(made_.repository, other);
+  files_.erase("base/5/16384");
+  back_up(3, "c", 9, 10, "b", "clone");
+  mark_damaged(made_.repository, pack, PackDamage::content, made_.clock.now());
+  VerifyRequest request;
+  request.tier = VerifyTier::deep;
+  request.cluster = "clone";
+  (void)run(request);
+  EXPECT_TRUE(list_damaged_packs(made_.repository).contains(pack));
+  // Everything that needs it is right.
+  (void)run(VerifyTier::deep);
+  EXPECT_FALSE(list_damaged_packs(made_.repository).contains(pack));
 }
 
 }  // namespace

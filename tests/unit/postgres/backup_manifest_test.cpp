@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "codec/crc32c.h"
 #include "support/damage.h"
 #include "support/errors.h"
@@ -260,6 +262,32 @@ TEST(ManifestRewriter, RefusesAMalformedLineOfItsFile) {
   expect_error(ErrorKind::corrupt, [] {
     (void)rewrite(manifest({R"({ "Path": "tablespace_map", "Size": )"}), "tablespace_map");
   });
+}
+
+std::string filtered(const std::string& text, const std::set<std::string>& left_out,
+                     std::size_t piece) {
+  std::string out;
+  ManifestFilter filter([&](const std::string& path) { return !left_out.contains(path); },
+                        [&](ByteView bytes) { out += as_text(bytes); });
+  for (std::size_t at = 0; at < text.size(); at += piece) {
+    filter.feed(as_bytes(std::string_view(text).substr(at, piece)));
+  }
+  filter.finish();
+  return out;
+}
+
+TEST(ManifestFilter, LeavesOutFilesWhereverTheyStand) {
+  const std::vector<std::string> all{label_line, map_line, control_line};
+  for (const std::size_t piece : {1, 7, 100'000}) {
+    EXPECT_EQ(filtered(manifest(all), {}, piece), manifest(all));
+    EXPECT_EQ(filtered(manifest(all), {"backup_label"}, piece), manifest({map_line, control_line}));
+    EXPECT_EQ(filtered(manifest(all), {"tablespace_map"}, piece),
+              manifest({label_line, control_line}));
+    EXPECT_EQ(filtered(manifest(all), {"global/pg_control"}, piece),
+              manifest({label_line, map_line}));
+    EXPECT_EQ(filtered(manifest(all), {"backup_label", "global/pg_control"}, piece),
+              manifest({map_line}));
+  }
 }
 
 }  // namespace

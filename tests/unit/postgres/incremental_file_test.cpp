@@ -39,7 +39,9 @@ TEST(IncrementalFile, IsKnownByItsName) {
   EXPECT_EQ(path_of_incremental("base/5/INCREMENTAL.1259"), "base/5/1259");
   EXPECT_EQ(path_of_incremental("pg_tblspc/16384/PG_17_202406281/5/INCREMENTAL.16385.1"),
             "pg_tblspc/16384/PG_17_202406281/5/16385.1");
-  EXPECT_EQ(path_of_incremental("INCREMENTAL.1"), "1");
+  EXPECT_EQ(path_of_incremental("global/INCREMENTAL.1262_vm"), "global/1262_vm");
+  EXPECT_FALSE(path_of_incremental("INCREMENTAL.1"));
+  EXPECT_FALSE(path_of_incremental("base/5/INCREMENTAL.txt"));
   EXPECT_FALSE(path_of_incremental("base/INCREMENTAL.5/1259"));
   EXPECT_FALSE(path_of_incremental("base/5/1259"));
 }
@@ -80,12 +82,16 @@ TEST(IncrementalFile, ItsHeaderMayFillABlockExactly) {
   EXPECT_EQ(read(header_of(blocks, 0), 2 * 8192 + 2046 * 8192, 8192).blocks, blocks);
 }
 
+// Of a relation of several files, in place of the file's.
+TEST(IncrementalFile, ItsLengthIsThatOfAFileAtMost) {
+  EXPECT_EQ(read(header_of({}, segment_blocks + 5), 12, 12).length_blocks(), segment_blocks);
+}
+
 TEST(IncrementalFile, RefusesWhatNoServerSends) {
   EXPECT_EQ(refusal(header_of({}, 1, 0xd3ae1f0e), 12), "corrupt");
   EXPECT_EQ(refusal(header_of({1}, 1), 8192), "corrupt") << "without its block";
   EXPECT_EQ(refusal(header_of({1}, 1), 3 * 8192), "corrupt");
   EXPECT_EQ(refusal(header_of({}, segment_blocks), 12), "nothing");
-  EXPECT_EQ(refusal(header_of({}, segment_blocks + 1), 12), "corrupt");
   EXPECT_EQ(refusal(header_of({2, 1}, 4), 3 * 8192), "corrupt");
   EXPECT_EQ(refusal(header_of({1, 1}, 4), 3 * 8192), "corrupt");
   EXPECT_EQ(refusal(header_of({segment_blocks}, 4), 2 * 8192), "corrupt");

@@ -37,7 +37,7 @@ class DeltaTest : public testing::Test {
     const WriterSession session(made_.repository, made_.clock,
                                 id_of(static_cast<std::uint8_t>(number)), root_key_of(number),
                                 parent == 0 ? "" : root_key_of(parent),
-                                find_unfinished(made_.repository, "backups/main/", 2));
+                                find_unfinished(made_.repository, "backups/main/", "", 2));
     TreeWriter tree(session, options);
     for (const auto& [path, content] : files) write_tree_file(tree, path, content);
     if (is_killed)

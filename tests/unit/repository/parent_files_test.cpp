@@ -38,7 +38,7 @@ class ParentFilesTest : public testing::Test {
             unfinished};
   }
   [[nodiscard]] Keys unfinished() const {
-    return find_unfinished(made_.repository, "backups/main/", 2);
+    return find_unfinished(repository_, "backups/main/", "", 2);
   }
 
   static void write(TreeWriter& tree, const Files& files) {
@@ -121,10 +121,24 @@ TEST_F(ParentFilesTest, FindsTheNewestOfTheClusterThatDidNotCommit) {
   ASSERT_EQ(found.size(), 2u);
   EXPECT_TRUE(found[0].starts_with("unfinished/" + to_hex(id_of(3)) + "/")) << found[0];
   EXPECT_TRUE(found[1].starts_with("unfinished/" + to_hex(id_of(2)) + "/")) << found[1];
-  EXPECT_TRUE(find_unfinished(made_.repository, "backups/other/", 2).empty());
+  EXPECT_TRUE(find_unfinished(made_.repository, "backups/other/", "", 2).empty());
   // Given up: it did not commit either.
   ASSERT_TRUE(made_.repository.put_sealed(ObjectKind::tombstone, root_key_of(3), {}));
   EXPECT_EQ(unfinished(), found);
+  // The parent is newer.
+  EXPECT_EQ(find_unfinished(made_.repository, "backups/main/", root_key_of(2), 2), Keys{found[0]});
+  EXPECT_TRUE(find_unfinished(made_.repository, "backups/main/", root_key_of(3), 2).empty());
+}
+
+TEST_F(ParentFilesTest, ADeletedBackupIsNotUnfinished) {
+  const auto session = begin(1);
+  TreeWriter tree(session, small_steps());
+  write(tree, files_);
+  session.commit(encode_root(tree.finish(), root_key_of(1)));
+  ASSERT_TRUE(made_.repository.put_sealed(ObjectKind::deleted, deletion_key(root_key_of(1)), {}));
+  made_.storage.remove({root_key_of(1)});
+  EXPECT_FALSE(keys_under(made_.storage, "unfinished/").empty());
+  EXPECT_TRUE(unfinished().empty());
 }
 
 TEST_F(ParentFilesTest, TheRecordWithTheHighestNumberCounts) {
@@ -161,13 +175,61 @@ TEST_F(ParentFilesTest, PacksOfAKilledRunThatAreGoneCostSpaceOnly) {
   ASSERT_GT(packs.size(), 4u);
   packs.resize(packs.size() / 2);
   made_.storage.remove(packs);
-  const auto session = begin(2, 0, found);
+  (void)back_up({{"base/7", random_bytes(300 * kib, 7)}}, 4);
+  const auto session = begin(2, 4, found);
   EXPECT_EQ(session.damaged_packs_of_parent(), 0u) << "nobody's backup is damaged";
   TreeWriter tree(session, {});
   write(tree, files_);
   session.commit(encode_root(tree.finish(), root_key_of(2)));
   EXPECT_EQ(tree.parent_damage(), "");
   EXPECT_TRUE(read_back(2) == files_);
+}
+
+// Every byte of a record, and a disk that does not answer.
+TEST_F(ParentFilesTest, NoRecordStopsABackup) {
+  die_with(files_, 1);
+  const auto key = unfinished().at(0);
+  const auto original = *made_.storage.find(key, whole_object);
+  for (std::size_t at = 0; at < original.size(); at += at < 200 ? 1 : 17) {
+    auto bytes = original;
+    bytes[at] ^= 0x81;
+    made_.storage.remove({key});
+    ASSERT_TRUE(made_.storage.put_if_absent(key, bytes));
+    (void)unfinished();
+    const WriterSession session(repository_, made_.clock,
+                                id_of(static_cast<std::uint8_t>(10 + at % 200)), root_key_of(2), "",
+                                {key});
+    EXPECT_TRUE(session.unfinished().empty()) << at;
+  }
+  made_.storage.remove({key});
+  ASSERT_TRUE(made_.storage.put_if_absent(key, original));
+  hooked_.before = [&](std::string_view operation, std::string_view name) {
+    if (operation == "find" && name.starts_with("unfinished/")) {
+      throw Error(ErrorKind::unavailable, "it does not answer");
+    }
+  };
+  EXPECT_TRUE(unfinished().empty());
+  EXPECT_TRUE(begin(3, 0, {key}).unfinished().empty());
+  // Nor its packs.
+  hooked_.before = [&](std::string_view operation, std::string_view name) {
+    if (operation == "find" && name.starts_with("packs/" + to_hex(id_of(1)))) {
+      throw Error(ErrorKind::unavailable, "it does not answer");
+    }
+  };
+  EXPECT_EQ(back_up(files_, 4, 0, {key}).new_bytes, 2220 * kib);
+}
+
+TEST_F(ParentFilesTest, WhereAKilledRunCannotLendTheParentDoes) {
+  (void)back_up(files_, 1);
+  const auto before = keys_under(made_.storage, "packs/");
+  auto changed = files_;
+  for (auto& [path, content] : changed) content[content.size() / 2] ^= 1;
+  die_with(changed, 2);
+  auto gone = keys_under(made_.storage, "packs/");
+  std::erase_if(
+      gone, [&](const std::string& key) { return std::ranges::find(before, key) != before.end(); });
+  made_.storage.remove(gone);
+  EXPECT_EQ(back_up(files_, 3, 1, unfinished()).new_bytes, 0u);
 }
 
 TEST_F(ParentFilesTest, WhatAKilledRunLeftIsPinnedBeforeThePlansAreRead) {
