@@ -26,6 +26,8 @@ using nlohmann::ordered_json;
 constexpr std::size_t label_bytes_max = 1000;
 constexpr std::chrono::hours fast_checkpoint_patience{1};
 constexpr int changes_tries = 3;
+constexpr std::chrono::seconds retry_patience{60};
+constexpr std::chrono::seconds retry_pause{1};
 constexpr std::chrono::hours spread_checkpoint_patience{25};
 
 struct Options {
@@ -88,6 +90,19 @@ bool streams_wal(const Options& options, ReplicationConnection& server) {
                 "archive and stream are known.");
   }
   return *options.wal == "stream";
+}
+
+// While its places are taken by connections that are about to end.
+std::unique_ptr<ReplicationConnection> connect_again(const ConnectOptions& options) {
+  const auto deadline = system_clock().now() + retry_patience;
+  while (true) {
+    try {
+      return connect_replication(options);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unavailable || system_clock().now() >= deadline) throw;
+    }
+    system_clock().sleep_for(retry_pause);
+  }
 }
 
 struct Expired {
@@ -170,12 +185,14 @@ void run_backup(Program& program, const Options& options) {
         log_warning(error.message() + ": " + error.detail() + " The server sends everything.");
         request.reads_all_files = true;
       } catch (const ChangesOutdated& error) {
-        log_info(error.message() + ": it begins again");
+        log_info(error.message() + ": " + error.detail() + " The backup begins again.");
         if (tried >= changes_tries) request.reads_all_files = true;
       }
-      // The one before is in the middle of a backup that nobody reads on.
+      // The one before is in the middle of a backup that nobody reads on, which the server
+      // notices behind the file at hand.
       server.reset();
-      server = connect_replication(connect);
+      server = connect_again(connect);
+      request.claim_patience = retry_patience;
       writer = system_randomness().id();
     }
   };

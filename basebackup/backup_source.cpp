@@ -13,6 +13,8 @@ constexpr std::chrono::seconds server_look_pause{30};
 // The server's clock is seen once, cut to whole seconds, and with a delay.
 constexpr std::chrono::seconds clock_skew_unseen{2};
 
+constexpr int no_statistics_directory_since = 150000;
+
 // From this version on a server can send what changed since an earlier backup.
 constexpr int incremental_since_version = 170000;
 
@@ -100,7 +102,7 @@ BackupContent receive(BackupSource& source, ChangesSince* changes, bool& has_beg
            [&](WalPosition position, std::uint64_t bytes) {
              has_begun = true;
              if (changes != nullptr) {
-               changes->check_begun();
+               changes->check_begun(position);
                source.listener.note("the server sends what changed since the backup " +
                                     source.parent->id);
              }
@@ -154,6 +156,8 @@ std::unique_ptr<ChangesSince> ask_for_changes(BackupSource& source) {
     }
   }
   tell_that_everything_comes(source, why);
+  // A refusal ends the server's session with its slot.
+  source.claim_again();
   return nullptr;
 }
 
@@ -182,6 +186,7 @@ BackupContent receive_from_server(BackupSource& source) {
           error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::corrupt;
       if (has_begun || !is_refused) throw;
       tell_that_everything_comes(source, error.detail());
+      source.claim_again();
     }
   }
   return receive(source, nullptr, has_begun);
@@ -207,7 +212,10 @@ BackupContent read_data_directory(BackupSource& source) {
   files.fast_checkpoint = request.fast_checkpoint;
   files.max_rate_kilobytes = request.max_rate_kilobytes;
   files.jobs = request.jobs;
-  files.statistics_directory = server.show("stats_temp_directory").value_or("");
+  // Asking for what there is not would end the claim.
+  if (server.server_version() < no_statistics_directory_since) {
+    files.statistics_directory = server.show("stats_temp_directory").value_or("");
+  }
   find_known_files(source, files);
   const auto sql = request.connect_for_files();
   if (sql->query("SELECT pg_catalog.current_setting('data_directory', true)").at(0).at(0) !=

@@ -2,6 +2,7 @@
 // as files beside it.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "basebackup/backup_content.h"
@@ -24,6 +25,8 @@ struct BackupSource {
   WalStreamer* streamer;  // nullptr: the server archives
   TreeWriter& tree;
   BackupInfo& info;  // gets start, timeline, end time and damage
+  // Behind a command that the server refused, which drops its temporary slots.
+  std::function<void()> claim_again;
 
   void start(WalPosition position, std::uint64_t bytes);
   [[nodiscard]] std::string label() const;

@@ -25,9 +25,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds wal_poll_first{50};
 constexpr milliseconds wal_poll_max{1000};
 
-// A backup whose process was killed has its claim until the server notices
-// that its client is gone: at once while it sends, but not during a checkpoint.
-constexpr milliseconds claim_patience{5000};
 constexpr milliseconds claim_poll{250};
 
 // So many runs that did not come to their end are looked at.
@@ -218,7 +215,7 @@ std::string running_backup(const WalArchive& archive) {
 // not disturb each other. A backup that streams WAL needs a slot anyway; one
 // that does not runs without when there is none to spare.
 std::string claim_server(const WalArchive& archive, ReplicationConnection& server,
-                         ReplicationConnection* wal_server, Clock& clock,
+                         ReplicationConnection* wal_server, Clock& clock, milliseconds patience,
                          const BaseBackupListener& listener) {
   auto slot = "walvault_backup_" + archive.repository().id().substr(0, 8);
   const auto claimed = [&] {
@@ -230,7 +227,7 @@ std::string claim_server(const WalArchive& archive, ReplicationConnection& serve
       return true;
     }
   };
-  const auto deadline = clock.now() + claim_patience;
+  const auto deadline = clock.now() + patience;
   while (!claimed()) {
     listener.check_cancelled();
     if (clock.now() >= deadline) {
@@ -293,7 +290,12 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   // The slot is made before the backup's checkpoint, so that the server keeps
   // every byte of WAL from there on.
   const auto wal_server = streams_wal ? request.connect_for_wal() : nullptr;
-  const auto slot = claim_server(archive, server, wal_server.get(), clock, listener);
+  // Before the claim, which ends with a command that is refused.
+  const auto data_directory = server.show("data_directory").value_or("");
+  const auto claim = [&] {
+    return claim_server(archive, server, wal_server.get(), clock, request.claim_patience, listener);
+  };
+  const auto slot = claim();
   archive_timeline_history(archive, server, clock, request);
   const auto began = clock.now();
   const auto& repository = archive.repository();
@@ -309,7 +311,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   info.writer_version = version_text;
   info.sequence = parent ? parent->sequence + 1 : 1;
   if (server.is_local()) info.host = request.host;
-  info.data_directory = server.show("data_directory").value_or("");
+  info.data_directory = data_directory;
 
   const auto root_key = backup_root_key(info.cluster, info.id);
   const auto relative = parent ? std::nullopt : find_relative(archive);
@@ -347,7 +349,10 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
                       .session = session,
                       .streamer = streamer ? &*streamer : nullptr,
                       .tree = tree,
-                      .info = info};
+                      .info = info,
+                      .claim_again = [&] {
+                        if (!wal_server) (void)claim();
+                      }};
   auto content = request.connect_for_files ? read_data_directory(source) : receive(source);
   info.stop = content.stop.lsn;
   info.control = content.control;

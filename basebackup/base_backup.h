@@ -25,6 +25,9 @@ struct BaseBackupRequest {
   bool fast_checkpoint = true;
   std::optional<std::uint32_t> max_rate_kilobytes;
   std::chrono::milliseconds wal_timeout{std::chrono::minutes(10)};
+  // A backup whose process was killed has its claim until the server notices that its
+  // client is gone: at once while it sends, but not during a checkpoint.
+  std::chrono::milliseconds claim_patience{5000};
   CompressionSetting compression;      // of the data
   std::size_t delta_depth = 4;         // as TreeWriter::Options::delta_depth
   CompressionSetting wal_compression;  // of what is streamed

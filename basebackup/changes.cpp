@@ -1,5 +1,6 @@
 #include "basebackup/changes.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -47,6 +48,11 @@ std::string ChangesSince::why_everything() {
   }
   try {
     sql_ = connect_();
+    // It is idle for as long as the checkpoint takes.
+    for (const auto* const setting :
+         {"statement_timeout", "idle_session_timeout", "transaction_timeout"}) {
+      (void)sql_->query(std::string("SELECT pg_catalog.set_config('") + setting + "', '0', false)");
+    }
     cut_ = cut_relations();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) throw;
@@ -88,9 +94,40 @@ void ChangesSince::upload() {
   });
 }
 
-void ChangesSince::check_begun() {
-  for (const auto& relation : cut_relations()) {
-    if (!cut_.contains(relation)) throw ChangesOutdated();
+// Whether the server that was asked knows all WAL from the parent's start on. It need not
+// be the one that sends: a connection string may name several.
+bool ChangesSince::are_summaries_complete(WalPosition end) {
+  auto known = parent_.start;
+  const auto rows = sql_->query(
+      "SELECT start_lsn, end_lsn FROM pg_catalog.pg_available_wal_summaries()"
+      " WHERE tli = " +
+      std::to_string(end.timeline.value) + " AND end_lsn > '" + parent_.start.text() +
+      "' ORDER BY start_lsn");
+  for (const auto& row : rows) {
+    const auto first = Lsn::parse(row.at(0).value_or(""));
+    const auto last = Lsn::parse(row.at(1).value_or(""));
+    if (!first || !last || *first > known) return false;
+    known = std::max(known, *last);
+  }
+  return known >= end.lsn;
+}
+
+void ChangesSince::check_begun(WalPosition position) {
+  if (position.timeline != parent_.timeline) throw ChangesOutdated("The timeline changed.");
+  try {
+    if (!are_summaries_complete(position)) {
+      throw ChangesOutdated("The server that was asked has no summaries of all its WAL.");
+    }
+    for (const auto& relation : cut_relations()) {
+      if (!cut_.contains(relation)) {
+        throw ChangesOutdated("Relations were cut short while the backup began.");
+      }
+    }
+  } catch (const ChangesOutdated&) {
+    throw;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) throw;
+    throw ChangesOutdated(error.message() + ": " + error.detail());
   }
 }
 

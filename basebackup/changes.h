@@ -17,12 +17,13 @@
 
 namespace walvault {
 
-// What the server said before turned out not to be all of it: another try may do better.
+// What the server would send cannot be told to be all that changed: another try may do
+// better.
 class ChangesOutdated : public Error {
  public:
-  ChangesOutdated()
-      : Error(ErrorKind::unavailable, "relations were cut short while the backup began",
-              "What the server sends of them would be wrong.", "Run the backup again.") {}
+  explicit ChangesOutdated(const std::string& why)
+      : Error(ErrorKind::unavailable, "what changed since the backup before is not known for sure",
+              why, "Run the backup again.") {}
 };
 
 // Not thread-safe.
@@ -44,13 +45,15 @@ class ChangesSince {
   // cannot be read.
   void upload();
 
-  // Once the server has begun, and before anything came of it. ChangesOutdated.
-  void check_begun();
+  // Once the server has begun at this position, and before anything came of it.
+  // ChangesOutdated.
+  void check_begun(WalPosition position);
 
   [[nodiscard]] ChangesOnly form() const;
 
  private:
   [[nodiscard]] std::set<RelationFile> cut_relations();
+  [[nodiscard]] bool are_summaries_complete(WalPosition end);
 
   const WalArchive& archive_;
   ReplicationConnection& server_;

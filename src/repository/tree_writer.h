@@ -25,9 +25,9 @@ namespace walvault {
 // What the parent has could not be had where nothing else will do.
 class UnusableParent : public Error {
  public:
-  explicit UnusableParent(const std::string& detail, std::optional<PackName> pack = {})
+  explicit UnusableParent(const std::string& detail, const std::optional<PackName>& pack = {})
       : Error(ErrorKind::corrupt, "what the backup before has of a file cannot be read", detail),
-        pack_(std::move(pack)) {}
+        pack_(pack) {}
 
   // That which was found damaged, if it is a chunk's.
   [[nodiscard]] const std::optional<PackName>& pack() const { return pack_; }

@@ -173,8 +173,9 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
 
   find_condemned_packs();
   if (parent_ && !storage.find_size(parent_key)) parent_.reset();
-  for (auto& [key, root] : unfinished) {
-    if (storage.find_size(key)) unfinished_.push_back(std::move(root));
+  for (auto& each : unfinished) {
+    const auto is_there = optional_source([&] { return storage.find_size(each.first); });
+    if (is_there) unfinished_.push_back(std::move(each.second));
   }
   if (parent_ || !unfinished_.empty()) find_damaged_packs();
 }
@@ -191,13 +192,26 @@ void WriterSession::find_condemned_packs() {
 
 void WriterSession::find_damaged_packs() {
   const auto marked = list_damaged_packs(repository_);
-  std::set<std::string> writers;
-  for (const auto& entry : lenders_.entries()) writers.insert(to_hex(entry.name.writer));
+  const auto writers_of = [](const PackTable& packs) {
+    std::set<std::string> writers;
+    for (const auto& entry : packs.entries()) writers.insert(to_hex(entry.name.writer));
+    return writers;
+  };
+  const auto of_parent = parent_ ? writers_of(parent_->packs) : std::set<std::string>();
   std::map<std::string, std::uint64_t> stored;
-  for (const auto& writer : writers) {
-    repository_.storage().list("packs/" + writer + "/", [&](const ObjectInfo& object) {
-      stored.emplace(object.key, object.size);
-    });
+  for (const auto& writer : writers_of(lenders_)) {
+    const auto list = [&]() -> std::optional<bool> {
+      repository_.storage().list("packs/" + writer + "/", [&](const ObjectInfo& object) {
+        stored.emplace(object.key, object.size);
+      });
+      return true;
+    };
+    // What cannot be listed of a killed run is not there.
+    if (of_parent.contains(writer)) {
+      (void)list();
+    } else {
+      (void)optional_source(list);
+    }
   }
   for (const auto& entry : lenders_.entries()) {
     const auto it = stored.find(entry.name.key());
@@ -226,14 +240,19 @@ std::vector<std::string> find_unfinished(const Repository& repository, std::stri
   auto& storage = repository.storage();
   // The one with the highest number of each writer.
   std::map<std::string, std::string> newest;
-  storage.list(unfinished_prefix, [&](const ObjectInfo& object) {
-    auto& known = newest[writer_in_key(object.key)];
-    if (std::pair(object.key.size(), object.key) > std::pair(known.size(), known)) {
-      known = object.key;
-    }
-  });
+  const auto list = [&]() -> std::optional<bool> {
+    storage.list(unfinished_prefix, [&](const ObjectInfo& object) {
+      auto& known = newest[writer_in_key(object.key)];
+      if (std::pair(object.key.size(), object.key) > std::pair(known.size(), known)) {
+        known = object.key;
+      }
+    });
+    return true;
+  };
+  (void)optional_source(list);
   std::vector<std::pair<Timestamp, std::string>> found;
-  for (const auto& [writer, key] : newest) {
+  for (const auto& each : newest) {
+    const auto& key = each.second;
     const auto head = optional_source([&] { return find_unfinished_head(storage, key); });
     if (!head || !head->root_key.starts_with(root_prefix) || head->root_key <= after) continue;
     if (optional_source([&] { return did_commit(storage, head->root_key); }).value_or(true))
@@ -243,6 +262,7 @@ std::vector<std::string> find_unfinished(const Repository& repository, std::stri
   std::ranges::sort(found, std::greater());
   if (found.size() > count_max) found.resize(count_max);
   std::vector<std::string> keys;
+  keys.reserve(found.size());
   for (auto& [stored, key] : found) keys.push_back(std::move(key));
   return keys;
 }

@@ -27,11 +27,16 @@ ClusterIdentity cluster_of_17() {
 // What the server says of relations that were cut short.
 class FakeSql final : public SqlConnection {
  public:
-  explicit FakeSql(std::function<std::vector<SqlRow>()> cut) : cut_(std::move(cut)) {}
+  FakeSql(std::function<std::vector<SqlRow>()> cut, std::vector<SqlRow> known)
+      : summaries(std::move(known)), cut_(std::move(cut)) {}
   std::vector<SqlRow> query(const std::string& sql) override {
+    if (sql.find("set_config") != std::string::npos) return {};
+    if (sql.find("ORDER BY start_lsn") != std::string::npos) return summaries;
     EXPECT_THAT(sql, HasSubstr("pg_wal_summary_contents"));
     return cut_();
   }
+
+  std::vector<SqlRow> summaries;  // of what stretches there are
 
  private:
   std::function<std::vector<SqlRow>()> cut_;
@@ -49,7 +54,9 @@ class ChangesTest : public testing::Test {
     server_.files["base/5/9000"] = random_bytes(3 * page, 9);
   }
   BackupInfo back_up(BaseBackupRequest request = {}) {
-    request.connect_for_changes = [&] { return std::make_unique<FakeSql>([&] { return cut_(); }); };
+    request.connect_for_changes = [&] {
+      return std::make_unique<FakeSql>([&] { return cut_(); }, summaries_);
+    };
     made_.clock.advance(std::chrono::seconds(1));
     auto listener = quiet_listener();
     listener.note = [&](const std::string& text) { notes_ += text + "\n"; };
@@ -93,6 +100,17 @@ class ChangesTest : public testing::Test {
   FakeServer server_;
   std::string notes_;
   std::function<std::vector<SqlRow>()> cut_ = [] { return std::vector<SqlRow>(); };
+  // Stretches of WAL, from and to so many bytes from where backups start.
+  static std::vector<SqlRow> summaries_of(const std::vector<std::pair<int, int>>& stretches) {
+    const auto text = [](int bytes) {
+      return Lsn{FakeServer().begin.lsn.value + static_cast<std::uint64_t>(bytes)}.text();
+    };
+    std::vector<SqlRow> rows;
+    for (const auto& stretch : stretches)
+      rows.push_back({text(stretch.first), text(stretch.second)});
+    return rows;
+  }
+  std::vector<SqlRow> summaries_ = summaries_of({{-0x10, 0x10}, {0x10, 0x1000}});
   std::uint8_t runs_ = 0;
 };
 
@@ -290,6 +308,51 @@ TEST_F(ChangesTest, WhatIsCutShortWhileItBeginsMakesItBeginAgain) {
   EXPECT_THROW((void)back_up(), ChangesOutdated);
   EXPECT_EQ(root_keys(made_.storage).size(), 1u);
   expect_whole(back_up());
+}
+
+// Another server was asked, which does not know all of the WAL.
+TEST_F(ChangesTest, SummariesWithAGapTellNothing) {
+  (void)back_up();
+  // The server is further when it begins again.
+  server_.begin.lsn.value += 0x100;
+  for (const auto& stretches : std::vector<std::vector<std::pair<int, int>>>{
+           {}, {{-0x10, 0xff}}, {{1, 0x1000}}, {{-0x10, 0x20}, {0x21, 0x1000}}}) {
+    summaries_ = summaries_of(stretches);
+    EXPECT_THROW((void)back_up(), ChangesOutdated);
+  }
+  summaries_ = {{"x", "0/7000000"}};
+  EXPECT_THROW((void)back_up(), ChangesOutdated);
+  summaries_ = summaries_of({{0, 0x20}, {0x10, 0x100}});
+  expect_whole(back_up());
+}
+
+TEST_F(ChangesTest, WhatCanNotBeAskedTheSecondTimeMakesItBeginAgain) {
+  (void)back_up();
+  int asked = 0;
+  cut_ = [&]() -> std::vector<SqlRow> {
+    if (++asked > 1) throw Error(ErrorKind::unavailable, "no", "the session is gone");
+    return {};
+  };
+  EXPECT_THROW((void)back_up(), ChangesOutdated);
+}
+
+// A refusal ends the server's session with its slot.
+TEST_F(ChangesTest, TheServerIsClaimedAgainBehindARefusal) {
+  (void)back_up();
+  int claims = 0;
+  server_.before_claim = [&](const std::string&) {
+    ++claims;
+    return true;
+  };
+  (void)back_up();
+  EXPECT_EQ(claims, 1);
+  server_.refuses_changes = "WAL summaries are required";
+  (void)back_up();
+  EXPECT_EQ(claims, 3);
+  server_.refuses_changes.clear();
+  server_.refuses_manifest = "no";
+  (void)back_up();
+  EXPECT_EQ(claims, 5);
 }
 
 TEST_F(ChangesTest, VisibilityMapsAreSentWhole) {
