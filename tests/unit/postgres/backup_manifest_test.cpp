@@ -278,7 +278,7 @@ std::string filtered(const std::string& text, const std::set<std::string>& left_
 
 TEST(ManifestFilter, LeavesOutFilesWhereverTheyStand) {
   const std::vector<std::string> all{label_line, map_line, control_line};
-  for (const std::size_t piece : {1, 7, 100'000}) {
+  for (const auto piece : {std::size_t{1}, std::size_t{7}, std::size_t{100'000}}) {
     EXPECT_EQ(filtered(manifest(all), {}, piece), manifest(all));
     EXPECT_EQ(filtered(manifest(all), {"backup_label"}, piece), manifest({map_line, control_line}));
     EXPECT_EQ(filtered(manifest(all), {"tablespace_map"}, piece),

@@ -48,7 +48,7 @@ TEST(IncrementalFile, IsKnownByItsName) {
 
 TEST(IncrementalFile, IsReadInPiecesOfAnySize) {
   const std::vector<std::uint32_t> blocks{0, 7, 8, 4000};
-  for (const std::size_t piece : {1, 5, 12, 13, 28, 8192}) {
+  for (const auto piece : std::vector<std::size_t>{1, 5, 12, 13, 28, 8192}) {
     const auto header = read(header_of(blocks, 100), 8192 + 4 * 8192, piece);
     EXPECT_EQ(header.blocks, blocks);
     EXPECT_EQ(header.truncation_block, 100u);
