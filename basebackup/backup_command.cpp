@@ -25,10 +25,12 @@ using nlohmann::ordered_json;
 
 constexpr std::size_t label_bytes_max = 1000;
 constexpr std::chrono::hours fast_checkpoint_patience{1};
+constexpr std::chrono::hours spread_checkpoint_patience{25};
+
+// So often the server is asked for changes only.
 constexpr int changes_tries = 3;
 constexpr std::chrono::seconds retry_patience{60};
 constexpr std::chrono::seconds retry_pause{1};
-constexpr std::chrono::hours spread_checkpoint_patience{25};
 
 struct Options {
   std::optional<std::string> pg;

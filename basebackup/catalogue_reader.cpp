@@ -1,18 +1,11 @@
 #include "basebackup/catalogue_reader.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "postgres/client/sql_connection.h"
 
 namespace walvault {
 namespace {
-
-std::uint32_t number(const std::optional<std::string>& text) {
-  std::uint32_t value = 0;
-  if (text) (void)std::from_chars(text->data(), text->data() + text->size(), value);
-  return value;
-}
 
 // The relations that have files, those of all databases among them; a TOAST
 // table and its index go by the name of their table.
@@ -39,9 +32,10 @@ void read_relations(const ConnectOptions& options, DatabaseNames& database, std:
     const auto sql = connect_sql(options, database.name);
     for (const auto& row : sql->query(relations_query(left))) {
       auto& relation = database.relations.emplace_back();
-      relation.oid = number(row.at(0));
-      relation.file = {
-          .tablespace = number(row.at(2)), .database = database.oid, .number = number(row.at(1))};
+      relation.oid = sql_number(row.at(0));
+      relation.file = {.tablespace = sql_number(row.at(2)),
+                       .database = database.oid,
+                       .number = sql_number(row.at(1))};
       relation.kind = row.at(3).value_or("r").at(0);
       relation.name = row.at(4).value_or("");
     }
@@ -69,7 +63,7 @@ CatalogueSnapshot read_catalogue(const ConnectOptions& options, Timestamp now) {
   for (const auto& row :
        sql->query("SELECT oid, datname, datallowconn FROM pg_catalog.pg_database ORDER BY oid")) {
     auto& database = snapshot.databases.emplace_back();
-    database.oid = number(row.at(0));
+    database.oid = sql_number(row.at(0));
     database.name = row.at(1).value_or("");
     if (row.at(2) == "t" && left > 0) {
       read_relations(quick, database, left);

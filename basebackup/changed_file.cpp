@@ -27,7 +27,6 @@ std::uint32_t ChangedFile::chunk_length(std::uint64_t chunk) const {
       std::min<std::uint64_t>(chunk_bytes, entry_.size - chunk * chunk_bytes));
 }
 
-// REQUIRES: none before it waits for blocks.
 bool ChangedFile::is_changed(std::uint64_t chunk) const {
   const auto& blocks = header_->blocks;
   const auto end = (chunk + 1) * chunk_bytes;

@@ -1,7 +1,6 @@
 #include "basebackup/changes.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/error.h"
 #include "postgres/backup_manifest.h"
@@ -9,16 +8,6 @@
 #include "repository/tree_reader.h"
 
 namespace walvault {
-namespace {
-
-std::uint32_t number(const std::optional<std::string>& text) {
-  std::uint32_t value = 0;
-  if (text) (void)std::from_chars(text->data(), text->data() + text->size(), value);
-  return value;
-}
-
-}  // namespace
-
 ChangesSince::ChangesSince(const WalArchive& archive, ReplicationConnection& server,
                            const WriterSession& session, const BackupInfo& parent, const Root& tree,
                            Connect connect)
@@ -73,9 +62,9 @@ std::set<RelationFile> ChangesSince::cut_relations() {
       " WHERE s.end_lsn > '" +
       parent_.start.text() + "' AND c.is_limit_block AND c.relblocknumber > 0");
   for (const auto& row : rows) {
-    cut.insert({.tablespace = number(row.at(0)),
-                .database = number(row.at(1)),
-                .number = number(row.at(2))});
+    cut.insert({.tablespace = sql_number(row.at(0)),
+                .database = sql_number(row.at(1)),
+                .number = sql_number(row.at(2))});
   }
   return cut;
 }

@@ -117,7 +117,7 @@ class DataDirectoryWriter {
   static void sync_all(const std::vector<std::string>& directories);
 
  private:
-  // Makes `path` writable for now when `mode` is not.
+  // Gives `path` its mode; one that lacks what is `needed` of us is noted for apply_modes().
   void set_mode(const std::string& path, mode_t mode, mode_t needed);
 
   // Removes what is of another kind, or shared with somebody else.

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+
+#include "postgres/relation_path.h"
 
 namespace walvault {
 namespace {
@@ -60,37 +61,11 @@ std::uint32_t read_u32(ByteView page, std::size_t offset) {
   return read_u16(page, offset) | read_u16(page, offset + 2) << 16;
 }
 
-std::optional<std::uint32_t> number_of(std::string_view text) {
-  std::uint32_t number = 0;
-  const auto* const end = text.data() + text.size();
-  const auto [stop, failure] = std::from_chars(text.data(), end, number);
-  return failure == std::errc{} && stop == end && !text.empty() ? std::optional(number)
-                                                                : std::nullopt;
-}
-
 }  // namespace
 
 std::optional<std::uint32_t> first_block_of(std::string_view path, std::uint32_t segment_blocks) {
-  if (!path.starts_with("base/") && !path.starts_with("global/") &&
-      !path.starts_with("pg_tblspc/")) {
-    return std::nullopt;
-  }
-  auto name = path.substr(path.rfind('/') + 1);
-  std::uint32_t segment = 0;
-  if (const auto dot = name.find('.'); dot != std::string_view::npos) {
-    const auto number = number_of(name.substr(dot + 1));
-    if (!number) return std::nullopt;
-    segment = *number;
-    name = name.substr(0, dot);
-  }
-  for (const std::string_view fork : {"_fsm", "_vm", "_init"}) {
-    if (name.ends_with(fork)) {
-      name.remove_suffix(fork.size());
-      break;
-    }
-  }
-  if (!number_of(name)) return std::nullopt;
-  return segment * segment_blocks;
+  const auto found = parse_relation_path(path);
+  return found ? std::optional(found->segment * segment_blocks) : std::nullopt;
 }
 
 std::uint16_t page_checksum(ByteView page, std::uint32_t block) {

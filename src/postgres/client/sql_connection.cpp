@@ -1,5 +1,7 @@
 #include "postgres/client/sql_connection.h"
 
+#include <charconv>
+
 #include "postgres/client/pq_session.h"
 
 namespace walvault {
@@ -35,6 +37,12 @@ class PqSqlConnection final : public SqlConnection {
 };
 
 }  // namespace
+
+std::uint32_t sql_number(const std::optional<std::string>& field) {
+  std::uint32_t number = 0;
+  if (field) std::from_chars(field->data(), field->data() + field->size(), number);
+  return number;
+}
 
 std::unique_ptr<SqlConnection> connect_sql(ConnectOptions options, const std::string& database) {
   return std::make_unique<PqSqlConnection>(std::move(options), database);

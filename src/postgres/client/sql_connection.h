@@ -1,6 +1,7 @@
 // A connection on which SQL runs; a replication connection runs none.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +13,9 @@
 namespace walvault {
 
 using SqlRow = std::vector<std::optional<std::string>>;  // nullopt: NULL
+
+// A field's oid or the like; 0 for NULL and what is none.
+[[nodiscard]] std::uint32_t sql_number(const std::optional<std::string>& field);
 
 // Errors as those of a ReplicationConnection. Not thread-safe.
 class SqlConnection {
