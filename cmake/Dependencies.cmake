@@ -18,3 +18,9 @@ find_library(LIBZSTD NAMES libzstd.a REQUIRED)
 find_library(LIBLZ4 NAMES liblz4.a REQUIRED)
 find_library(LIBCRYPTO NAMES libcrypto.a REQUIRED)
 list(APPEND LIBCRYPTO ${CMAKE_DL_LIBS})
+
+# Headers only: the library is loaded when an object store is used
+# (src/storage/s3/curl_library.h).
+find_path(CURL_INCLUDE_DIR curl/curl.h REQUIRED)
+find_path(PUGIXML_INCLUDE_DIR pugixml.hpp REQUIRED)
+find_library(LIBPUGIXML NAMES libpugixml.a REQUIRED)

@@ -14,6 +14,7 @@ struct Options {
   std::string grace = "2min";
   std::string give_up_after = "2d";
   bool dry_run = false;
+  bool exclusive = false;
 };
 
 std::string packs_text(std::uint64_t packs, std::uint64_t bytes) {
@@ -25,6 +26,12 @@ void collect(Program& program, const Options& options) {
   const GcOptions wanted{.grace = parse_duration(options.grace, "--grace"),
                          .give_up_after = parse_duration(options.give_up_after, "--give-up-after")};
   const auto opened = program.open_repository();
+  if (!options.dry_run && !options.exclusive && !opened.storage->has_conditional_writes()) {
+    throw Error(ErrorKind::usage, "gc beside running backups is not safe in this object store",
+                "It has no conditional writes (If-None-Match), with which a backup and gc agree on "
+                "what is needed.",
+                "Make sure that no backup and no expire runs, on any host, and give --exclusive.");
+  }
   const auto report =
       options.dry_run ? find_garbage(opened.repository)
                       : collect_garbage(opened.repository, system_clock(), program.writer(), wanted,
@@ -80,6 +87,9 @@ void add_gc_command(Program& program, CommandLine& commands) {
                  "system caches directories");
   command.option("--give-up-after", options->give_up_after,
                  "A backup that began longer ago and is not complete is taken for dead");
+  command.flag("--exclusive", options->exclusive,
+               "Nothing else uses the repository meanwhile: needed where the object store has no "
+               "conditional writes");
   command.flag("--dry-run", options->dry_run, "Show what would be deleted and delete nothing");
 }
 

@@ -23,6 +23,9 @@ constexpr int exit_failed = 200;
 // A standby turns to streaming, so it is not kept waiting for long.
 constexpr std::chrono::seconds standby_patience{10};
 
+// Of one try; tries are repeated here.
+constexpr milliseconds storage_patience{1000};
+
 constexpr unsigned threads_max = 4;
 constexpr milliseconds pause_max{5000};
 
@@ -30,7 +33,7 @@ constexpr milliseconds pause_max{5000};
 // not: worth waiting for.
 OpenRepository open_mounted(Program& program) {
   try {
-    return program.open_repository();
+    return program.open_repository(storage_patience);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;
     throw Error(ErrorKind::unavailable, error.message(), error.detail(),

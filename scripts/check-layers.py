@@ -11,12 +11,13 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Folder -> the folders whose headers it may include, besides its own.
-SRC = ["base", "codec", "storage", "postgres", "postgres/client", "datadir", "repository",
+SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository",
        "catalog", "app"]
 MAY_INCLUDE = {
     "base": [],
     "codec": ["base"],
     "storage": ["base", "codec"],
+    "storage/s3": ["base", "codec", "storage"],
     "postgres": ["base", "codec"],
     "postgres/client": ["base", "codec", "postgres"],
     "datadir": ["base", "codec", "postgres"],
@@ -39,6 +40,7 @@ HOMES = {
     "lz4": ["codec"],
     "libpq-fe.h": ["postgres/client"],
     "curl/": ["storage/s3"],
+    "pugixml": ["storage/s3"],
     "CLI/": ["app"],
     "toml++/": ["app"],
     "spdlog/": ["app"],

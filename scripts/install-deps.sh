@@ -7,12 +7,13 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build ccache git ca-certificates
-  libpq-dev liblz4-dev libzstd-dev libssl-dev libboost-filesystem-dev libspdlog-dev
+  libpq-dev liblz4-dev libzstd-dev libssl-dev libcurl4 libcurl4-openssl-dev libpugixml-dev libboost-filesystem-dev libspdlog-dev
   libcli11-dev libtomlplusplus-dev nlohmann-json3-dev libgtest-dev libgmock-dev libbenchmark-dev
   postgresql-15 postgresql-client-15
 )
 test_packages=(
   clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs curl gcovr
+  ceph-mon ceph-osd ceph-mgr radosgw ceph-common
 )
 bench_packages=(pgbackrest barman zstd)
 

@@ -34,8 +34,23 @@ constexpr const char* default_path = "/etc/walvault/walvault.toml";
 
 constexpr std::array<std::string_view, 5> sections = {"repository", "defaults", "cluster",
                                                       "archive", "fetch"};
-constexpr std::array<std::string_view, 5> repository_keys = {
-    "url", "compression", "wal_compression", "delta", "delta_depth"};
+constexpr std::array<std::string_view, 17> repository_keys = {"url",
+                                                              "compression",
+                                                              "wal_compression",
+                                                              "delta",
+                                                              "delta_depth",
+                                                              "endpoint",
+                                                              "region",
+                                                              "path_style",
+                                                              "ca_file",
+                                                              "allow_http",
+                                                              "access_key_id",
+                                                              "secret_access_key",
+                                                              "session_token",
+                                                              "credentials_command",
+                                                              "credentials_file",
+                                                              "profile",
+                                                              "retry_for"};
 constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
 constexpr std::array<std::string_view, 10> cluster_keys = {
     "pg",          "expire",       "keep_last",   "keep_for", "keep_daily",
@@ -129,6 +144,28 @@ ClusterConfig cluster_of(const std::string& path, const std::string& where,
   return cluster;
 }
 
+void read_object_store(Config& config, const toml::table& table) {
+  auto& store = config.object_store;
+  const auto& path = config.path;
+  store.endpoint = text(path, table, "endpoint");
+  store.region = text(path, table, "region");
+  if (table.get("path_style") != nullptr) store.path_style = flag(path, table, "path_style");
+  store.ca_file = text(path, table, "ca_file");
+  store.allow_http = flag(path, table, "allow_http");
+  store.access_key_id = text(path, table, "access_key_id");
+  store.secret_access_key = text(path, table, "secret_access_key");
+  store.session_token = text(path, table, "session_token");
+  store.credentials_command = text(path, table, "credentials_command");
+  store.credentials_file = text(path, table, "credentials_file");
+  store.profile = text(path, table, "profile");
+  if (store.secret_access_key || store.session_token) {
+    expect_private(path, "the configuration file \"" + path + "\"");
+  }
+  if (const auto value = text(path, table, "retry_for")) {
+    config.repository_retry_for = parse_duration(*value, "[repository] retry_for");
+  }
+}
+
 void take_from_environment(std::optional<std::string>& option, const char* name) {
   const char* value = std::getenv(name);
   if (!option && value != nullptr && *value != '\0') option = value;
@@ -149,6 +186,7 @@ void read_file_into(Config& config) {
   if (const auto* table = section(config.path, root, "repository")) {
     check_keys(config.path, "[repository]", *table, repository_keys);
     config.repository_url = text(config.path, *table, "url");
+    read_object_store(config, *table);
     if (const auto value = text(config.path, *table, "compression")) {
       config.data_compression = parse_compression(*value, "[repository] compression");
     }

@@ -2,11 +2,13 @@
 // with the command line and the environment.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <optional>
 #include <string>
 
 #include "app/command_line.h"
+#include "app/object_store.h"
 #include "catalog/retention.h"
 #include "codec/compression.h"
 
@@ -21,6 +23,10 @@ struct ClusterConfig {
 struct Config {
   std::string path;  // of the file that was read; empty for none
   std::optional<std::string> repository_url;
+  ObjectStoreConfig object_store;
+  // How long a repository that does not answer is tried again; an object store's
+  // alone, a directory is there or not.
+  std::chrono::milliseconds repository_retry_for{std::chrono::minutes(2)};
   CompressionSetting data_compression;
   // As TreeWriter::Options::delta_depth.
   unsigned delta_depth = 4;

@@ -1,9 +1,12 @@
 #include "app/open_repository.h"
 
+#include "app/log.h"
+#include "app/object_store.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/posix_storage.h"
 #include "storage/retrying_storage.h"
+#include "storage/s3/s3_storage.h"
 
 namespace walvault {
 namespace {
@@ -17,30 +20,47 @@ std::string directory_of(const std::string& url) {
                 scheme == std::string::npos
                     ? "A repository on a directory is named by its absolute path."
                     : "The scheme \"" + path.substr(0, scheme) + "\" is not known.",
-                "Write /path/to/repository or file:///path/to/repository.");
+                "Write /path/to/repository, file:///path/to/repository or s3://BUCKET/PREFIX.");
   }
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   return path;
 }
 
-std::unique_ptr<Storage> with_retries(std::unique_ptr<Storage> storage) {
+std::unique_ptr<Storage> open_object_store(const Config& config, Patience patience) {
+  auto storage = std::make_unique<S3Storage>(
+      object_store_settings(config.repository(), config.object_store),
+      [store = config.object_store] { return load_credentials(store); }, system_clock());
+  RetryPolicy policy{.patience = patience.value_or(config.repository_retry_for),
+                     .first_pause = std::chrono::milliseconds(100),
+                     .jitter = true,
+                     .notice = [](const Error& error) {
+                       log_warning(error.message() + ": " + error.detail() + " Trying again.");
+                     }};
+  return std::make_unique<RetryingStorage>(std::move(storage), system_clock(), std::move(policy));
+}
+
+std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
   return std::make_unique<RetryingStorage>(std::move(storage), system_clock());
 }
 
 }  // namespace
 
-std::unique_ptr<Storage> open_storage(const std::string& url, RandomId writer) {
-  return with_retries(std::make_unique<PosixStorage>(directory_of(url), writer));
+std::unique_ptr<Storage> open_storage(const Config& config, RandomId writer, Patience patience) {
+  const auto url = config.repository();
+  if (is_object_store(url)) return open_object_store(config, patience);
+  return open_directory(std::make_unique<PosixStorage>(directory_of(url), writer));
 }
 
-std::unique_ptr<Storage> create_storage(const std::string& url, RandomId writer) {
+std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer) {
+  const auto url = config.repository();
+  if (is_object_store(url)) return open_object_store(config, {});
   auto storage = std::make_unique<PosixStorage>(directory_of(url), writer);
   storage->prepare();
-  return with_retries(std::move(storage));
+  return open_directory(std::move(storage));
 }
 
-OpenRepository open_repository(const std::string& url, RandomId writer) {
-  auto storage = open_storage(url, writer);
+OpenRepository open_repository(const Config& config, RandomId writer, Patience patience) {
+  auto storage = open_storage(config, writer, patience);
   auto repository = Repository::open(*storage);
   return {.storage = std::move(storage), .repository = repository};
 }

@@ -1,27 +1,33 @@
-// From a repository URL to a repository.
+// From the configuration to a repository.
 #pragma once
 
+#include <chrono>
 #include <memory>
-#include <string>
+#include <optional>
 
+#include "app/config.h"
 #include "base/clock.h"
 #include "repository/repository.h"
 #include "storage/storage.h"
 
 namespace walvault {
 
-// The storage behind a URL, with retries around it. Error{usage} for a URL of
-// an unknown scheme or a relative path.
-[[nodiscard]] std::unique_ptr<Storage> open_storage(const std::string& url, RandomId writer);
+// The storage behind the configured URL, with retries around it: for as long as the
+// configuration says, or for `patience`. Error{usage} for a URL of an unknown scheme or
+// a relative path, and for an object store whose settings are wrong.
+using Patience = std::optional<std::chrono::milliseconds>;
+[[nodiscard]] std::unique_ptr<Storage> open_storage(const Config& config, RandomId writer,
+                                                    Patience patience = {});
 
 // Likewise, and makes the directory of a new repository.
-[[nodiscard]] std::unique_ptr<Storage> create_storage(const std::string& url, RandomId writer);
+[[nodiscard]] std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer);
 
 // A repository together with the storage that it lives in.
 struct OpenRepository {
   std::unique_ptr<Storage> storage;
   Repository repository;
 };
-[[nodiscard]] OpenRepository open_repository(const std::string& url, RandomId writer);
+[[nodiscard]] OpenRepository open_repository(const Config& config, RandomId writer,
+                                             Patience patience = {});
 
 }  // namespace walvault

@@ -49,8 +49,8 @@ const Config& Program::config() {
   return *config_;
 }
 
-OpenRepository Program::open_repository() {
-  return walvault::open_repository(config().repository(), writer_);
+OpenRepository Program::open_repository(Patience patience) {
+  return walvault::open_repository(config(), writer_, patience);
 }
 
 void Program::print(const ordered_json& document, const std::string& text) const {

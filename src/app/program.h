@@ -24,7 +24,7 @@ class Program {
   // Read on first use.
   [[nodiscard]] const Config& config();
 
-  [[nodiscard]] OpenRepository open_repository();
+  [[nodiscard]] OpenRepository open_repository(Patience patience = {});
 
   // Random, the same for the whole run: names what this run writes.
   [[nodiscard]] const RandomId& writer() const { return writer_; }

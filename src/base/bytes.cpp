@@ -54,6 +54,24 @@ bool from_hex(std::string_view text, std::span<std::uint8_t> bytes) {
   return true;
 }
 
+std::string to_base64(ByteView bytes) {
+  constexpr std::string_view digits =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  std::string text;
+  text.reserve((bytes.size() + 2) / 3 * 4);
+  for (std::size_t at = 0; at < bytes.size(); at += 3) {
+    const auto left = bytes.size() - at;
+    const std::uint32_t group = std::uint32_t{bytes[at]} << 16 |
+                                (left > 1 ? std::uint32_t{bytes[at + 1]} << 8 : 0) |
+                                (left > 2 ? std::uint32_t{bytes[at + 2]} : 0);
+    text += digits[group >> 18];
+    text += digits[group >> 12 & 63];
+    text += left > 1 ? digits[group >> 6 & 63] : '=';
+    text += left > 2 ? digits[group & 63] : '=';
+  }
+  return text;
+}
+
 std::string to_upper_hex(std::uint32_t value) {
   std::string text(8, '0');
   for (auto digit = text.rbegin(); value != 0; ++digit, value >>= 4) {

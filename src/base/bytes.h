@@ -35,6 +35,9 @@ using ByteView = std::span<const std::uint8_t>;
 // hold means nothing.
 [[nodiscard]] bool from_hex(std::string_view text, std::span<std::uint8_t> bytes);
 
+// RFC 4648, with padding.
+[[nodiscard]] std::string to_base64(ByteView bytes);
+
 // Eight upper-case hexadecimal digits, as PostgreSQL names files.
 [[nodiscard]] std::string to_upper_hex(std::uint32_t value);
 

@@ -1,6 +1,7 @@
 #include "codec/sha256.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include <algorithm>
 
@@ -37,6 +38,16 @@ Digest sha256(ByteView bytes) {
   Digest digest;
   expect(
       EVP_Digest(bytes.data(), bytes.size(), digest.bytes.data(), nullptr, algorithm(), nullptr));
+  return digest;
+}
+
+Digest hmac_sha256(ByteView key, ByteView message) {
+  Digest digest;
+  unsigned length = 0;
+  expect(HMAC(algorithm(), key.data(), static_cast<int>(key.size()), message.data(), message.size(),
+              digest.bytes.data(), &length) == nullptr
+             ? 0
+             : 1);
   return digest;
 }
 

@@ -33,6 +33,9 @@ struct DigestHash {
 
 [[nodiscard]] Digest sha256(ByteView bytes);
 
+// RFC 2104 with SHA-256.
+[[nodiscard]] Digest hmac_sha256(ByteView key, ByteView message);
+
 // Incremental form. Not thread-safe.
 class Sha256 {
  public:

@@ -18,6 +18,7 @@ class MemoryStorage final : public Storage {
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override;
   std::uint64_t remove_leftovers(Timestamp) override { return 0; }
+  [[nodiscard]] bool has_conditional_writes() override { return true; }
   [[nodiscard]] std::string url() const override { return "memory:"; }
 
   // For tests that damage or exchange what is stored.

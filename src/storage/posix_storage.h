@@ -41,6 +41,7 @@ class PosixStorage final : public Storage {
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override;
   std::uint64_t remove_leftovers(Timestamp before) override;
+  [[nodiscard]] bool has_conditional_writes() override { return true; }
   [[nodiscard]] std::string url() const override { return root_; }
 
  private:

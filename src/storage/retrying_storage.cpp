@@ -1,25 +1,43 @@
 #include "storage/retrying_storage.h"
 
+#include <algorithm>
 #include <exception>
-
-#include "base/error.h"
+#include <optional>
+#include <random>
 
 namespace walvault {
 
+namespace {
+
+std::chrono::milliseconds shortened(std::chrono::milliseconds pause) {
+  thread_local std::minstd_rand random{std::random_device{}()};
+  return std::chrono::milliseconds(
+      std::uniform_int_distribution<std::int64_t>(pause.count() / 2, pause.count())(random));
+}
+
+}  // namespace
+
 RetryingStorage::RetryingStorage(std::unique_ptr<Storage> inner, Clock& clock, RetryPolicy policy)
-    : inner_(std::move(inner)), clock_(clock), policy_(policy) {}
+    : inner_(std::move(inner)), clock_(clock), policy_(std::move(policy)) {}
 
 template <typename Operation>
 auto RetryingStorage::with_retries(Operation&& operation) {
   auto pause = policy_.first_pause;
-  for (int tries = 1;; ++tries) {
+  std::optional<Timestamp> failed_first;
+  while (true) {
     try {
       return operation();
     } catch (const Error& error) {
-      if (!error.is_transient() || tries >= policy_.tries_max) throw;
+      if (!error.is_transient()) throw;
+      const auto now = clock_.now();
+      const bool first = !failed_first;
+      if (first) failed_first = now;
+      const auto again = now + pause - *failed_first;
+      if (!first && again > policy_.patience) throw;
+      if (policy_.notice && again >= policy_.noticed_from) policy_.notice(error);
     }
-    clock_.sleep_for(pause);
-    pause *= 2;
+    clock_.sleep_for(policy_.jitter ? shortened(pause) : pause);
+    pause = std::min(pause * 2, policy_.pause_max);
   }
 }
 
@@ -72,6 +90,10 @@ void RetryingStorage::remove(const std::vector<std::string>& keys) {
 
 std::uint64_t RetryingStorage::remove_leftovers(Timestamp before) {
   return with_retries([&] { return inner_->remove_leftovers(before); });
+}
+
+bool RetryingStorage::has_conditional_writes() {
+  return with_retries([&] { return inner_->has_conditional_writes(); });
 }
 
 }  // namespace walvault

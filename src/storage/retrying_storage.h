@@ -5,16 +5,28 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <memory>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "storage/storage.h"
 
 namespace walvault {
 
 struct RetryPolicy {
-  int tries_max = 4;
+  // No try begins later than this after the first one failed; there is a second
+  // one in any case.
+  std::chrono::milliseconds patience{400};
   std::chrono::milliseconds first_pause{50};  // doubles with each try
+  std::chrono::milliseconds pause_max{10'000};
+  // Pauses are shortened by up to a half, each by another part: many clients that
+  // were refused at once do not come back at once.
+  bool jitter = false;
+  // Called before each repetition that is `noticed_from` or more behind the first
+  // failure, for somebody who waits and wonders; from any thread.
+  std::function<void(const Error&)> notice = {};
+  std::chrono::milliseconds noticed_from{2000};
 };
 
 class RetryingStorage final : public Storage {
@@ -28,6 +40,7 @@ class RetryingStorage final : public Storage {
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override;
   std::uint64_t remove_leftovers(Timestamp before) override;
+  [[nodiscard]] bool has_conditional_writes() override;
   [[nodiscard]] std::string url() const override { return inner_->url(); }
 
  private:

@@ -19,16 +19,19 @@ bool is_key_part(std::string_view part) {
          std::ranges::all_of(part, is_key_character);
 }
 
-void check_key(std::string_view key) {
+bool is_key(std::string_view key) {
   std::size_t parts = 0;
-  std::string_view rest = key;
   while (true) {
-    const auto slash = rest.find('/');
-    if (!is_key_part(rest.substr(0, slash)) || ++parts > 16) {
-      throw Error(ErrorKind::internal, "\"" + std::string(key) + "\" is not a storage key");
-    }
-    if (slash == std::string_view::npos) return;
-    rest.remove_prefix(slash + 1);
+    const auto slash = key.find('/');
+    if (!is_key_part(key.substr(0, slash)) || ++parts > 16) return false;
+    if (slash == std::string_view::npos) return true;
+    key.remove_prefix(slash + 1);
+  }
+}
+
+void check_key(std::string_view key) {
+  if (!is_key(key)) {
+    throw Error(ErrorKind::internal, "\"" + std::string(key) + "\" is not a storage key");
   }
 }
 

@@ -95,12 +95,20 @@ class Storage {
   // shows; returns the bytes. What a put is still at work on must be younger.
   virtual std::uint64_t remove_leftovers(Timestamp before) = 0;
 
+  // Whether put_if_absent decides between two writers of one key at once. Where a
+  // store cannot, nothing may be deleted beside running backups. May ask the store,
+  // and throws then as find does.
+  [[nodiscard]] virtual bool has_conditional_writes() = 0;
+
   // For people: where this is, as they would write it.
   [[nodiscard]] virtual std::string url() const = 0;
 };
 
 // Whether a name follows the rules for one part of a key.
 [[nodiscard]] bool is_key_part(std::string_view part);
+
+// Whether a text follows the rules for a key.
+[[nodiscard]] bool is_key(std::string_view key);
 
 // Error{internal} for a key that does not follow the rules above.
 void check_key(std::string_view key);

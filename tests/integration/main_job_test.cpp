@@ -406,11 +406,14 @@ TEST_P(MainJobTest, FetchesTheHistoryOfATimelineThatBeganBeforeArchivingDid) {
   job.server().stop();
   // A server that was promoted before it archived here: its history file is
   // not in the repository, and PostgreSQL will never offer it again.
-  for (int i = 0;
-       i < 100 && promoted->sql("SELECT archived_count > 0 FROM pg_stat_archiver") != "t"; ++i) {
+  (void)promoted->sql("SELECT pg_create_restore_point('x')");
+  (void)promoted->sql("SELECT pg_switch_wal()");
+  for (int i = 0; i < 100 && promoted->sql("SELECT last_archived_wal ~ '^00000002[0-9A-F]{16}$' "
+                                           "FROM pg_stat_archiver") != "t";
+       ++i) {
     std::this_thread::sleep_for(100ms);
   }
-  fs::remove(job.repository() + "/wal/main/1/00000002-0/00000002.history");
+  job.remove_object("wal/main/1/00000002-0/00000002.history");
   const auto refused =
       job.walvault({"restore", "--pgdata", job.directory().path("x"), "--timeline", "2"});
   EXPECT_EQ(refused.exit_code, 7) << refused.text();

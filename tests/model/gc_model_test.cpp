@@ -164,6 +164,7 @@ class Actor {
       }
     }
     std::uint64_t remove_leftovers(Timestamp) override { return 0; }
+    bool has_conditional_writes() override { return true; }
     std::string url() const override { return "model:"; }
 
    private:

@@ -62,6 +62,7 @@ class FaultyStorage final : public Storage {
     faulty([&] { inner_.remove(keys); });
   }
   std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
+  bool has_conditional_writes() override { return true; }
   std::string url() const override { return inner_.url(); }
 
  private:

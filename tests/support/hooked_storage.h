@@ -9,7 +9,8 @@
 namespace walvault {
 
 // The hooks are called with the operation's name ("put", "find", "find_size",
-// "list", "list_names", "remove") and its key or prefix. What `before` throws
+// "list", "list_names", "remove",
+// "has_conditional_writes") and its key or prefix. What `before` throws
 // keeps the operation from happening; what `after` throws loses its answer.
 class HookedStorage final : public Storage {
   template <typename Operation>
@@ -51,6 +52,9 @@ class HookedStorage final : public Storage {
     after("remove", keys.empty() ? std::string_view() : keys.front());
   }
   std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
+  bool has_conditional_writes() override {
+    return hooked("has_conditional_writes", "", [&] { return inner_.has_conditional_writes(); });
+  }
   std::string url() const override { return inner_.url(); }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -9,6 +10,10 @@
 #include <boost/filesystem.hpp>
 #include <stdexcept>
 #include <thread>
+
+#include "storage/posix_storage.h"
+#include "storage/s3/s3_storage.h"
+#include "support/s3_bucket.h"
 
 namespace walvault {
 namespace {
@@ -136,14 +141,21 @@ std::string PostgresServer::sql(const std::string& query, const std::string& dat
 
 MainJob::MainJob(int major, const std::string& settings,
                  const std::vector<std::string>& initdb_options)
-    : major_(major) {
+    : major_(major), repository_(directory_.path("repo")) {
+  if (const char* value = ::getenv("WALVAULT_TEST_ON_OBJECT_STORE");
+      value != nullptr && std::string(value) == "1") {
+    use_object_store();
+  } else {
+    storage_ = std::make_unique<PosixStorage>(repository_, RandomId{});
+  }
   fs::create_directory(directory_.path("bin"));
   for (const auto* name : {"walvault", "walvault-archive", "walvault-fetch"}) {
     fs::copy_file(std::string(WALVAULT_BIN_DIR) + "/" + name, binary(name));
   }
   server_ = std::make_unique<PostgresServer>(directory_, major, "pg", initdb_options);
   server_->configure("archive_mode = on\narchive_command = '" + binary("walvault-archive") +
-                     " --repo " + repository() + " --cluster main %p'\n" + settings);
+                     (config_.empty() ? "" : " --config " + config_) + " --repo " + repository() +
+                     " --cluster main %p'\n" + settings);
   if (!server_->start()) throw std::runtime_error("the server does not start: " + server_->log());
   for (const auto& arguments : std::vector<std::vector<std::string>>{
            {"init"}, {"cluster", "add", "main", "--pg", server_->conninfo()}}) {
@@ -152,8 +164,28 @@ MainJob::MainJob(int major, const std::string& settings,
   }
 }
 
+void MainJob::use_object_store() {
+  const auto bucket = new_bucket("main-job");
+  storage_ = std::make_unique<S3Storage>(bucket, test_credentials, system_clock());
+  repository_ = "s3://" + bucket.bucket + "/" + bucket.prefix;
+  config_ = directory_.path("walvault.toml");
+  write_text(config_, "[repository]\nendpoint = \"" + bucket.endpoint +
+                          "\"\nallow_http = true\naccess_key_id = \"" + ObjectStore::access_key +
+                          "\"\nsecret_access_key = \"" + ObjectStore::secret_key + "\"\n");
+  give_to_server_user(config_);
+  ::chmod(config_.c_str(), 0600);
+}
+
+void MainJob::remove_object(const std::string& key) {
+  if (!storage_->find_size(key)) throw std::runtime_error("there is no object " + key);
+  storage_->remove({key});
+}
+
 std::map<std::string, std::string> MainJob::environment() const {
-  return {{"WALVAULT_REPO", repository()}, {"WALVAULT_CLUSTER", "main"}};
+  std::map<std::string, std::string> variables{{"WALVAULT_REPO", repository()},
+                                               {"WALVAULT_CLUSTER", "main"}};
+  if (!config_.empty()) variables["WALVAULT_CONFIG"] = config_;
+  return variables;
 }
 
 std::unique_ptr<Child> MainJob::start_walvault(const std::vector<std::string>& arguments) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/storage.h"
 #include "support/process.h"
 
 namespace walvault {
@@ -67,7 +68,9 @@ class PostgresServer {
   bool running_ = false;
 };
 
-// A registered, archiving server.
+// A registered, archiving server. With WALVAULT_TEST_ON_OBJECT_STORE=1 in the
+// environment its repository lies in a bucket of the shared ObjectStore, else in a
+// directory.
 class MainJob {
  public:
   explicit MainJob(int major, const std::string& settings = "",
@@ -75,10 +78,13 @@ class MainJob {
 
   [[nodiscard]] TestDirectory& directory() { return directory_; }
   [[nodiscard]] PostgresServer& server() { return *server_; }
-  [[nodiscard]] std::string repository() const { return directory_.path("repo"); }
+  [[nodiscard]] const std::string& repository() const { return repository_; }
   [[nodiscard]] std::string binary(const std::string& name) const {
     return directory_.path("bin/" + name);
   }
+
+  // Behind its back; `key` as in storage/storage.h.
+  void remove_object(const std::string& key);
 
   // walvault with --repo and --cluster in its environment.
   [[nodiscard]] Outcome walvault(const std::vector<std::string>& arguments);
@@ -102,8 +108,13 @@ class MainJob {
  private:
   [[nodiscard]] std::map<std::string, std::string> environment() const;
 
+  void use_object_store();
+
   TestDirectory directory_;
   int major_;
+  std::string repository_;
+  std::string config_;  // empty: none
+  std::unique_ptr<Storage> storage_;
   std::unique_ptr<PostgresServer> server_;
 };
 

@@ -19,7 +19,8 @@ class RetryingStorageTest : public testing::Test {
     auto hooked = std::make_unique<HookedStorage>(memory_);
     hooked_ = hooked.get();
     retrying_ = std::make_unique<RetryingStorage>(
-        std::move(hooked), clock_, RetryPolicy{.tries_max = 4, .first_pause = milliseconds(50)});
+        std::move(hooked), clock_,
+        RetryPolicy{.patience = milliseconds(350), .first_pause = milliseconds(50)});
   }
 
   // The next `times` operations fail.
@@ -44,7 +45,8 @@ class RetryingStorageTest : public testing::Test {
             {"find_size", [this] { (void)retrying_->find_size("k"); }},
             {"list", [this] { retrying_->list("", [](const ObjectInfo&) {}); }},
             {"list_names", [this] { (void)retrying_->list_names(""); }},
-            {"remove", [this] { retrying_->remove({"k"}); }}};
+            {"remove", [this] { retrying_->remove({"k"}); }},
+            {"has_conditional_writes", [this] { (void)retrying_->has_conditional_writes(); }}};
   }
 
   MemoryStorage memory_;
@@ -135,6 +137,7 @@ class BreakingList final : public Storage {
   }
   void remove(const std::vector<std::string>& keys) override { inner_.remove(keys); }
   std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
+  bool has_conditional_writes() override { return true; }
   std::string url() const override { return inner_.url(); }
 
  private:
