@@ -25,6 +25,15 @@ function(walvault_configure target)
   target_precompile_headers(${target} REUSE_FROM ${OPTION_PRECOMPILED})
 endfunction()
 
+# walvault_program(TARGET)
+# What is linked statically stays the program's own. Shared libraries (libpq, libcurl)
+# bring an OpenSSL of theirs: the linker would export ours to them, symbol by symbol,
+# and mix the two.
+function(walvault_program target)
+  walvault_configure(${target})
+  target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL)
+endfunction()
+
 # walvault_layer(NAME [USES LAYER...] [LINK LIBRARY...] [EXCEPT FILE...])
 # Declares the layer in src/NAME, or in NAME for the command folders, as the
 # static library walvault_NAME ('/' becomes '_').

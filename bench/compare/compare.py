@@ -3,6 +3,7 @@
 
     bench/compare/compare.py [--scale 135] [--runs 3] [--rows NAME,NAME] [--self]
                              [--bin build/release/bin] [--json FILE] [--svg FILE]
+                             [--object-store]
 
 Starts a throw-away PostgreSQL 15, fills it with pgbench (scale 135 is about 2 GB), and lets
 walvault, pgBackRest and Barman do the same things in turn, so that a drift of the machine
@@ -24,7 +25,9 @@ import time
 
 import plot
 from laboratory import Laboratory, become_server_user, forget, stored_bytes
-from tools import Barman, PgBackRest, Walvault
+from object_store import ObjectStore
+from tools import (Barman, PgBackRest, PgBackRestInObjectStore, Walvault,
+                   WalvaultInObjectStore)
 
 # By the replication protocol, and with --via files.
 OURS = ("walvault", "walvault files")
@@ -75,8 +78,9 @@ def mebibytes(size):
 
 
 class Comparison:
-    def __init__(self, lab, tools, options, table):
+    def __init__(self, lab, tools, options, table, queued):
         self.lab, self.tools, self.runs, self.table = lab, tools, options.runs, table
+        self.queued = queued
         self.segments = options.segments
 
     def discard_pending_wal(self):
@@ -233,12 +237,12 @@ class Comparison:
         self.lab.sql("SELECT pg_create_restore_point('x')", "SELECT pg_switch_wal()")
         segments = self.pending_segments()
         for tool in self.archivers():
-            before = stored_bytes(tool.wal)
+            before = tool.wal_bytes()
             seconds = self.drain(tool, segments)
             entry = self.table.add(f"archiving {len(segments)} segments", tool.name,
                                    seconds=seconds)
             tool.settle()
-            entry["stored_bytes"] = stored_bytes(tool.wal) - before
+            entry["stored_bytes"] = tool.wal_bytes() - before
         directory = self.lab.work / "restored"
         for tool in self.tools:
             forget(directory)
@@ -251,7 +255,7 @@ class Comparison:
         for tool in self.tools:
             yield tool
             if tool.name == PgBackRest.name:
-                queued = PgBackRest(self.lab, "pgbackrest-queue")
+                queued = self.queued()
                 queued.set_up()
                 yield queued
 
@@ -350,6 +354,8 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--segments", type=int, default=200)
     parser.add_argument("--rows", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
+    parser.add_argument("--object-store", action="store_true",
+                        help="with all repositories in one, Ceph's on this machine")
     parser.add_argument("--self", action="store_true", dest="twice")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--json", type=pathlib.Path)
@@ -364,10 +370,23 @@ def main():
     shutil.copytree(options.bin, work / "bin")
     become_server_user(work)
     lab = Laboratory(work, options.scale)
-    tools = [Walvault(lab, OURS[0]), Walvault(lab, OURS[1], "--via", "files")]
+    store = ObjectStore(work / "store") if options.object_store else None
+    if store:
+        def ours(*how):
+            return WalvaultInObjectStore(lab, store, *how)
+
+        def pgbackrest(name=PgBackRest.name):
+            return PgBackRestInObjectStore(lab, store, name)
+    else:
+        def ours(*how):
+            return Walvault(lab, *how)
+
+        def pgbackrest(name=PgBackRest.name):
+            return PgBackRest(lab, name)
+    tools = [ours(OURS[0]), ours(OURS[1], "--via", "files")]
     if options.twice:
-        tools.append(Walvault(lab, "walvault-again"))
-    for tool in (PgBackRest(lab), Barman(lab)):
+        tools.append(ours("walvault-again"))
+    for tool in [pgbackrest()] if store else [pgbackrest(), Barman(lab)]:
         if lab.has(tool.name):
             tools.append(tool)
         else:
@@ -376,7 +395,8 @@ def main():
     try:
         lab.start()
         data_bytes = stored_bytes(lab.data / "base")
-        comparison = Comparison(lab, tools, options, table)
+        comparison = Comparison(lab, tools, options, table,
+                                lambda: pgbackrest("pgbackrest-queue"))
         if "first_backup" not in rows:
             comparison.back_up_all()
         for row in ROWS:
@@ -389,6 +409,8 @@ def main():
         versions = [tool.version() for tool in tools]
     finally:
         lab.stop()
+        if store:
+            store.stop()
         shutil.rmtree(work, ignore_errors=True)
 
     head = (f"{datetime.date.today()}, {os.cpu_count()} processors, Linux {platform.release()}, "

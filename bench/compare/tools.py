@@ -4,6 +4,7 @@ The same compression (zstd, level 1) and two processes for all that have the cho
 """
 import json
 
+import object_store
 from laboratory import PORT, SERVER, forget, stored_bytes
 
 
@@ -14,6 +15,9 @@ class Tool:
     def stored_bytes(self):
         """Of the backups."""
         return sum(stored_bytes(path) for path in self.backups)
+
+    def wal_bytes(self):
+        return stored_bytes(self.wal)
 
     def settle(self):
         """What has to be done later for what was pushed: for most, nothing."""
@@ -85,7 +89,7 @@ class PgBackRest(Tool):
     def set_up(self):
         forget(self.repository)
         self.config.write_text(f"""[global]
-repo1-path={self.repository}
+{self.place()}
 log-path={self.lab.work}
 lock-path={self.lab.work}/lock
 spool-path={self.lab.work}/spool
@@ -104,6 +108,9 @@ pg1-user=postgres
 """)
         self.lab.run(*self.command, "stanza-create")
 
+    def place(self):
+        return f"repo1-path={self.repository}"
+
     def push_command(self, path):
         return " ".join([*self.command, "archive-push", path])
 
@@ -118,6 +125,67 @@ pg1-user=postgres
         directory.mkdir(mode=0o700, exist_ok=True)
         how = ["--delta"] if delta else []
         return self.lab.run(*self.command, f"--pg1-path={directory}", *how, "restore")
+
+
+class InObjectStore:
+    """What differs where the repository is a bucket rather than a directory."""
+
+    def use(self, store, bucket):
+        self.store, self.bucket = store, bucket
+        store.make_bucket(bucket)
+
+    def stored_bytes(self):
+        return sum(self.store.bytes(self.bucket, prefix) for prefix in self.backups)
+
+    def wal_bytes(self):
+        return self.store.bytes(self.bucket, self.wal)
+
+    def forget_wal(self):
+        self.store.remove(self.bucket, self.wal, but=("archive.info",))
+
+
+class WalvaultInObjectStore(InObjectStore, Walvault):
+    def __init__(self, lab, store, name="walvault", *how):
+        super().__init__(lab, name, *how)
+        self.use(store, name.replace(" ", "-"))
+        self.wal, self.backups = "wal/", ["packs/", "backups/", "pins/"]
+        self.config = lab.work / f"{self.bucket}.toml"
+        self.config.write_text(f"""[repository]
+endpoint = "https://localhost:{store.port + 1}"
+ca_file = "{store.ca_file}"
+access_key_id = "{object_store.ACCESS_KEY}"
+secret_access_key = "{object_store.SECRET_KEY}"
+""")
+        self.config.chmod(0o600)
+        self.options = ["--config", str(self.config), "--repo", f"s3://{self.bucket}",
+                        "--cluster", "main"]
+
+    def set_up(self):
+        self.store.remove(self.bucket)
+        super().set_up()
+
+
+class PgBackRestInObjectStore(InObjectStore, PgBackRest):
+    def __init__(self, lab, store, name="pgbackrest"):
+        super().__init__(lab, name)
+        self.use(store, name)
+        self.wal, self.backups = "archive/", ["backup/"]
+
+    def set_up(self):
+        self.store.remove(self.bucket)
+        super().set_up()
+
+    def place(self):
+        return f"""repo1-type=s3
+repo1-path=/
+repo1-s3-bucket={self.bucket}
+repo1-s3-endpoint=localhost
+repo1-s3-region={object_store.REGION}
+repo1-s3-uri-style=path
+repo1-s3-key={object_store.ACCESS_KEY}
+repo1-s3-key-secret={object_store.SECRET_KEY}
+repo1-storage-port={self.store.port + 1}
+repo1-storage-ca-file={self.store.ca_file}"""
 
 
 class Barman(Tool):

@@ -48,8 +48,8 @@ std::string checked_endpoint(std::string endpoint, bool allow_http) {
     return Error(ErrorKind::usage, "the endpoint \"" + endpoint + "\" cannot be used",
                  std::move(detail), std::move(hint));
   };
-  while (endpoint.ends_with('/')) endpoint.pop_back();
   if (endpoint.find("://") == std::string::npos) endpoint.insert(0, "https://");
+  while (endpoint.ends_with('/') && !endpoint.ends_with("://")) endpoint.pop_back();
   const bool plain = endpoint.starts_with("http://");
   if (!plain && !endpoint.starts_with("https://")) {
     throw refuse("Its scheme is neither https nor http.", "Write https://HOST[:PORT].");

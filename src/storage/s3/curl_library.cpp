@@ -29,7 +29,7 @@ CurlLibrary load() {
   std::string evidence;
   for (const auto* const name : names) {
     // Never unloaded: it keeps threads' and TLS's state.
-    library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    library = ::dlopen(name, RTLD_LAZY | RTLD_LOCAL);
     if (library != nullptr) break;
     const auto* const reason = ::dlerror();
     if (evidence.empty() && reason != nullptr) evidence = reason;
