@@ -16,7 +16,7 @@
 namespace walvault {
 namespace {
 
-constexpr std::string_view magic = "walvault archived 1";
+constexpr std::string_view magic = "walvault archived 2";
 constexpr std::uint64_t note_bytes_max = 16384;
 constexpr int ancestors_max = 4;
 
@@ -84,6 +84,7 @@ struct Acknowledgements::Note {
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
   std::uint32_t crc = 0;  // of the file
+  Timestamp noted{};
 };
 
 std::optional<Acknowledgements> Acknowledgements::of_current_directory() {
@@ -114,6 +115,7 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   out.u64(result.plain_bytes);
   out.u64(result.stored_bytes);
   out.u32(result.crc);
+  out.i64(system_clock().now().time_since_epoch().count());
   out.u32(crc32c(out.bytes()));
   // Not synced: what a crash leaves of it is not believed, or is true.
   const auto path = path_of(result.name);
@@ -127,8 +129,8 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   // It is archived once more, then.
 }
 
-std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& archive,
-                                                             const std::string& name) const try {
+// One that is whole, and of this archiver.
+std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& name) const try {
   const auto path = path_of(name);
   if (!find_status(path)) return std::nullopt;
   const auto content = read_file(path, note_bytes_max);
@@ -146,17 +148,33 @@ std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& a
   note.plain_bytes = in.u64();
   note.stored_bytes = in.u64();
   note.crc = in.u32();
+  note.noted = Timestamp(std::chrono::microseconds(in.i64()));
   if (in.u32() != crc32c(body)) return std::nullopt;
   in.expect_end();
+  return note.archiver == archiver_ ? std::optional(note) : std::nullopt;
+} catch (const Error&) {
+  return std::nullopt;
+}
+
+std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& archive,
+                                                             const std::string& name) const {
+  auto note = read(name);
   const auto& repository = archive.repository();
-  if (note.archiver != archiver_ || note.repository != repository.id() ||
-      note.url != repository.storage().url() || note.key != archive.key_of(name) ||
-      note.plain_bytes != archive.identity().segment_bytes) {
+  if (!note || note->repository != repository.id() || note->url != repository.storage().url() ||
+      note->key != archive.key_of(name) || note->plain_bytes != archive.identity().segment_bytes) {
     return std::nullopt;
   }
   return note;
-} catch (const Error&) {
-  return std::nullopt;
+}
+
+PushResult Acknowledgements::result_of(const std::string& name, const Note& note) {
+  PushResult result;
+  result.name = name;
+  result.already_there = true;
+  result.plain_bytes = note.plain_bytes;
+  result.stored_bytes = note.stored_bytes;
+  result.crc = note.crc;
+  return result;
 }
 
 bool Acknowledgements::has(const WalArchive& archive, const std::string& name) const {
@@ -172,15 +190,31 @@ std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
       checksum_of_file(path, note->plain_bytes) != note->crc) {
     return std::nullopt;
   }
-  PushResult result;
-  result.name = name;
-  result.already_there = true;
-  result.plain_bytes = note->plain_bytes;
-  result.stored_bytes = note->stored_bytes;
-  result.crc = note->crc;
-  return result;
+  return result_of(name, *note);
 } catch (const Error&) {
   // What is the matter, archiving it tells.
+  return std::nullopt;
+}
+
+std::optional<PushResult> Acknowledgements::take_recent(const std::string& url,
+                                                        const std::string& cluster,
+                                                        const std::string& path,
+                                                        Timestamp now) const try {
+  const auto name = path.substr(path.find_last_of('/') + 1);
+  const auto note = read(name);
+  // A clock that was set back makes notes of the future, which are none.
+  if (!note || note->url != url || !note->key.starts_with("wal/" + cluster + "/") ||
+      !note->key.ends_with("/" + name) || note->noted > now || now - note->noted > recent) {
+    return std::nullopt;
+  }
+  const auto file = find_status(path);
+  if (!file || static_cast<std::uint64_t>(file->st_size) != note->plain_bytes ||
+      checksum_of_file(path, note->plain_bytes) != note->crc) {
+    return std::nullopt;
+  }
+  ::unlink(path_of(name).c_str());
+  return result_of(name, *note);
+} catch (const Error&) {
   return std::nullopt;
 }
 

@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -53,6 +54,14 @@ class Acknowledgements {
   [[nodiscard]] std::optional<PushResult> take(const WalArchive& archive,
                                                const std::string& path) const;
 
+  // The same where the repository is far away: it is not looked at. Believed are notes
+  // that are at most `recent` old, of this archiver, for this URL and cluster, whose file
+  // is what was stored; docs/guarantees.md tells why that is enough.
+  [[nodiscard]] std::optional<PushResult> take_recent(const std::string& url,
+                                                      const std::string& cluster,
+                                                      const std::string& path, Timestamp now) const;
+  static constexpr std::chrono::seconds recent{60};
+
   // Removes the notes of segments before this one, and of other archivers.
   void forget_before(const WalArchive& archive, const std::string& name) const;
 
@@ -60,7 +69,9 @@ class Acknowledgements {
 
  private:
   struct Note;
+  [[nodiscard]] std::optional<Note> read(const std::string& name) const;
   [[nodiscard]] std::optional<Note> find(const WalArchive& archive, const std::string& name) const;
+  [[nodiscard]] static PushResult result_of(const std::string& name, const Note& note);
   [[nodiscard]] std::string path_of(const std::string& name) const;
 
   std::string directory_;

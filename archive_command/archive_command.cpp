@@ -13,19 +13,32 @@ namespace {
 // What one call may take of the server's processors.
 constexpr unsigned threads_max = 4;
 
-void archive_file(Program& program, const std::string& path) {
+// Segments on their way to an object store at once; with what is compressed at most as
+// much memory as so many segments have.
+constexpr unsigned object_store_uploads = 8;
+
+PushAheadResult push(Program& program, const std::string& path) {
   const auto& config = program.config();
+  const auto ahead = config.segments_ahead();
+  const auto notes = ahead > 0 ? Acknowledgements::of_current_directory() : std::nullopt;
+  if (notes && config.is_remote()) {
+    const auto known =
+        notes->take_recent(config.repository(), config.cluster(), path, system_clock().now());
+    if (known) return {.offered = *known};
+  }
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository,
                            get_cluster(opened.repository, config.cluster(), ErrorKind::conflict));
-  const auto notes =
-      config.archive_ahead > 0 ? Acknowledgements::of_current_directory() : std::nullopt;
-  const auto [result, ahead] =
-      push_and_ahead(archive, path, system_clock(),
-                     {.push = {.compression = config.wal_compression,
-                               .threads = std::min(config.worker_threads(), threads_max)},
-                      .ahead = config.archive_ahead},
-                     notes ? &*notes : nullptr);
+  return push_and_ahead(archive, path, system_clock(),
+                        {.push = {.compression = config.wal_compression,
+                                  .threads = std::min(config.worker_threads(), threads_max)},
+                         .ahead = ahead,
+                         .uploads = config.is_remote() ? object_store_uploads : 1},
+                        notes ? &*notes : nullptr);
+}
+
+void archive_file(Program& program, const std::string& path) {
+  const auto [result, ahead] = push(program, path);
   if (!result.damage.empty()) {
     log_warning("WAL segment " + result.name + " is archived, but damaged: " + result.damage +
                 "; nothing behind it can be recovered from this archive. Check the disk of pg_wal, "

@@ -1,6 +1,7 @@
 #include "archive_command/push_ahead.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
@@ -13,6 +14,10 @@ constexpr std::string_view ready_suffix = ".ready";
 
 // A larger segment's compressed frames are too much to hold for several.
 constexpr std::uint64_t segment_bytes_max = 64u << 20;
+
+// After so long no further one is begun: the offered one, which is done, is not
+// acknowledged before, and a server that shuts down waits for its archiver.
+constexpr std::chrono::seconds ahead_time_max{10};
 
 // The segments of the same timeline that wait behind this one, the oldest first.
 std::vector<std::string> waiting_behind(const WalArchive& archive, const std::string& directory,
@@ -35,7 +40,24 @@ struct Item {
   std::string path;
   bool is_offered = false;
   std::optional<PreparedFile> prepared = {};  // nullopt: it cannot be archived
+  std::optional<PushResult> stored = {};      // nullopt: it is not
 };
+
+// Takes away the first that is archived already, and what follows it.
+void cut_at_archived(const WalArchive& archive, const SegmentName& offered,
+                     std::vector<std::string>& next) try {
+  std::set<std::uint64_t> archived;
+  for (const auto& segment : archive.segments(offered.timeline, offered.number + 1)) {
+    archived.insert(segment.number);
+  }
+  const auto first = std::ranges::find_if(next, [&](const std::string& name) {
+    const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
+    return !segment || archived.contains(segment->number);
+  });
+  next.erase(first, next.end());
+} catch (const Error&) {
+  next.clear();
+}
 
 }  // namespace
 
@@ -70,9 +92,23 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
 
   auto alone = options.push;
   alone.threads = 1;
-  const auto at_once = std::max(1u, options.push.threads);
+  const bool one_by_one = options.uploads <= 1;
   PushAheadResult result;
+  if (!one_by_one) {
+    // First of all the one that is offered: where that is refused, as another server's
+    // is, nothing of this one gets into that one's history.
+    result.offered = push_wal_file(archive, path, clock, options.push);
+    cut_at_archived(archive, *segment, next);
+  }
+  const auto at_once = std::max(one_by_one ? 1u : options.uploads, options.push.threads);
   bool has_stopped = false;  // the delivering thread's
+  const auto store_item = [&](Item& item) {
+    try {
+      if (item.prepared) item.stored = item.prepared->store(archive);
+    } catch (const Error&) {
+      if (item.is_offered) throw;
+    }
+  };
   OrderedWorkers<Item> workers(
       {.threads = at_once, .in_flight_max = at_once},
       [&](Item& item, unsigned) {
@@ -82,29 +118,27 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
           // Of what is the matter with others their own calls tell.
           if (item.is_offered) throw;
         }
+        if (!one_by_one) store_item(item);
       },
-      // One after another, each only behind the one before it: where that is refused, as
-      // another server's is, nothing of this one gets into that one's history.
       [&](Item& item) {
+        // One after another, each only behind the one before it.
+        if (one_by_one && !has_stopped) store_item(item);
         if (item.is_offered) {
-          result.offered = item.prepared->store(archive);
+          result.offered = *item.stored;
           return;
         }
-        if (has_stopped || !item.prepared) {
+        if (has_stopped || !item.stored) {
           has_stopped = true;
           return;
         }
-        try {
-          const auto stored = item.prepared->store(archive);
-          ++result.ahead;
-          // Of damage its own call tells.
-          if (stored.damage.empty()) notes->put(archive, stored);
-        } catch (const Error&) {
-          has_stopped = true;
-        }
+        ++result.ahead;
+        // Of damage its own call tells.
+        if (item.stored->damage.empty()) notes->put(archive, *item.stored);
       });
-  workers.submit({.path = path, .is_offered = true});
+  if (one_by_one) workers.submit({.path = path, .is_offered = true});
+  const auto enough = clock.now() + ahead_time_max;
   for (const auto& waiting : next) {
+    if (clock.now() > enough) break;
     auto waiting_path = directory;
     workers.submit({.path = waiting_path.append("/").append(waiting)});
   }

@@ -13,6 +13,9 @@ namespace walvault {
 struct PushAheadOptions {
   PushOptions push;  // `threads` is for all together
   unsigned ahead = 0;
+  // Segments that are stored at once, behind the offered one. 1: each only when the
+  // one before it is there.
+  unsigned uploads = 1;
 };
 
 struct PushAheadResult {
@@ -24,6 +27,9 @@ struct PushAheadResult {
 // (archive_status/*.ready beside the file) are archived in parallel, up to `ahead` of
 // them, and noted; a call for one that was noted looks whether the note is true, and is
 // done. What happens to those never fails the call at hand.
+//
+// With `uploads` above 1 only segments of which none is archived so far are stored ahead:
+// where one is there already, as another server's may be, those behind it wait.
 //
 // `notes`: nullptr for none; then nothing is archived ahead.
 [[nodiscard]] PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& path,

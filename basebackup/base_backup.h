@@ -32,6 +32,9 @@ struct BaseBackupRequest {
   std::size_t delta_depth = 4;         // as TreeWriter::Options::delta_depth
   CompressionSetting wal_compression;  // of what is streamed
   unsigned jobs = 2;
+  // As TreeWriter::Options.
+  unsigned uploads = 1;
+  std::size_t pack_bytes = PackBuilder::Limits{}.bytes_max;
   std::uint64_t unfinished_bytes_min = TreeWriter::Options().unfinished_bytes_min;
   std::string host;  // this machine's name, recorded when the server runs here
   // Gives a second connection when the WAL is to be streamed over it; without

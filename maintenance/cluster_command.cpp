@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/connection_options.h"
+#include "base/path.h"
 #include "catalog/backup_info.h"
 #include "maintenance/identify_cluster.h"
 #include "maintenance/maintenance_commands.h"
@@ -18,6 +19,13 @@ ordered_json cluster_json(const ClusterIdentity& identity) {
           {"postgres_version", std::to_string(identity.postgres_major)},
           {"wal_segment_bytes", identity.segment_bytes},
           {"registered", to_rfc3339(identity.registered)}};
+}
+
+// The server's user has neither this user's directory nor its environment.
+std::string place_for_archive_command(const Config& config) {
+  std::string place;
+  if (!config.path.empty()) place = "--config " + absolute_path(config.path) + " ";
+  return place + "--repo " + config.repository();
 }
 
 struct Options {
@@ -46,8 +54,9 @@ void add(Program& program, const Options& options) {
                 (anew ? "Registered cluster " : "This server is registered already as ") +
                     identity_text(identity) +
                     "In its postgresql.conf:\n  archive_mode = on\n  archive_command = "
-                    "'walvault-archive --repo " +
-                    opened.storage->url() + " --cluster " + options.name + " %p'\n");
+                    "'walvault-archive " +
+                    place_for_archive_command(program.config()) + " --cluster " + options.name +
+                    " %p'\n");
 }
 
 void upgrade(Program& program, const Options& options) {

@@ -15,6 +15,7 @@
 #include "archive_command/rescue.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/path.h"
 #include "catalog/target_resolution.h"
 #include "datadir/data_directory.h"
 #include "restore/restore.h"
@@ -27,13 +28,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int prefetch_version_min = 150000;  // the first with recovery_prefetch
-
-std::string absolute(const std::string& path) {
-  if (path.empty() || path.front() == '/') return path;
-  std::array<char, PATH_MAX> current{};
-  if (::getcwd(current.data(), current.size()) == nullptr) return path;
-  return std::string(current.data()) + "/" + path;
-}
 
 std::string without_last_slashes(std::string path) {
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
@@ -54,7 +48,7 @@ std::string fetch_program() {
 std::string restore_command(const Config& config, const ClusterIdentity& identity,
                             const RecoveryPlan& plan, bool standby) {
   std::string command = shell_quoted(fetch_program());
-  if (!config.path.empty()) command += " --config " + shell_quoted(absolute(config.path));
+  if (!config.path.empty()) command += " --config " + shell_quoted(absolute_path(config.path));
   command += " --repo " + shell_quoted(config.repository()) + " --cluster " + identity.name +
              " --identity " + std::to_string(identity.number);
   for (const auto& branch : plan.branches) command += " --branch " + branch.text();
@@ -275,7 +269,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
   wanted.backup_id = options.backup;
   wanted.timeline = options.timeline;
   RestoreRequest request;
-  request.data_directory = without_last_slashes(absolute(options.pgdata));
+  request.data_directory = without_last_slashes(absolute_path(options.pgdata));
   request.mappings = mappings_of(options);
   request.jobs = jobs_of(options, config);
   request.replace = options.force || options.delta;

@@ -25,15 +25,22 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "repository/pack.h"
 #include "repository/tree.h"
 
 namespace walvault {
 namespace {
 
+constexpr unsigned directory_ahead = 4;
+constexpr unsigned object_store_ahead = 64;
+constexpr unsigned object_store_threads = 8;
+constexpr unsigned object_store_uploads = 4;
+constexpr std::size_t object_store_pack_bytes = 16u << 20;
 constexpr const char* default_path = "/etc/walvault/walvault.toml";
 
-constexpr std::array<std::string_view, 5> sections = {"repository", "defaults", "cluster",
-                                                      "archive", "fetch"};
+constexpr std::array<std::string_view, 6> sections = {"repository", "defaults", "cluster",
+                                                      "archive",    "fetch",    "cache"};
+constexpr std::array<std::string_view, 1> cache_keys = {"path"};
 constexpr std::array<std::string_view, 17> repository_keys = {"url",
                                                               "compression",
                                                               "wal_compression",
@@ -212,6 +219,13 @@ void read_file_into(Config& config) {
       config.jobs = *jobs;
     }
   }
+  if (const auto* table = section(config.path, root, "cache")) {
+    check_keys(config.path, "[cache]", *table, cache_keys);
+    config.cache_path = text(config.path, *table, "path");
+    if (config.cache_path && !config.cache_path->starts_with('/')) {
+      throw bad_config(config.path, "[cache] path wants an absolute path.");
+    }
+  }
   if (const auto* table = section(config.path, root, "archive")) {
     check_keys(config.path, "[archive]", *table, archive_keys);
     const auto ahead = number(config.path, *table, "[archive]", "ahead", 0, archive_ahead_max);
@@ -285,8 +299,22 @@ ClusterConfig Config::of_cluster(const std::string& name) const {
   return it == clusters.end() ? ClusterConfig{} : it->second;
 }
 
+bool Config::is_remote() const { return repository_url && is_object_store(*repository_url); }
+
 unsigned Config::worker_threads() const {
-  return jobs != 0 ? jobs : std::max(1u, std::thread::hardware_concurrency());
+  if (jobs != 0) return jobs;
+  const auto processors = std::max(1u, std::thread::hardware_concurrency());
+  return is_remote() ? std::max(processors, object_store_threads) : processors;
+}
+
+unsigned Config::segments_ahead() const {
+  return archive_ahead.value_or(is_remote() ? object_store_ahead : directory_ahead);
+}
+
+unsigned Config::uploads() const { return is_remote() ? object_store_uploads : 1; }
+
+std::size_t Config::pack_bytes() const {
+  return is_remote() ? object_store_pack_bytes : PackBuilder::Limits{}.bytes_max;
 }
 
 }  // namespace walvault

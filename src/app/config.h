@@ -27,14 +27,15 @@ struct Config {
   // How long a repository that does not answer is tried again; an object store's
   // alone, a directory is there or not.
   std::chrono::milliseconds repository_retry_for{std::chrono::minutes(2)};
+  std::optional<std::string> cache_path;
   CompressionSetting data_compression;
   // As TreeWriter::Options::delta_depth.
   unsigned delta_depth = 4;
   CompressionSetting wal_compression;
   unsigned jobs = 0;  // 0: as many as the machine has processors
   std::string fetch_retry_for = "5min";
-  unsigned fetch_prefetch = 8;  // segments
-  unsigned archive_ahead = 4;   // likewise
+  unsigned fetch_prefetch = 8;            // segments
+  std::optional<unsigned> archive_ahead;  // likewise
   std::map<std::string, ClusterConfig> clusters;
 
   // The options of the command line win over the file.
@@ -44,10 +45,23 @@ struct Config {
   std::optional<std::string> cluster_asked;
   [[nodiscard]] std::string cluster() const;
 
+  // How many segments are archived ahead: where each answer of a store takes its time,
+  // more at a time.
+  [[nodiscard]] unsigned segments_ahead() const;
+
+  // Whether the repository lies in an object store.
+  [[nodiscard]] bool is_remote() const;
+
   // What the file says of a cluster; the defaults where it says nothing.
   [[nodiscard]] ClusterConfig of_cluster(const std::string& name) const;
 
+  // More than there are processors where an object store's answers are waited for.
   [[nodiscard]] unsigned worker_threads() const;
+
+  // Packs are stored one at a time and large in a directory, several at a time and
+  // smaller in an object store: as much memory either way.
+  [[nodiscard]] unsigned uploads() const;
+  [[nodiscard]] std::size_t pack_bytes() const;
 };
 
 inline constexpr unsigned prefetch_max = 64;

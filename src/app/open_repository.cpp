@@ -2,6 +2,7 @@
 
 #include "app/log.h"
 #include "app/object_store.h"
+#include "app/store_memory.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "storage/posix_storage.h"
@@ -27,9 +28,14 @@ std::string directory_of(const std::string& url) {
 }
 
 std::unique_ptr<Storage> open_object_store(const Config& config, Patience patience) {
+  auto settings = object_store_settings(config.repository(), config.object_store);
+  const StoreMemory memory(config.cache_path.value_or(default_cache_directory()),
+                           settings.endpoint + " " + config.repository());
+  settings.conditional_writes = memory.conditional_writes(system_clock().now());
+  settings.learned = [memory](bool value) { memory.keep_conditional_writes(value); };
   auto storage = std::make_unique<S3Storage>(
-      object_store_settings(config.repository(), config.object_store),
-      [store = config.object_store] { return load_credentials(store); }, system_clock());
+      std::move(settings), [store = config.object_store] { return load_credentials(store); },
+      system_clock());
   RetryPolicy policy{.patience = patience.value_or(config.repository_retry_for),
                      .first_pause = std::chrono::milliseconds(100),
                      .jitter = true,

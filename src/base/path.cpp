@@ -1,5 +1,10 @@
 #include "base/path.h"
 
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+
 namespace walvault {
 
 bool is_inner_path(std::string_view path) {
@@ -12,6 +17,13 @@ bool is_inner_path(std::string_view path) {
     if (slash == std::string_view::npos) return true;
     path.remove_prefix(slash + 1);
   }
+}
+
+std::string absolute_path(const std::string& path) {
+  if (path.empty() || path.front() == '/') return path;
+  std::array<char, PATH_MAX> current{};
+  if (::getcwd(current.data(), current.size()) == nullptr) return path;
+  return std::string(current.data()) + "/" + path;
 }
 
 }  // namespace walvault

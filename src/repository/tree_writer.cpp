@@ -110,7 +110,7 @@ class TreeWriter::Pipeline {
         session_(session),
         parents_(session),
         store_(
-            {.threads = 1, .in_flight_max = 1},
+            {.threads = options.uploads, .in_flight_max = options.uploads},
             [&session](WriterSession::Object& object, unsigned) {
               // A name made of a fresh writer id and the content's digest, or a number,
               // is taken only by the same content.

@@ -27,6 +27,10 @@ struct S3Settings {
   // https://host/bucket/key rather than https://bucket.host/key.
   bool path_style = false;
   HttpOptions http = {};
+  // Whether the store heeds If-None-Match, if that is remembered; else it is found out
+  // before the first write, and `learned` is told.
+  std::optional<bool> conditional_writes = {};
+  std::function<void(bool)> learned = {};
 };
 
 // What is done with an object, for messages and the permission that it takes.

@@ -71,13 +71,19 @@ bool S3Storage::probe() {
 
 bool S3Storage::has_conditional_writes() {
   const std::scoped_lock lock(mutex_);
-  if (!conditional_writes_) conditional_writes_ = probe();
+  if (!conditional_writes_) {
+    conditional_writes_ = probe();
+    const auto& learned = client_.settings().learned;
+    if (learned) learned(*conditional_writes_);
+  }
   return *conditional_writes_;
 }
 
 bool S3Storage::put_if_absent(std::string_view key, const ObjectContent& content) {
   const auto full = full_key(key);
-  const bool conditional = has_conditional_writes();
+  // What was remembered is good enough for what a name decides; deleting asks anew.
+  const auto& remembered = client_.settings().conditional_writes;
+  const bool conditional = remembered ? *remembered : has_conditional_writes();
   if (!conditional && find_size(key)) return false;
   const auto request = put_request(full, content, conditional);
   const auto response = client_.send(request);

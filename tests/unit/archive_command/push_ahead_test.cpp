@@ -44,9 +44,9 @@ class PushAheadTest : public testing::Test {
 
   PushAheadResult offer(const std::string& file, unsigned ahead = 4) {
     const Acknowledgements notes(directory_.path("notes"), archiver_);
-    auto result =
-        push_and_ahead(archive_, path(file), made_.clock,
-                       {.push = {.compression = {}, .threads = 2}, .ahead = ahead}, &notes);
+    auto result = push_and_ahead(
+        archive_, path(file), made_.clock,
+        {.push = {.compression = {}, .threads = 2}, .ahead = ahead, .uploads = uploads_}, &notes);
     // As the archiver does.
     fs::rename(path("archive_status/" + file + ".ready"), path("archive_status/" + file + ".done"));
     return result;
@@ -77,6 +77,7 @@ class PushAheadTest : public testing::Test {
   TemporaryDirectory directory_;
   Archiver archiver_{.pid = 7, .started = 100, .boot = "b"};
   std::map<std::string, int> puts_;
+  unsigned uploads_ = 1;
 
   void SetUp() override {
     hooked_.after = [&](std::string_view operation, std::string_view key) {
@@ -191,6 +192,56 @@ TEST_F(PushAheadTest, NothingIsDoneAheadThatCanNotBeNoted) {
   EXPECT_FALSE(is_archived(2));
 }
 
+class ManyUploadsTest : public PushAheadTest {
+ protected:
+  ManyUploadsTest() { uploads_ = 4; }
+};
+
+TEST_F(ManyUploadsTest, ArchiveWhatWaitsBehindTheOfferedOne) {
+  for (std::uint64_t number = 1; number <= 7; ++number) make_ready(number);
+  std::vector<std::string> order;
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    const std::lock_guard lock(mutex_);
+    if (operation == "put") order.emplace_back(key);
+  };
+  const auto first = offer(1);
+  EXPECT_EQ(first.offered.name, name(1));
+  EXPECT_EQ(first.ahead, 4u);
+  EXPECT_EQ(order.front(), archive_.key_of(name(1)));
+  EXPECT_EQ(notes(), (Names{name(2), name(3), name(4), name(5)}));
+  for (std::uint64_t number = 2; number <= 5; ++number) {
+    EXPECT_TRUE(offer(number).offered.already_there);
+    EXPECT_EQ(puts_of(number), 1);
+  }
+}
+
+// Two servers on one timeline, as above.
+TEST_F(ManyUploadsTest, StoreNothingBehindWhatIsThereAlready) {
+  auto others = chained_segment(1, 1);
+  others[100] ^= 1;
+  archive_file(archive_, name(1), others);
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  EXPECT_EQ(error_of([&] { (void)offer(1); }), "conflict");
+  for (std::uint64_t number = 2; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
+  made_.storage.remove({archive_.key_of(name(1))});
+  others = chained_segment(1, 3);
+  others[100] ^= 1;
+  archive_file(archive_, name(3), others);
+  EXPECT_EQ(offer(1).ahead, 1u);
+  EXPECT_FALSE(is_archived(4));
+}
+
+TEST_F(ManyUploadsTest, NoteNothingBehindOneThatFailed) {
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation == "put" && key == archive_.key_of(name(3))) {
+      throw Error(ErrorKind::unavailable, "the store is gone");
+    }
+  };
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  EXPECT_EQ(offer(1).ahead, 1u);
+  EXPECT_EQ(notes(), Names{name(2)});
+}
+
 class NoteTest : public PushAheadTest {
  protected:
   void SetUp() override {
@@ -255,6 +306,48 @@ TEST_F(NoteTest, OfAnotherRepositoryIsNotBelieved) {
   auto identity = test_cluster();
   identity.name = "other";
   EXPECT_FALSE(notes.has(WalArchive(repository_, identity), name(2)));
+}
+
+// Of a repository that is far away, which is not looked at.
+class RecentNoteTest : public NoteTest {
+ protected:
+  [[nodiscard]] bool is_believed(const std::string& url = "memory:",
+                                 const std::string& cluster = test_cluster().name,
+                                 std::chrono::seconds later = std::chrono::seconds(0)) const {
+    return Acknowledgements(directory_.path("notes"), archiver_)
+        .take_recent(url, cluster, path(name(2)), system_clock().now() + later)
+        .has_value();
+  }
+};
+
+TEST_F(RecentNoteTest, IsBelievedOnceWithoutALook) {
+  hooked_.before = [](std::string_view, std::string_view) { FAIL(); };
+  EXPECT_TRUE(is_believed());
+  EXPECT_FALSE(is_believed());
+}
+
+TEST_F(RecentNoteTest, OfAnotherPlaceClusterOrArchiverIsNotBelieved) {
+  EXPECT_FALSE(is_believed("memory:other"));
+  EXPECT_FALSE(is_believed("memory:", "other"));
+  ++archiver_.started;
+  EXPECT_FALSE(is_believed());
+}
+
+TEST_F(RecentNoteTest, ThatIsNotRecentIsNotBelieved) {
+  EXPECT_FALSE(is_believed("memory:", test_cluster().name,
+                           Acknowledgements::recent + std::chrono::seconds(1)));
+  EXPECT_FALSE(is_believed("memory:", test_cluster().name, -std::chrono::seconds(5)))
+      << "the clock was set back";
+  EXPECT_TRUE(is_believed());
+}
+
+TEST_F(RecentNoteTest, ForAFileThatHasChangedIsNotBelieved) {
+  auto content = chained_segment(1, 2);
+  content[100] ^= 1;
+  std::ofstream(path(name(2)), std::ios::binary | std::ios::trunc) << as_text(content);
+  EXPECT_FALSE(is_believed());
+  fs::resize_file(path(name(2)), 100);
+  EXPECT_FALSE(is_believed());
 }
 
 TEST_F(NoteTest, ThatIsOldGoes) {

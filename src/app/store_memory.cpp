@@ -1,0 +1,69 @@
+#include "app/store_memory.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "codec/sha256.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::chrono::hours valid_for{24};
+constexpr std::size_t name_digits = 32;
+
+}  // namespace
+
+StoreMemory::StoreMemory(const std::string& directory, const std::string& place)
+    : cache_(directory),
+      directory_(directory.empty()
+                     ? ""
+                     : directory + "/" + sha256(as_bytes(place)).hex().substr(0, name_digits)) {}
+
+std::string StoreMemory::path() const { return directory_ + "/conditional-writes"; }
+
+std::optional<bool> StoreMemory::conditional_writes(Timestamp now) const try {
+  if (directory_.empty()) return std::nullopt;
+  const auto status = find_status(path());
+  // Only what this user wrote.
+  if (!status || status->st_uid != ::geteuid()) return std::nullopt;
+  const Timestamp written(std::chrono::seconds(status->st_mtim.tv_sec));
+  if (written > now || now - written > valid_for) return std::nullopt;
+  const auto content = read_file(path(), 16);
+  if (as_text(content) == "yes\n") return true;
+  if (as_text(content) == "no\n") return false;
+  return std::nullopt;
+} catch (const Error&) {
+  return std::nullopt;
+}
+
+void StoreMemory::keep_conditional_writes(bool value) const try {
+  if (directory_.empty()) return;
+  for (const auto& directory : {parent_directory(cache_), cache_, directory_}) {
+    (void)::mkdir(directory.c_str(), 0700);
+  }
+  const auto unfinished = path() + ".part-" + std::to_string(::getpid());
+  {
+    const auto file = open_file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
+    write_all(file, as_bytes(value ? "yes\n" : "no\n"), unfinished);
+  }
+  if (::rename(unfinished.c_str(), path().c_str()) != 0) ::unlink(unfinished.c_str());
+} catch (const Error&) {
+  // It is asked again, then.
+}
+
+std::string default_cache_directory() {
+  if (::geteuid() == 0) return "/var/cache/walvault";
+  for (const auto& [name, below] :
+       {std::pair("XDG_CACHE_HOME", "/walvault"), std::pair("HOME", "/.cache/walvault")}) {
+    const char* const value = std::getenv(name);
+    if (value != nullptr && *value == '/') return std::string(value) + below;
+  }
+  return "";
+}
+
+}  // namespace walvault

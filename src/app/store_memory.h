@@ -1,0 +1,33 @@
+// What was found out about an object store, kept on this machine below [cache] path:
+// never trusted for longer than a day, safe to delete, safe with several processes.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/clock.h"
+
+namespace walvault {
+
+class StoreMemory {
+ public:
+  // `directory`: of the cache; empty for none. `place`: what tells one store from another.
+  StoreMemory(const std::string& directory, const std::string& place);
+
+  // nullopt: that is not known.
+  [[nodiscard]] std::optional<bool> conditional_writes(Timestamp now) const;
+  // That it cannot be kept is no error.
+  void keep_conditional_writes(bool value) const;
+
+ private:
+  [[nodiscard]] std::string path() const;
+
+  std::string cache_;
+  std::string directory_;  // empty: nothing is kept
+};
+
+// Where a cache lies when nothing is said: /var/cache/walvault for root, else below
+// $XDG_CACHE_HOME or $HOME; empty where there is neither.
+[[nodiscard]] std::string default_cache_directory();
+
+}  // namespace walvault
