@@ -83,6 +83,9 @@ class MainJob {
     return directory_.path("bin/" + name);
   }
 
+  // Of what its programs are given; empty where they need none.
+  [[nodiscard]] const std::string& config() const { return config_; }
+
   // Behind its back; `key` as in storage/storage.h.
   void remove_object(const std::string& key);
 

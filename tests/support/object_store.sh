@@ -96,6 +96,17 @@ fail() {
   exit 1
 }
 
+# A monitor that has just started refuses commands for a moment.
+repeated() {
+  local try
+  for try in $(seq 20); do
+    timeout 30 "$@" >"$directory/log/command" 2>&1 && return
+    sleep 0.3
+  done
+  cat "$directory/log/command" >&2
+  fail "$* ($try tries)"
+}
+
 # An OSD whose first command to the monitor overtakes the map of monitors is told
 # "wrong fsid" and ends: then it is started again.
 start_osd() {
@@ -111,7 +122,7 @@ start_osd() {
 }
 
 start_daemons() {
-  alive mon.a || ceph-mon -i a
+  alive mon.a || ceph-mon -i a >>"$directory/log/mkfs" 2>&1
   alive mgr.x || ceph-mgr -i x
   start_osd
   alive client.rgw || radosgw -n client.rgw --no-mon-config
@@ -128,14 +139,21 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -s
 monmaptool --create --clobber --fsid $fsid --addv a "[v1:127.0.0.1:$monitor_port]" \
   "$directory/monmap" >/dev/null
 ceph-mon --mkfs -i a --monmap "$directory/monmap" --no-mon-config >"$directory/log/mkfs" 2>&1
-ceph-mon -i a
+ceph-mon -i a >>"$directory/log/mkfs" 2>&1
 ceph-osd -i 0 --mkfs --osd-uuid "$(cat /proc/sys/kernel/random/uuid)" >>"$directory/log/mkfs" 2>&1
 # A store in memory chooses its own identity.
 uuid=$(cat "$directory/osd/fs_fsid" 2>/dev/null || cat "$directory/osd/fsid")
-timeout 30 ceph osd new "$uuid" 0 >/dev/null
+repeated ceph osd new "$uuid" 0
 start_daemons
-radosgw-admin -n client.rgw user create --uid=test --display-name=test --access-key=AKIDTEST \
-  --secret-key=SECRETTEST >"$directory/user.json" 2>"$directory/log/user"
+make_user() {
+  radosgw-admin -n client.rgw user create --uid=test --display-name=test --access-key=AKIDTEST \
+    --secret-key=SECRETTEST || radosgw-admin -n client.rgw user info --uid=test
+}
+for try in 1 2 3 4 5 6 7 8 9 10; do
+  make_user >"$directory/log/user" 2>&1 && break
+  [ "$try" -lt 10 ] || fail "user"
+  sleep 0.5
+done
 echo ready
 while read -r line; do
   [ "$line" = restart ] || continue

@@ -1,0 +1,128 @@
+// Whole programs and a network that fails them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "storage/s3/s3_storage.h"
+#include "support/main_job.h"
+#include "support/s3_bucket.h"
+#include "support/tcp_proxy.h"
+
+namespace walvault {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+// A main job whose way to the store is a TcpProxy.
+class NetworkTest : public testing::Test {
+ protected:
+  NetworkTest() {
+    ::setenv("WALVAULT_TEST_ON_OBJECT_STORE", "1", 1);
+    job_ = std::make_unique<MainJob>(15);
+    ::unsetenv("WALVAULT_TEST_ON_OBJECT_STORE");
+    (void)job_->server().sql(
+        "CREATE TABLE t AS SELECT g AS n, repeat(md5(g::text), 20) AS text"
+        " FROM generate_series(1, 60000) g");
+    job_->archive_everything();
+    settings_ = read_text(job_->config());
+    // Seen by every program from its next start on.
+    go_by(proxy_.endpoint(), "1s");
+  }
+  void go_by(const std::string& endpoint, const std::string& retry_for) {
+    auto text = settings_;
+    const auto direct = ObjectStore::shared().endpoint();
+    text.replace(text.find(direct), direct.size(), endpoint);
+    write_text(job_->config(), text + "retry_for = \"" + retry_for + "\"\n");
+  }
+  [[nodiscard]] std::unique_ptr<Child> start_backup() {
+    return job_->start_walvault({"backup", "--pg", job_->server().conninfo(), "--json"});
+  }
+  // Restored, it has what the server has.
+  void expect_restorable() {
+    const auto rows = job_->server().sql("SELECT count(*), sum(hashtext(text)) FROM t");
+    job_->archive_everything();
+    const auto restored = job_->restore("restored", {});
+    ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
+    EXPECT_EQ(restored->sql("SELECT count(*), sum(hashtext(text)) FROM t"), rows);
+  }
+
+  TcpProxy proxy_{ObjectStore::shared().port()};
+  std::unique_ptr<MainJob> job_;
+  std::string settings_;
+};
+
+TEST_F(NetworkTest, ABackupGoesOnWhenItComesBack) {
+  go_by(proxy_.endpoint(), "60s");
+  proxy_.delay(20ms);
+  const auto backup = start_backup();
+  while (proxy_.bytes_from_client() < 1'000'000 && backup->is_running()) {
+    std::this_thread::sleep_for(5ms);
+  }
+  EXPECT_TRUE(backup->is_running()) << "it was too fast for this test";
+  proxy_.go_down();
+  std::this_thread::sleep_for(4s);
+  proxy_.come_up();
+  const auto done = backup->wait();
+  EXPECT_EQ(done.exit_code, 0) << done.text();
+  EXPECT_THAT(done.err, HasSubstr("Trying again"));
+  expect_restorable();
+}
+
+TEST_F(NetworkTest, EveryCommandSaysThatItIsGone) {
+  ASSERT_EQ(start_backup()->wait().exit_code, 0);
+  proxy_.go_down();
+  for (const auto& command :
+       std::vector<std::vector<std::string>>{{"info"},
+                                             {"backup", "--pg", job_->server().conninfo()},
+                                             {"restore", "--pgdata", job_->directory().path("x")},
+                                             {"verify"},
+                                             {"gc"},
+                                             {"expire", "--keep-last", "1"}}) {
+    const auto outcome = job_->walvault(command);
+    EXPECT_EQ(outcome.exit_code, 6) << command[0] << ": " << outcome.text();
+    EXPECT_THAT(outcome.err, HasSubstr(proxy_.endpoint())) << command[0];
+  }
+  proxy_.come_up();
+  expect_restorable();
+}
+
+TEST_F(NetworkTest, TheNextBackupReusesWhatAnInterruptedOneStored) {
+  ASSERT_EQ(start_backup()->wait().exit_code, 0);
+  (void)job_->server().sql("UPDATE t SET text = md5(text) || text WHERE n % 10 = 0");
+  proxy_.delay(20ms);
+  const auto before = proxy_.bytes_from_client();
+  const auto backup = start_backup();
+  while (proxy_.bytes_from_client() < before + 100'000 && backup->is_running()) {
+    std::this_thread::sleep_for(5ms);
+  }
+  proxy_.go_down();
+  const auto interrupted = backup->wait();
+  EXPECT_EQ(interrupted.exit_code, 6) << interrupted.text();
+  proxy_.come_up();
+  const auto next = start_backup()->wait();
+  EXPECT_EQ(next.exit_code, 0) << next.text();
+  expect_restorable();
+}
+
+TEST_F(NetworkTest, BitsThatTurnOnTheWayAreFoundOut) {
+  ASSERT_EQ(start_backup()->wait().exit_code, 0);
+  proxy_.corrupt_every(50'000);
+  const auto outcome = job_->walvault({"restore", "--pgdata", job_->directory().path("x")});
+  EXPECT_TRUE(outcome.exit_code == 5 || outcome.exit_code == 6) << outcome.text();
+  proxy_.corrupt_every(0);
+  expect_restorable();
+}
+
+TEST_F(NetworkTest, ConnectionsThatAreCutCostTriesAndNothingElse) {
+  go_by(proxy_.endpoint(), "60s");
+  proxy_.cut(6, 50'000);
+  const auto backup = start_backup()->wait();
+  EXPECT_EQ(backup.exit_code, 0) << backup.text();
+  EXPECT_LE(proxy_.cuts_left(), 3) << "it was too small for this test";
+  expect_restorable();
+}
+
+}  // namespace
+}  // namespace walvault

@@ -1,0 +1,113 @@
+#include "support/tcp_proxy.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <stdexcept>
+
+namespace walvault {
+namespace {
+
+sockaddr_in loopback(int port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return address;
+}
+
+bool send_all(int to, const char* bytes, std::size_t size) {
+  while (size > 0) {
+    const auto sent = ::send(to, bytes, size, MSG_NOSIGNAL);
+    if (sent <= 0) return false;
+    bytes += sent;
+    size -= static_cast<std::size_t>(sent);
+  }
+  return true;
+}
+
+}  // namespace
+
+TcpProxy::TcpProxy(int server_port)
+    : server_port_(server_port), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  auto address = loopback(0);
+  socklen_t size = sizeof address;
+  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
+      ::listen(listener_, 64) != 0 ||
+      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    throw std::runtime_error("the proxy cannot listen");
+  }
+  port_ = ntohs(address.sin_port);
+  acceptor_ = std::thread([this] { run(); });
+}
+
+TcpProxy::~TcpProxy() {
+  ::shutdown(listener_, SHUT_RDWR);
+  acceptor_.join();
+  go_down();
+  for (auto& thread : threads_) thread.join();
+  for (const int socket : open_) ::close(socket);
+  ::close(listener_);
+}
+
+void TcpProxy::go_down() {
+  down_ = true;
+  const std::scoped_lock lock(mutex_);
+  for (const int socket : open_) ::shutdown(socket, SHUT_RDWR);
+}
+
+void TcpProxy::run() {
+  while (true) {
+    const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (client < 0) return;
+    const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const auto address = loopback(server_port_);
+    if (down_ ||
+        ::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+      ::close(client);
+      ::close(server);
+      continue;
+    }
+    const int on = 1;
+    for (const int socket : {client, server}) {
+      ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    }
+    const std::scoped_lock lock(mutex_);
+    open_.push_back(client);
+    open_.push_back(server);
+    threads_.emplace_back([this, client, server] { relay(client, server, false); });
+    threads_.emplace_back([this, client, server] { relay(server, client, true); });
+  }
+}
+
+// Each piece of an answer waits its time before the next is read, so a large one is slowed
+// once for each piece: those are made large.
+void TcpProxy::relay(int from, int to, bool from_server) {
+  std::vector<char> buffer(4u << 20);
+  std::size_t passed = 0;
+  while (true) {
+    const auto got = ::recv(from, buffer.data(), buffer.size(), 0);
+    if (got <= 0) break;
+    const auto size = static_cast<std::size_t>(got);
+    if (from_server) {
+      std::this_thread::sleep_for(delay_.load());
+      if (const auto every = corrupt_every_.load(); every > 0) {
+        const auto next = (passed / every + 1) * every;
+        if (next < passed + size) buffer[next - passed] ^= 1;
+      }
+    } else {
+      bytes_from_client_ += size;
+    }
+    passed += size;
+    if (!send_all(to, buffer.data(), size)) break;
+    if (!from_server && cuts_left_ > 0 && passed >= cut_after_ && cuts_left_.fetch_sub(1) > 0) {
+      break;
+    }
+  }
+  ::shutdown(from, SHUT_RDWR);
+  ::shutdown(to, SHUT_RDWR);
+}
+
+}  // namespace walvault

@@ -1,0 +1,58 @@
+// A network between a client and a server on loopback: slow, broken, or lying.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace walvault {
+
+class TcpProxy {
+ public:
+  explicit TcpProxy(int server_port);
+  ~TcpProxy();
+  TcpProxy(const TcpProxy&) = delete;
+  TcpProxy& operator=(const TcpProxy&) = delete;
+
+  [[nodiscard]] int port() const { return port_; }
+  [[nodiscard]] std::string endpoint() const { return "http://127.0.0.1:" + std::to_string(port_); }
+
+  // What the server sends arrives so much later.
+  void delay(std::chrono::milliseconds delay) { delay_ = delay; }
+  // Ends every connection, and each new one at once, until it is up again.
+  void go_down();
+  void come_up() { down_ = false; }
+  // Every so many bytes from the server one bit is turned; 0: none.
+  void corrupt_every(std::size_t bytes) { corrupt_every_ = bytes; }
+  // So many connections end, each after so many bytes from the client.
+  void cut(int connections, std::size_t after_bytes) {
+    cut_after_ = after_bytes;
+    cuts_left_ = connections;
+  }
+  [[nodiscard]] int cuts_left() const { return cuts_left_; }
+
+  [[nodiscard]] std::size_t bytes_from_client() const { return bytes_from_client_; }
+
+ private:
+  void run();
+  void relay(int from, int to, bool from_server);
+
+  int server_port_;
+  int listener_ = -1;
+  int port_ = 0;
+  std::atomic<std::chrono::milliseconds> delay_{std::chrono::milliseconds(0)};
+  std::atomic<bool> down_{false};
+  std::atomic<std::size_t> corrupt_every_{0};
+  std::atomic<std::size_t> cut_after_{0};
+  std::atomic<int> cuts_left_{0};
+  std::atomic<std::size_t> bytes_from_client_{0};
+  std::mutex mutex_;
+  std::vector<int> open_;
+  std::vector<std::thread> threads_;
+  std::thread acceptor_;
+};
+
+}  // namespace walvault
