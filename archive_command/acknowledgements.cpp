@@ -79,7 +79,7 @@ std::optional<Archiver> find_archiver() try {
 struct Acknowledgements::Note {
   Archiver archiver;
   std::string repository;  // its id
-  std::string url;
+  std::string place;
   std::string key;
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
@@ -87,11 +87,11 @@ struct Acknowledgements::Note {
   Timestamp noted{};
 };
 
-std::optional<Acknowledgements> Acknowledgements::of_current_directory() {
+std::optional<Acknowledgements> Acknowledgements::of_current_directory(std::string place) {
   const auto data = current_data_directory();
   auto archiver = find_archiver();
   if (!data || !archiver) return std::nullopt;
-  return Acknowledgements(*data + ".walvault-archived", std::move(*archiver));
+  return Acknowledgements(*data + ".walvault-archived", std::move(*archiver), std::move(place));
 }
 
 std::string Acknowledgements::path_of(const std::string& name) const {
@@ -110,7 +110,7 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   out.u64(archiver_.started);
   out.string(archiver_.boot);
   out.string(archive.repository().id());
-  out.string(archive.repository().storage().url());
+  out.string(place_);
   out.string(archive.key_of(result.name));
   out.u64(result.plain_bytes);
   out.u64(result.stored_bytes);
@@ -143,7 +143,7 @@ std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& 
   note.archiver.started = in.u64();
   note.archiver.boot = in.string();
   note.repository = in.string();
-  note.url = in.string();
+  note.place = in.string();
   note.key = in.string();
   note.plain_bytes = in.u64();
   note.stored_bytes = in.u64();
@@ -160,7 +160,7 @@ std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& a
                                                              const std::string& name) const {
   auto note = read(name);
   const auto& repository = archive.repository();
-  if (!note || note->repository != repository.id() || note->url != repository.storage().url() ||
+  if (!note || note->repository != repository.id() || note->place != place_ ||
       note->key != archive.key_of(name) || note->plain_bytes != archive.identity().segment_bytes) {
     return std::nullopt;
   }
@@ -196,14 +196,13 @@ std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
   return std::nullopt;
 }
 
-std::optional<PushResult> Acknowledgements::take_recent(const std::string& url,
-                                                        const std::string& cluster,
+std::optional<PushResult> Acknowledgements::take_recent(const std::string& cluster,
                                                         const std::string& path,
                                                         Timestamp now) const try {
   const auto name = path.substr(path.find_last_of('/') + 1);
   const auto note = read(name);
   // A clock that was set back makes notes of the future, which are none.
-  if (!note || note->url != url || !note->key.starts_with("wal/" + cluster + "/") ||
+  if (!note || note->place != place_ || !note->key.starts_with("wal/" + cluster + "/") ||
       !note->key.ends_with("/" + name) || note->noted > now || now - note->noted > recent) {
     return std::nullopt;
   }

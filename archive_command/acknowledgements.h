@@ -33,11 +33,14 @@ struct Archiver {
 class Acknowledgements {
  public:
   // Those of the server that runs in the current directory, beside its data directory;
-  // nullopt: that is none, or there is no archiver.
-  [[nodiscard]] static std::optional<Acknowledgements> of_current_directory();
+  // nullopt: that is none, or there is no archiver. `place`: what tells the repository
+  // from any other, endpoint and all.
+  [[nodiscard]] static std::optional<Acknowledgements> of_current_directory(std::string place);
 
-  Acknowledgements(std::string directory, Archiver archiver)
-      : directory_(std::move(directory)), archiver_(std::move(archiver)) {}
+  Acknowledgements(std::string directory, Archiver archiver, std::string place)
+      : directory_(std::move(directory)),
+        archiver_(std::move(archiver)),
+        place_(std::move(place)) {}
 
   // Whether there is a directory for notes that can be written to; it is made.
   [[nodiscard]] bool can_be_kept() const;
@@ -55,10 +58,9 @@ class Acknowledgements {
                                                const std::string& path) const;
 
   // The same where the repository is far away: it is not looked at. Believed are notes
-  // that are at most `recent` old, of this archiver, for this URL and cluster, whose file
+  // that are at most `recent` old, of this archiver, for this place and cluster, whose file
   // is what was stored; docs/guarantees.md tells why that is enough.
-  [[nodiscard]] std::optional<PushResult> take_recent(const std::string& url,
-                                                      const std::string& cluster,
+  [[nodiscard]] std::optional<PushResult> take_recent(const std::string& cluster,
                                                       const std::string& path, Timestamp now) const;
   static constexpr std::chrono::seconds recent{60};
 
@@ -76,6 +78,7 @@ class Acknowledgements {
 
   std::string directory_;
   Archiver archiver_;
+  std::string place_;
 };
 
 }  // namespace walvault

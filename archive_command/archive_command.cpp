@@ -20,10 +20,10 @@ constexpr unsigned object_store_uploads = 8;
 PushAheadResult push(Program& program, const std::string& path) {
   const auto& config = program.config();
   const auto ahead = config.segments_ahead();
-  const auto notes = ahead > 0 ? Acknowledgements::of_current_directory() : std::nullopt;
+  const auto notes =
+      ahead > 0 ? Acknowledgements::of_current_directory(repository_place(config)) : std::nullopt;
   if (notes && config.is_remote()) {
-    const auto known =
-        notes->take_recent(config.repository(), config.cluster(), path, system_clock().now());
+    const auto known = notes->take_recent(config.cluster(), path, system_clock().now());
     if (known) return {.offered = *known};
   }
   const auto opened = program.open_repository();

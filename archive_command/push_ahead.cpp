@@ -1,6 +1,8 @@
 #include "archive_command/push_ahead.h"
 
 #include <algorithm>
+#include <atomic>
+#include <limits>
 #include <set>
 
 #include "base/error.h"
@@ -38,14 +40,103 @@ std::vector<std::string> waiting_behind(const WalArchive& archive, const std::st
 
 struct Item {
   std::string path;
+  std::size_t index = 0;  // its place in the order
   bool is_offered = false;
   std::optional<PreparedFile> prepared = {};  // nullopt: it cannot be archived
   std::optional<PushResult> stored = {};      // nullopt: it is not
 };
 
-// Takes away the first that is archived already, and what follows it.
-void cut_at_archived(const WalArchive& archive, const SegmentName& offered,
-                     std::vector<std::string>& next) try {
+// Prepares several segments at once, and stores `uploads` at once of what is prepared, in
+// order: what cannot be prepared, and what cannot be stored, lets nothing behind it begin.
+class Pipeline {
+ public:
+  Pipeline(const WalArchive& archive, Clock& clock, const PushAheadOptions& options,
+           unsigned uploads, const Acknowledgements& notes, PushAheadResult& result)
+      : archive_(archive),
+        notes_(notes),
+        result_(result),
+        storing_(
+            {.threads = uploads, .in_flight_max = uploads},
+            [this](Item& item, unsigned) { store(item); }, [this](Item& item) { deliver(item); }),
+        preparing_(
+            {.threads = std::max(1u, options.push.threads),
+             .in_flight_max = std::max(1u, options.push.threads)},
+            [this, &clock, alone = alone(options.push)](Item& item, unsigned) {
+              unless_offered(item,
+                             [&] { item.prepared.emplace(archive_, item.path, clock, alone); });
+            },
+            [this](Item& item) {
+              if (item.prepared && !is_behind_failure(item)) storing_.submit(std::move(item));
+            }) {}
+
+  // False: one has failed, and no further one is wanted.
+  [[nodiscard]] bool submit(Item item) {
+    item.index = submitted_++;
+    if (is_behind_failure(item)) return false;
+    preparing_.submit(std::move(item));
+    return true;
+  }
+  void finish() {
+    preparing_.finish();
+    storing_.finish();
+  }
+
+ private:
+  static PushOptions alone(PushOptions options) {
+    options.threads = 1;
+    return options;
+  }
+
+  // Of what is the matter with others their own calls tell.
+  template <typename Action>
+  void unless_offered(const Item& item, const Action& action) {
+    try {
+      action();
+    } catch (const Error&) {
+      auto first = first_failed_.load();
+      while (item.index < first && !first_failed_.compare_exchange_weak(first, item.index)) {
+      }
+      if (item.is_offered) throw;
+    }
+  }
+
+  [[nodiscard]] bool is_behind_failure(const Item& item) const {
+    return item.index > first_failed_;
+  }
+
+  void store(Item& item) {
+    if (is_behind_failure(item)) return;
+    unless_offered(item, [&] { item.stored = item.prepared->store(archive_); });
+  }
+
+  // In order: behind one that was not stored none is noted.
+  void deliver(const Item& item) {
+    if (!item.stored) noting_ = false;
+    if (!noting_) return;
+    if (item.is_offered) {
+      result_.offered = *item.stored;
+      return;
+    }
+    ++result_.ahead;
+    // Of damage its own call tells.
+    if (item.stored->damage.empty()) notes_.put(archive_, *item.stored);
+  }
+
+  const WalArchive& archive_;
+  const Acknowledgements& notes_;
+  PushAheadResult& result_;
+  std::size_t submitted_ = 0;
+  std::atomic<std::size_t> first_failed_{std::numeric_limits<std::size_t>::max()};
+  bool noting_ = true;  // the delivering thread's
+  OrderedWorkers<Item> storing_;
+  // Last: it hands to the other.
+  OrderedWorkers<Item> preparing_;
+};
+
+// Which of those that follow may be stored at the same time: none where the first is
+// archived already, by another server perhaps, or that is not known.
+unsigned uploads_behind(const WalArchive& archive, const SegmentName& offered, unsigned uploads,
+                        std::vector<std::string>& next) try {
   std::set<std::uint64_t> archived;
   for (const auto& segment : archive.segments(offered.timeline, offered.number + 1)) {
     archived.insert(segment.number);
@@ -54,9 +145,12 @@ void cut_at_archived(const WalArchive& archive, const SegmentName& offered,
     const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
     return !segment || archived.contains(segment->number);
   });
+  if (first == next.begin()) return 1;
   next.erase(first, next.end());
+  return uploads;
 } catch (const Error&) {
   next.clear();
+  return 1;
 }
 
 }  // namespace
@@ -90,59 +184,33 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
   }
   if (next.empty()) return alone_only();
 
-  auto alone = options.push;
-  alone.threads = 1;
-  const bool one_by_one = options.uploads <= 1;
   PushAheadResult result;
-  if (!one_by_one) {
-    // First of all the one that is offered: where that is refused, as another server's
-    // is, nothing of this one gets into that one's history.
-    result.offered = push_wal_file(archive, path, clock, options.push);
-    cut_at_archived(archive, *segment, next);
-  }
-  const auto at_once = std::max(one_by_one ? 1u : options.uploads, options.push.threads);
-  bool has_stopped = false;  // the delivering thread's
-  const auto store_item = [&](Item& item) {
-    try {
-      if (item.prepared) item.stored = item.prepared->store(archive);
-    } catch (const Error&) {
-      if (item.is_offered) throw;
-    }
-  };
-  OrderedWorkers<Item> workers(
-      {.threads = at_once, .in_flight_max = at_once},
-      [&](Item& item, unsigned) {
-        try {
-          item.prepared.emplace(archive, item.path, clock, alone);
-        } catch (const Error&) {
-          // Of what is the matter with others their own calls tell.
-          if (item.is_offered) throw;
-        }
-        if (!one_by_one) store_item(item);
-      },
-      [&](Item& item) {
-        // One after another, each only behind the one before it.
-        if (one_by_one && !has_stopped) store_item(item);
-        if (item.is_offered) {
-          result.offered = *item.stored;
-          return;
-        }
-        if (has_stopped || !item.stored) {
-          has_stopped = true;
-          return;
-        }
-        ++result.ahead;
-        // Of damage its own call tells.
-        if (item.stored->damage.empty()) notes->put(archive, *item.stored);
-      });
-  if (one_by_one) workers.submit({.path = path, .is_offered = true});
   const auto enough = clock.now() + ahead_time_max;
-  for (const auto& waiting : next) {
-    if (clock.now() > enough) break;
-    auto waiting_path = directory;
-    workers.submit({.path = waiting_path.append("/").append(waiting)});
+  const auto archive_next = [&](Pipeline& pipeline) {
+    for (const auto& waiting : next) {
+      auto waiting_path = directory;
+      waiting_path.append("/").append(waiting);
+      if (clock.now() > enough || !pipeline.submit({.path = std::move(waiting_path)})) break;
+    }
+    pipeline.finish();
+  };
+  if (options.uploads <= 1) {
+    Pipeline pipeline(archive, clock, options, 1, *notes, result);
+    // The first of all is behind no failure.
+    (void)pipeline.submit({.path = path, .is_offered = true});
+    archive_next(pipeline);
+    return result;
   }
-  workers.finish();
+  // First of all the one that is offered: where that is refused, as another server's is,
+  // nothing of this one gets into that one's history.
+  result.offered = push_wal_file(archive, path, clock, options.push);
+  try {
+    const auto uploads = uploads_behind(archive, *segment, options.uploads, next);
+    Pipeline pipeline(archive, clock, options, uploads, *notes, result);
+    archive_next(pipeline);
+  } catch (const std::exception&) {
+    // It is archived; what else there is waits for its own call.
+  }
   return result;
 }
 

@@ -28,8 +28,8 @@ struct PushAheadResult {
 // them, and noted; a call for one that was noted looks whether the note is true, and is
 // done. What happens to those never fails the call at hand.
 //
-// With `uploads` above 1 only segments of which none is archived so far are stored ahead:
-// where one is there already, as another server's may be, those behind it wait.
+// Behind one that fails none is begun. With `uploads` above 1 only segments of which none
+// is archived so far are stored at the same time, behind the offered one.
 //
 // `notes`: nullptr for none; then nothing is archived ahead.
 [[nodiscard]] PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& path,

@@ -8,6 +8,7 @@
 #include "catalog/verified.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
+#include "storage/remembering_storage.h"
 
 namespace walvault {
 namespace {
@@ -255,21 +256,25 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
 }
 
 void show(Program& program) {
-  const auto opened = program.open_repository();
-  Archives archives(opened.repository);
+  const auto storage = open_storage(program.config(), program.writer());
+  // What says what there is: small, and read from several sides.
+  RememberingStorage look(*storage, {"accepted-gaps/", "backups/", "branches/", "clusters/",
+                                     "deleted/", "format/", "pins/", "verified/"});
+  const auto repository = Repository::open(look);
+  Archives archives(repository);
 
   std::vector<ClusterIdentity> clusters;
   if (const auto& asked = program.config().cluster_asked) {
-    clusters.push_back(get_cluster(opened.repository, *asked));
+    clusters.push_back(get_cluster(repository, *asked));
   } else {
-    clusters = list_clusters(opened.repository);
+    clusters = list_clusters(repository);
   }
-  const auto space = survey_space(opened.repository);
-  const auto verified = load_verified(opened.repository).record;
+  const auto space = survey_space(repository);
+  const auto verified = load_verified(repository).record;
   ordered_json documents = ordered_json::array();
   std::string text;
   for (const auto& identity : clusters) {
-    auto shown = show_cluster(opened.repository, identity, archives, space, verified);
+    auto shown = show_cluster(repository, identity, archives, space, verified);
     documents.push_back(std::move(shown.document));
     text += shown.text;
   }
@@ -287,13 +292,13 @@ void show(Program& program) {
     }
   }
   program.print({{"repository",
-                  {{"id", opened.repository.id()},
-                   {"url", opened.storage->url()},
+                  {{"id", repository.id()},
+                   {"url", storage->url()},
                    {"stored_bytes", stored},
                    {"dead_pack_bytes", dead},
                    {"encrypted", false}}},
                  {"clusters", documents}},
-                "Repository " + opened.storage->url() + "  " + format_size(stored) +
+                "Repository " + storage->url() + "  " + format_size(stored) +
                     " stored, not encrypted\n" + text);
 }
 

@@ -116,7 +116,8 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                   "WAL segment " + name + " is missing from the archive, but later WAL is there",
                   evidence,
                   "Recovery must not end here. Look for the segment on the old server (pg_wal) "
-                  "and archive it, or restore to a target before it.");
+                  "and archive it, or restore to a target before it.")
+          .transient();
     }
   }
   deliver(*object, key, threads, destination);

@@ -19,8 +19,8 @@ enum class FetchOutcome {
 // `absent` is answered only when the repository was reached and identified,
 // and, for a segment, when nothing later of its timeline's history is archived
 // either; otherwise there is a gap, and ending recovery at it would lose what
-// lies behind: Error{corrupt}. Error{usage} for a name that is none of a WAL
-// file.
+// lies behind: Error{corrupt}, transient, because the one may be under way. Error{usage} for a name
+// that is none of a WAL file.
 [[nodiscard]] FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                                           const std::string& destination, unsigned threads,
                                           const std::string& partial = {});

@@ -23,6 +23,10 @@ constexpr int exit_failed = 200;
 // A standby turns to streaming, so it is not kept waiting for long.
 constexpr std::chrono::seconds standby_patience{10};
 
+// Segments are on their way to an object store several at a time: what lies behind a gap
+// may have been faster.
+constexpr std::chrono::seconds gap_patience{30};
+
 // Of one try; tries are repeated here.
 constexpr milliseconds storage_patience{1000};
 
@@ -108,12 +112,18 @@ FetchOutcome fetch_with_patience(Program& program, const Request& request) {
                             : parse_duration(program.config().fetch_retry_for, "[fetch] retry_for");
   auto& clock = system_clock();
   const auto deadline = clock.now() + patience;
+  // An object store's segments are not archived one after another.
+  const auto gap_deadline =
+      program.config().is_remote() && !request.standby ? clock.now() + gap_patience : clock.now();
   milliseconds pause{100};
   while (true) {
     try {
       return fetch_once(program, request);
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::unavailable || clock.now() + pause >= deadline) throw;
+      const bool is_gap = error.kind() == ErrorKind::corrupt && error.is_transient();
+      const auto until = is_gap ? gap_deadline : deadline;
+      const bool may_pass = error.kind() == ErrorKind::unavailable || is_gap;
+      if (!may_pass || clock.now() + pause >= until) throw;
       log_warning(error.message() + (error.detail().empty() ? "" : ": " + error.detail()) +
                   "; trying again");
     }

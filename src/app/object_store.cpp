@@ -45,7 +45,9 @@ bool is_bucket_name(std::string_view name) {
 
 std::string checked_endpoint(std::string endpoint, bool allow_http) {
   const auto refuse = [&](std::string detail, std::string hint) {
-    return Error(ErrorKind::usage, "the endpoint \"" + endpoint + "\" cannot be used",
+    // What stands before an '@' may be a secret.
+    const auto shown = endpoint.find('@') == std::string::npos ? endpoint : "...";
+    return Error(ErrorKind::usage, "the endpoint \"" + shown + "\" cannot be used",
                  std::move(detail), std::move(hint));
   };
   if (endpoint.find("://") == std::string::npos) endpoint.insert(0, "https://");
@@ -63,6 +65,20 @@ std::string checked_endpoint(std::string endpoint, bool allow_http) {
                  "Use https, or allow it with allow_http = true in [repository].");
   }
   return endpoint;
+}
+
+// With any number of digits behind the second.
+Timestamp parse_expiration(const std::string& command, std::string text) {
+  if (const auto dot = text.find('.'); dot != std::string::npos) {
+    const auto end = text.find_first_not_of("0123456789", dot + 1);
+    text.erase(dot, (end == std::string::npos ? text.size() : end) - dot);
+  }
+  try {
+    return parse_timestamp(text);
+  } catch (const Error&) {
+    throw Error(ErrorKind::unavailable, "the command \"" + command + "\" did not print credentials",
+                "Its Expiration is no time.", "It is written as 2026-11-22T10:00:00Z.");
+  }
 }
 
 S3Credentials from_command(const std::string& command) {
@@ -83,7 +99,7 @@ S3Credentials from_command(const std::string& command) {
                 "SessionToken and Expiration, as AWS's credential_process does.");
   }
   if (const auto expires = field("Expiration"); !expires.empty()) {
-    credentials.expires = parse_timestamp(expires);
+    credentials.expires = parse_expiration(command, expires);
   }
   return credentials;
 }
@@ -170,7 +186,7 @@ S3Settings object_store_settings(const std::string& url, const ObjectStoreConfig
   while (rest.ends_with('/')) rest.pop_back();
   const auto slash = rest.find('/');
   S3Settings settings{.bucket = rest.substr(0, slash)};
-  if (rest.find('@') != std::string::npos) {
+  if (rest.find_first_of("@?") != std::string::npos) {
     throw bad_url("s3://...", "Nothing but a bucket and a prefix belong into it: no keys.");
   }
   if (!is_bucket_name(settings.bucket)) {

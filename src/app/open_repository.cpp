@@ -17,7 +17,8 @@ std::string directory_of(const std::string& url) {
   if (path.starts_with("file://")) path.erase(0, 7);
   if (!path.starts_with('/')) {
     const auto scheme = path.find("://");
-    throw Error(ErrorKind::usage, "\"" + url + "\" is not a repository",
+    const auto shown = url.find('@') == std::string::npos ? url : url.substr(0, scheme) + "...";
+    throw Error(ErrorKind::usage, "\"" + shown + "\" is not a repository",
                 scheme == std::string::npos
                     ? "A repository on a directory is named by its absolute path."
                     : "The scheme \"" + path.substr(0, scheme) + "\" is not known.",
@@ -30,9 +31,9 @@ std::string directory_of(const std::string& url) {
 std::unique_ptr<Storage> open_object_store(const Config& config, Patience patience) {
   auto settings = object_store_settings(config.repository(), config.object_store);
   const StoreMemory memory(config.cache_path.value_or(default_cache_directory()),
-                           settings.endpoint + " " + config.repository());
-  settings.conditional_writes = memory.conditional_writes(system_clock().now());
-  settings.learned = [memory](bool value) { memory.keep_conditional_writes(value); };
+                           repository_place(config));
+  settings.conditional_writes_seen = memory.has_conditional_writes(system_clock().now());
+  settings.saw_conditional_writes = [memory] { memory.keep_conditional_writes(); };
   auto storage = std::make_unique<S3Storage>(
       std::move(settings), [store = config.object_store] { return load_credentials(store); },
       system_clock());
@@ -63,6 +64,13 @@ std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer) {
   auto storage = std::make_unique<PosixStorage>(directory_of(url), writer);
   storage->prepare();
   return open_directory(std::move(storage));
+}
+
+std::string repository_place(const Config& config) {
+  if (!config.is_remote()) return directory_of(config.repository());
+  const auto settings = object_store_settings(config.repository(), config.object_store);
+  // No part of these has a blank in it.
+  return settings.endpoint + " " + settings.region + " " + settings.bucket + " " + settings.prefix;
 }
 
 OpenRepository open_repository(const Config& config, RandomId writer, Patience patience) {

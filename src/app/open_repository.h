@@ -22,6 +22,10 @@ using Patience = std::optional<std::chrono::milliseconds>;
 // Likewise, and makes the directory of a new repository.
 [[nodiscard]] std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer);
 
+// What tells the configured repository from any other, the endpoint of its store
+// included; for notes that are kept about it.
+[[nodiscard]] std::string repository_place(const Config& config);
+
 // A repository together with the storage that it lives in.
 struct OpenRepository {
   std::unique_ptr<Storage> storage;

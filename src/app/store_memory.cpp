@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::chrono::hours valid_for{24};
 constexpr std::size_t name_digits = 32;
+constexpr std::string_view seen = "yes\n";
 
 }  // namespace
 
@@ -26,30 +27,26 @@ StoreMemory::StoreMemory(const std::string& directory, const std::string& place)
 
 std::string StoreMemory::path() const { return directory_ + "/conditional-writes"; }
 
-std::optional<bool> StoreMemory::conditional_writes(Timestamp now) const try {
-  if (directory_.empty()) return std::nullopt;
+bool StoreMemory::has_conditional_writes(Timestamp now) const try {
+  if (directory_.empty()) return false;
   const auto status = find_status(path());
   // Only what this user wrote.
-  if (!status || status->st_uid != ::geteuid()) return std::nullopt;
+  if (!status || status->st_uid != ::geteuid()) return false;
   const Timestamp written(std::chrono::seconds(status->st_mtim.tv_sec));
-  if (written > now || now - written > valid_for) return std::nullopt;
-  const auto content = read_file(path(), 16);
-  if (as_text(content) == "yes\n") return true;
-  if (as_text(content) == "no\n") return false;
-  return std::nullopt;
+  return written <= now && now - written <= valid_for && as_text(read_file(path(), 16)) == seen;
 } catch (const Error&) {
-  return std::nullopt;
+  return false;
 }
 
-void StoreMemory::keep_conditional_writes(bool value) const try {
+void StoreMemory::keep_conditional_writes() const try {
   if (directory_.empty()) return;
   for (const auto& directory : {parent_directory(cache_), cache_, directory_}) {
     (void)::mkdir(directory.c_str(), 0700);
   }
   const auto unfinished = path() + ".part-" + std::to_string(::getpid());
   {
-    const auto file = open_file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
-    write_all(file, as_bytes(value ? "yes\n" : "no\n"), unfinished);
+    const auto file = open_file(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+    write_all(file, as_bytes(seen), unfinished);
   }
   if (::rename(unfinished.c_str(), path().c_str()) != 0) ::unlink(unfinished.c_str());
 } catch (const Error&) {

@@ -2,7 +2,6 @@
 // never trusted for longer than a day, safe to delete, safe with several processes.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -14,10 +13,10 @@ class StoreMemory {
   // `directory`: of the cache; empty for none. `place`: what tells one store from another.
   StoreMemory(const std::string& directory, const std::string& place);
 
-  // nullopt: that is not known.
-  [[nodiscard]] std::optional<bool> conditional_writes(Timestamp now) const;
+  // Whether the store was seen to heed If-None-Match; false: that is not known.
+  [[nodiscard]] bool has_conditional_writes(Timestamp now) const;
   // That it cannot be kept is no error.
-  void keep_conditional_writes(bool value) const;
+  void keep_conditional_writes() const;
 
  private:
   [[nodiscard]] std::string path() const;

@@ -34,10 +34,12 @@ class Group {
   // Once its output has ended; nullopt when it does not end.
   std::optional<int> wait_until(Clock::time_point deadline) {
     int status = 0;
-    while (::waitpid(leader_, &status, WNOHANG) == 0) {
+    pid_t ended = 0;
+    while ((ended = ::waitpid(leader_, &status, WNOHANG)) == 0) {
       if (Clock::now() >= deadline) return std::nullopt;
       ::usleep(5000);
     }
+    if (ended < 0) throw system_error("wait for a command", errno);
     leader_ = -1;
     return status;
   }
@@ -53,6 +55,8 @@ pid_t start(const std::string& command, int output) {
   posix_spawnattr_init(&attributes);
   posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+  // Connections of this process among them, which libraries made.
+  posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
   std::array<std::string, 3> words = {"sh", "-c", command};
   std::array<char*, 4> arguments = {words[0].data(), words[1].data(), words[2].data(), nullptr};

@@ -143,6 +143,13 @@ class Verifier {
     }
   }
 
+  // Likewise for one that can be repeated. A repository that was away and has come back
+  // in between has made nothing unreadable.
+  template <typename Action>
+  std::optional<std::string> unreadable_twice(Action&& action) {
+    return unreadable(action) ? unreadable(action) : std::nullopt;
+  }
+
   // -- What is in scope ---------------------------------------------------------
 
   void find_subjects() {
@@ -189,7 +196,7 @@ class Verifier {
       damage_of(subject).whole = true;
       subject.readable = false;
     };
-    if (const auto why = unreadable([&] { object = storage_.find(subject.root_key); })) {
+    if (const auto why = unreadable_twice([&] { object = storage_.find(subject.root_key); })) {
       lost(DamageKind::unreadable, *why);
     } else if (!object) {
       return;  // deleted an instant ago
@@ -359,7 +366,7 @@ class Verifier {
         {.threads = jobs, .in_flight_max = std::size_t{jobs} * 4},
         [&](StoredObject& object, unsigned) {
           listener_.check_cancelled();
-          const auto why = unreadable([&] { object.fault = find_fault(object); });
+          const auto why = unreadable_twice([&] { object.fault = find_fault(object); });
           if (!why) return;
           object.fault = *why;
           object.damage = DamageKind::unreadable;

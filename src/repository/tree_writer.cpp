@@ -61,11 +61,22 @@ struct OpenStream {
   std::uint64_t pieces = 0;
 };
 
+struct StoredObject {
+  WriterSession::Object object;
+  bool is_record = false;  // of what was stored before it
+};
+
+void put(const WriterSession& session, const WriterSession::Object& object) {
+  // A name made of a fresh writer id and the content's digest, or a number, is taken only
+  // by the same content.
+  (void)session.repository().storage().put_if_absent(object.key, object.bytes);
+}
+
 // Fills packs one after another; belongs to the delivering thread.
 class PackSeries {
  public:
   PackSeries(const RandomId& writer, PackTable& table, PackBuilder::Limits limits,
-             OrderedWorkers<WriterSession::Object>& store)
+             OrderedWorkers<StoredObject>& store)
       : writer_(writer), table_(table), builder_(limits), store_(store) {}
 
   [[nodiscard]] bool fits(const Bytes& frame) const { return builder_.fits(frame.size()); }
@@ -85,7 +96,8 @@ class PackSeries {
     auto finished = builder_.finish(*index_);
     stored_bytes_ += finished.bytes.size();
     table_.resolve(*index_, finished.digest, finished.bytes.size());
-    store_.submit({.key = table_.at(*index_).name.key(), .bytes = std::move(finished.bytes)});
+    store_.submit(
+        {.object = {.key = table_.at(*index_).name.key(), .bytes = std::move(finished.bytes)}});
     index_.reset();
   }
 
@@ -96,7 +108,7 @@ class PackSeries {
   const RandomId& writer_;
   PackTable& table_;
   PackBuilder builder_;
-  OrderedWorkers<WriterSession::Object>& store_;
+  OrderedWorkers<StoredObject>& store_;
   std::optional<std::uint32_t> index_;
   std::uint64_t stored_bytes_ = 0;
 };
@@ -111,12 +123,13 @@ class TreeWriter::Pipeline {
         parents_(session),
         store_(
             {.threads = options.uploads, .in_flight_max = options.uploads},
-            [&session](WriterSession::Object& object, unsigned) {
-              // A name made of a fresh writer id and the content's digest, or a number,
-              // is taken only by the same content.
-              (void)session.repository().storage().put_if_absent(object.key, object.bytes);
+            [&session](StoredObject& stored, unsigned) {
+              if (!stored.is_record) put(session, stored.object);
             },
-            [](WriterSession::Object&) {}),
+            // In order: a record when all that it names is there.
+            [&session](StoredObject& stored) {
+              if (stored.is_record) put(session, stored.object);
+            }),
         data_(session.writer(), root_.packs, options.data_pack, store_),
         delta_(session.writer(), root_.packs, options.delta_pack, store_),
         metadata_(session.writer(), root_.packs, options.metadata_pack, store_),
@@ -445,7 +458,8 @@ class TreeWriter::Pipeline {
     }
     metadata_.close();
     so_far.packs = root_.packs;
-    store_.submit(session_.unfinished_object(std::move(so_far), ++unfinished_objects_));
+    store_.submit({.object = session_.unfinished_object(std::move(so_far), ++unfinished_objects_),
+                   .is_record = true});
     unfinished_bytes_ = stored_bytes();
   }
 
@@ -626,7 +640,7 @@ class TreeWriter::Pipeline {
   std::vector<std::optional<ChunkRef>> parent_table_;
   std::uint64_t unfinished_bytes_ = 0;  // that were stored when it was recorded last
   std::uint32_t unfinished_objects_ = 0;
-  OrderedWorkers<WriterSession::Object> store_;
+  OrderedWorkers<StoredObject> store_;
   PackSeries data_;
   PackSeries delta_;
   PackSeries metadata_;

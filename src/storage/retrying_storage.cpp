@@ -9,6 +9,8 @@ namespace walvault {
 
 namespace {
 
+constexpr std::size_t keys_at_once = 1000;
+
 std::chrono::milliseconds shortened(std::chrono::milliseconds pause) {
   thread_local std::minstd_rand random{std::random_device{}()};
   return std::chrono::milliseconds(
@@ -21,7 +23,7 @@ RetryingStorage::RetryingStorage(std::unique_ptr<Storage> inner, Clock& clock, R
     : inner_(std::move(inner)), clock_(clock), policy_(std::move(policy)) {}
 
 template <typename Operation>
-auto RetryingStorage::with_retries(Operation&& operation) {
+auto RetryingStorage::with_retries(Operation&& operation, bool* has_gone_on) {
   auto pause = policy_.first_pause;
   std::optional<Timestamp> failed_first;
   while (true) {
@@ -29,6 +31,12 @@ auto RetryingStorage::with_retries(Operation&& operation) {
       return operation();
     } catch (const Error& error) {
       if (!error.is_transient()) throw;
+      // What came a part of the way has not failed since then.
+      if (has_gone_on != nullptr && *has_gone_on) {
+        *has_gone_on = false;
+        failed_first.reset();
+        pause = policy_.first_pause;
+      }
       const auto now = clock_.now();
       const bool first = !failed_first;
       if (first) failed_first = now;
@@ -61,22 +69,26 @@ void RetryingStorage::list(std::string_view prefix,
   // What `each` throws is the caller's affair: repeated, the listing would
   // pass over the very object that it failed at.
   std::exception_ptr callers;
-  with_retries([&] {
-    try {
-      inner_->list(prefix, [&](const ObjectInfo& object) {
-        if (!last.empty() && object.key <= last) return;
-        last = object.key;
+  bool has_gone_on = false;
+  with_retries(
+      [&] {
         try {
-          each(object);
+          inner_->list(prefix, [&](const ObjectInfo& object) {
+            if (!last.empty() && object.key <= last) return;
+            last = object.key;
+            has_gone_on = true;
+            try {
+              each(object);
+            } catch (...) {
+              callers = std::current_exception();
+              throw;
+            }
+          });
         } catch (...) {
-          callers = std::current_exception();
-          throw;
+          if (!callers) throw;
         }
-      });
-    } catch (...) {
-      if (!callers) throw;
-    }
-  });
+      },
+      &has_gone_on);
   if (callers) std::rethrow_exception(callers);
 }
 
@@ -85,7 +97,12 @@ std::vector<std::string> RetryingStorage::list_names(std::string_view prefix) {
 }
 
 void RetryingStorage::remove(const std::vector<std::string>& keys) {
-  with_retries([&] { inner_->remove(keys); });
+  for (std::size_t begin = 0; begin < keys.size(); begin += keys_at_once) {
+    const auto end = std::min(keys.size(), begin + keys_at_once);
+    const std::vector<std::string> some(keys.begin() + static_cast<std::ptrdiff_t>(begin),
+                                        keys.begin() + static_cast<std::ptrdiff_t>(end));
+    with_retries([&] { inner_->remove(some); });
+  }
 }
 
 std::uint64_t RetryingStorage::remove_leftovers(Timestamp before) {

@@ -44,8 +44,9 @@ class RetryingStorage final : public Storage {
   [[nodiscard]] std::string url() const override { return inner_->url(); }
 
  private:
+  // `has_gone_on`: set by an operation that came further than before.
   template <typename Operation>
-  auto with_retries(Operation&& operation);
+  auto with_retries(Operation&& operation, bool* has_gone_on = nullptr);
 
   std::unique_ptr<Storage> inner_;
   Clock& clock_;

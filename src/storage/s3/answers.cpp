@@ -64,10 +64,11 @@ S3Listing parse_listing(ByteView body) {
   for (const auto prefix : result.children("CommonPrefixes")) {
     listing.prefixes.emplace_back(prefix.child_value("Prefix"));
   }
-  if (std::string_view(result.child_value("IsTruncated")) == "true") {
-    listing.next = result.child_value("NextContinuationToken");
-    // Taken for the end, it would hide what comes behind.
-    if (listing.next.empty()) throw not_understood(body);
+  const std::string_view truncated = result.child_value("IsTruncated");
+  if (truncated == "true") listing.next = result.child_value("NextContinuationToken");
+  // Taken for the end, anything else would hide what comes behind.
+  if (truncated == "true" ? listing.next.empty() : truncated != "false") {
+    throw not_understood(body);
   }
   return listing;
 }

@@ -16,6 +16,8 @@ namespace {
 constexpr long receive_buffer_bytes = 256L << 10;
 constexpr long send_buffer_bytes = 1L << 20;
 constexpr std::size_t headers_max = 200;
+constexpr std::uint64_t small_answer_bytes = 64u << 20;
+constexpr long open_bytes_per_second_min = 1024;
 constexpr std::size_t reserve_max = 64u << 20;
 
 bool is_worth_repeating(CURLcode code) {
@@ -92,7 +94,12 @@ std::size_t receive_some(char* bytes, std::size_t size, std::size_t count, void*
     exchange.too_long = true;
     return 0;
   }
-  body.insert(body.end(), bytes, bytes + length);
+  try {
+    body.insert(body.end(), bytes, bytes + length);
+  } catch (const std::bad_alloc&) {
+    // Nothing is thrown through C. The request fails.
+    return 0;
+  }
   return length;
 }
 
@@ -155,6 +162,8 @@ class HttpClient::Handle {
   void set_method(const HttpRequest& request, Exchange& exchange);
 
   const CurlLibrary& curl_;
+  // libcurl may write to it for as long as there is a handle.
+  std::array<char, CURL_ERROR_SIZE> reason_{};
   CURL* easy_;
 };
 
@@ -174,7 +183,7 @@ void HttpClient::Handle::set_method(const HttpRequest& request, Exchange& exchan
 
 HttpResponse HttpClient::Handle::perform(const HttpRequest& request, const HttpOptions& options) {
   Exchange exchange{.request = request, .response = {}};
-  std::array<char, CURL_ERROR_SIZE> reason{};
+  reason_ = {};
   // Keeps its connections.
   curl_.easy_reset(easy_);
 
@@ -189,8 +198,8 @@ HttpResponse HttpClient::Handle::perform(const HttpRequest& request, const HttpO
   const std::unique_ptr<curl_slist, decltype(curl_.slist_free_all)> headers(list,
                                                                             curl_.slist_free_all);
 
-  const auto bytes = request.content.size() +
-                     (request.method == "GET" ? request.answer_bytes_max : std::uint64_t{0});
+  const auto bytes = request.content.size() + request.expected_bytes;
+  const bool is_open = request.expected_bytes == 0 && request.answer_bytes_max > small_answer_bytes;
   const auto total =
       options.total_timeout + std::chrono::seconds(bytes / options.slowest_bytes_per_second);
   set(CURLOPT_NOSIGNAL, 1L);
@@ -199,18 +208,24 @@ HttpResponse HttpClient::Handle::perform(const HttpRequest& request, const HttpO
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_TCP_KEEPALIVE, 1L);
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
-  set(CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(CURLOPT_LOW_SPEED_LIMIT, is_open ? open_bytes_per_second_min : 1L);
   set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall_timeout.count()));
-  set(CURLOPT_TIMEOUT, static_cast<long>(std::min<std::int64_t>(total.count(), 1'000'000)));
+  if (!is_open) {
+    set(CURLOPT_TIMEOUT, static_cast<long>(std::min<std::int64_t>(total.count(), 1'000'000)));
+  }
   set(CURLOPT_BUFFERSIZE, receive_buffer_bytes);
   set(CURLOPT_UPLOAD_BUFFERSIZE, send_buffer_bytes);
-  set(CURLOPT_ERRORBUFFER, reason.data());
+  set(CURLOPT_ERRORBUFFER, reason_.data());
   set(CURLOPT_HTTPHEADER, headers.get());
   set(CURLOPT_WRITEFUNCTION, &receive_some);
   set(CURLOPT_WRITEDATA, static_cast<void*>(&exchange));
   set(CURLOPT_HEADERFUNCTION, &receive_header);
   set(CURLOPT_HEADERDATA, static_cast<void*>(&exchange));
-  if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
+  if (!options.ca_file.empty()) {
+    set(CURLOPT_CAINFO, options.ca_file.c_str());
+    // In place of the system's authorities, not beside them.
+    set(CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+  }
   set_method(request, exchange);
 
   const auto code = curl_.easy_perform(easy_);
@@ -220,7 +235,7 @@ HttpResponse HttpClient::Handle::perform(const HttpRequest& request, const HttpO
                 "Check that the endpoint is an object store's.");
   }
   if (code != CURLE_OK) {
-    const std::string evidence = reason[0] != '\0' ? reason.data() : curl_.easy_strerror(code);
+    const std::string evidence = reason_[0] != '\0' ? reason_.data() : curl_.easy_strerror(code);
     Error error(ErrorKind::unavailable, "no answer from " + host_of(request.url), evidence + ".",
                 hint_for(code));
     if (is_worth_repeating(code)) throw std::move(error).transient();

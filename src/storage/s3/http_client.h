@@ -32,6 +32,9 @@ struct HttpRequest {
   std::map<std::string, std::string> headers = {};
   ObjectContent content = {};          // of PUT and POST
   std::uint64_t answer_bytes_max = 0;  // a longer one is Error{unavailable}
+  // Of the answer, for the time that the request may take; 0: that is not known, and such
+  // a one is held to a least speed instead.
+  std::uint64_t expected_bytes = 0;
 };
 
 struct HttpResponse {

@@ -11,6 +11,7 @@ namespace {
 // So long before they run out credentials are renewed: a request that is signed
 // now may be judged minutes later.
 constexpr std::chrono::minutes renew_before{5};
+constexpr std::chrono::seconds renew_pause{30};
 constexpr int redirects_max = 2;
 
 struct ActionWords {
@@ -45,6 +46,13 @@ std::pair<std::string, std::string> split_endpoint(const S3Settings& settings,
   return {settings.endpoint.substr(0, end), host};
 }
 
+// It becomes part of a host's name.
+bool is_region(std::string_view text) {
+  return !text.empty() && text.size() <= 63 && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  });
+}
+
 bool says_expired(const std::optional<S3ErrorAnswer>& answer) {
   constexpr std::array<std::string_view, 4> codes = {"ExpiredToken", "TokenRefreshRequired",
                                                      "InvalidToken", "InvalidAccessKeyId"};
@@ -52,7 +60,9 @@ bool says_expired(const std::optional<S3ErrorAnswer>& answer) {
 }
 
 bool may_pass(int status, const std::optional<S3ErrorAnswer>& answer) {
-  if (status == 429 || status == 500 || status == 502 || status == 503 || status == 504)
+  // 409: two conditional writes of one key at once.
+  if (status == 408 || status == 409 || status == 429 || status == 500 || status == 502 ||
+      status == 503 || status == 504)
     return true;
   // Two conditional writes of one key at once, a body that came too slowly, one that was
   // damaged on its way.
@@ -89,7 +99,17 @@ S3Credentials S3Client::credentials() {
   const std::scoped_lock lock(mutex_);
   const bool runs_out = credentials_ && credentials_->expires &&
                         clock_.now() + renew_before >= *credentials_->expires;
-  if (!credentials_ || runs_out) credentials_ = load_();
+  if (!credentials_) credentials_ = load_();
+  if (runs_out && clock_.now() >= renew_again_) {
+    // Those that there are may still do: whoever gives them may be away for a moment,
+    // and is not asked for each request.
+    renew_again_ = clock_.now() + renew_pause;
+    try {
+      credentials_ = load_();
+    } catch (const Error&) {
+      if (clock_.now() >= *credentials_->expires) throw;
+    }
+  }
   return *credentials_;
 }
 
@@ -122,7 +142,8 @@ HttpResponse S3Client::send_once(const S3Request& request, const S3Credentials& 
                    .url = scheme + host + encode_for_url(path, true),
                    .headers = to_sign.headers,
                    .content = request.content,
-                   .answer_bytes_max = request.answer_bytes_max};
+                   .answer_bytes_max = request.answer_bytes_max,
+                   .expected_bytes = request.expected_bytes};
   if (!request.query.empty()) http.url += "?" + encode_query(request.query);
   http.headers["authorization"] = sign_request(to_sign, credentials, region, now);
   return http_.perform(http);
@@ -142,7 +163,7 @@ HttpResponse S3Client::send(const S3Request& request) {
     if (other_region.empty() && answer) other_region = answer->region;
     const bool elsewhere = response.status == 301 || response.status == 307 ||
                            (answer && answer->code == "AuthorizationHeaderMalformed");
-    if (elsewhere && !other_region.empty() && other_region != region) {
+    if (elsewhere && is_region(other_region) && other_region != region) {
       const std::scoped_lock lock(mutex_);
       region_ = other_region;
       continue;

@@ -27,10 +27,10 @@ struct S3Settings {
   // https://host/bucket/key rather than https://bucket.host/key.
   bool path_style = false;
   HttpOptions http = {};
-  // Whether the store heeds If-None-Match, if that is remembered; else it is found out
-  // before the first write, and `learned` is told.
-  std::optional<bool> conditional_writes = {};
-  std::function<void(bool)> learned = {};
+  // Whether the store was seen to heed If-None-Match not long ago; if not, it is found
+  // out before the first write, and if so, told.
+  bool conditional_writes_seen = false;
+  std::function<void()> saw_conditional_writes = {};
 };
 
 // What is done with an object, for messages and the permission that it takes.
@@ -44,6 +44,7 @@ struct S3Request {
   std::map<std::string, std::string> headers = {};  // names in lower case
   ObjectContent content = {};
   std::uint64_t answer_bytes_max = 1u << 20;
+  std::uint64_t expected_bytes = 0;  // as HttpRequest's
 };
 
 // Thread-safe.
@@ -83,6 +84,7 @@ class S3Client {
   std::mutex mutex_;
   std::string region_;
   std::optional<S3Credentials> credentials_;
+  Timestamp renew_again_{};  // not before this
 };
 
 }  // namespace walvault

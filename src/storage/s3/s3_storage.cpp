@@ -16,8 +16,6 @@ constexpr std::size_t deletes_max = 1000;  // of one request, S3's own limit
 constexpr std::uint64_t listing_bytes_max = 16u << 20;
 constexpr std::uint64_t object_bytes_max = 2ull << 30;
 
-bool is_taken(const HttpResponse& response) { return response.status == 412; }
-
 bool is_stored(const HttpResponse& response) {
   // What stands between may answer 200 as well; an object store names what it stored.
   return response.status == 200 && !response.header("etag").empty();
@@ -28,14 +26,56 @@ bool has_code(const HttpResponse& response, std::string_view code) {
   return answer && answer->code == code;
 }
 
-// Of "bytes 0-0/1234" or "bytes */1234".
-std::optional<std::uint64_t> size_in(const std::string& content_range) {
-  const auto slash = content_range.find('/');
-  if (slash == std::string::npos) return std::nullopt;
-  std::uint64_t size = 0;
-  const auto* const end = content_range.data() + content_range.size();
-  const auto [stop, failure] = std::from_chars(content_range.data() + slash + 1, end, size);
-  return failure == std::errc{} && stop == end ? std::optional(size) : std::nullopt;
+bool is_taken(const HttpResponse& response) {
+  return response.status == 412 && has_code(response, "PreconditionFailed");
+}
+
+// "bytes 5-9/1234"
+struct ContentRange {
+  std::uint64_t first = 0;
+  std::uint64_t last = 0;
+  std::uint64_t size = 0;  // of the object
+};
+std::optional<ContentRange> parse_content_range(std::string_view text) {
+  constexpr std::string_view unit = "bytes ";
+  if (!text.starts_with(unit)) return std::nullopt;
+  ContentRange range;
+  const char* at = text.data() + unit.size();
+  const char* const end = text.data() + text.size();
+  const auto number = [&](std::uint64_t& value, char behind) {
+    const auto [stop, failure] = std::from_chars(at, end, value);
+    if (failure != std::errc{} || (behind == 0 ? stop != end : stop == end || *stop != behind)) {
+      return false;
+    }
+    at = stop + (behind == 0 ? 0 : 1);
+    return true;
+  };
+  if (!number(range.first, '-') || !number(range.last, '/') || !number(range.size, 0) ||
+      range.last < range.first || range.last >= range.size) {
+    return std::nullopt;
+  }
+  return range;
+}
+
+// The end of a range of at least one byte, exclusive.
+std::uint64_t end_of(ByteRange range) {
+  constexpr auto most = std::numeric_limits<std::uint64_t>::max();
+  return range.length > most - range.offset ? most : range.offset + range.length;
+}
+
+// Whether an answer is just what was asked for.
+bool is_the_range(const HttpResponse& response, ByteRange asked) {
+  const auto given = parse_content_range(response.header("content-range"));
+  return given && given->first == asked.offset &&
+         given->last + 1 == std::min(given->size, end_of(asked)) &&
+         response.body.size() == given->last + 1 - given->first;
+}
+
+// Whether the whole object came: libcurl holds a body against its announced length or its
+// chunks, and one without either just ends.
+bool has_an_end(const HttpResponse& response) {
+  return !response.header("content-length").empty() ||
+         !response.header("transfer-encoding").empty();
 }
 
 }  // namespace
@@ -73,17 +113,22 @@ bool S3Storage::has_conditional_writes() {
   const std::scoped_lock lock(mutex_);
   if (!conditional_writes_) {
     conditional_writes_ = probe();
-    const auto& learned = client_.settings().learned;
-    if (learned) learned(*conditional_writes_);
+    const auto& saw = client_.settings().saw_conditional_writes;
+    if (*conditional_writes_ && saw) saw();
   }
   return *conditional_writes_;
 }
 
+bool S3Storage::knows_conditional_writes() {
+  const std::scoped_lock lock(mutex_);
+  return !conditional_writes_ && client_.settings().conditional_writes_seen;
+}
+
 bool S3Storage::put_if_absent(std::string_view key, const ObjectContent& content) {
   const auto full = full_key(key);
-  // What was remembered is good enough for what a name decides; deleting asks anew.
-  const auto& remembered = client_.settings().conditional_writes;
-  const bool conditional = remembered ? *remembered : has_conditional_writes();
+  // What was seen yesterday is good enough for what a name decides; whoever deletes asks
+  // anew, and what it learns counts.
+  const bool conditional = knows_conditional_writes() || has_conditional_writes();
   if (!conditional && find_size(key)) return false;
   const auto request = put_request(full, content, conditional);
   const auto response = client_.send(request);
@@ -94,22 +139,29 @@ bool S3Storage::put_if_absent(std::string_view key, const ObjectContent& content
 
 std::optional<HttpResponse> S3Storage::get(std::string_view key, ByteRange range) {
   S3Request request{.action = S3Action::get, .method = "GET", .key = full_key(key)};
-  const auto last = range.length > std::numeric_limits<std::uint64_t>::max() - range.offset
-                        ? std::numeric_limits<std::uint64_t>::max()
-                        : range.offset + range.length;
-  const bool whole = range.offset == 0 && last == std::numeric_limits<std::uint64_t>::max();
+  const bool whole = range.offset == 0 && end_of(range) == end_of(whole_object);
   if (!whole) {
-    request.headers["range"] =
-        "bytes=" + std::to_string(range.offset) + "-" +
-        (last - range.offset > object_bytes_max ? "" : std::to_string(last - 1));
+    const bool open = range.length > object_bytes_max;
+    request.headers["range"] = "bytes=" + std::to_string(range.offset) + "-" +
+                               (open ? "" : std::to_string(end_of(range) - 1));
+    request.expected_bytes = open ? 0 : range.length;
   }
-  // With room for an error's text; and a server may ignore the range.
+  // A server may ignore the range.
   request.answer_bytes_max = object_bytes_max;
   auto response = client_.send(request);
-  // 416: it is there and ends before the range begins.
-  const bool found = response.status == 200 || response.status == 206;
-  if (found && !response.header("etag").empty()) return response;
-  if (response.status == 416) return response;
+  const bool is_objects = !response.header("etag").empty();
+  if (response.status == 200 && is_objects && has_an_end(response)) return response;
+  if (response.status == 206 && is_objects && !whole) {
+    if (is_the_range(response, range)) return response;
+    throw Error(ErrorKind::unavailable, "the object store sent another part than was asked for",
+                client_.url() + "/" + std::string(key) + ": " + request.headers["range"] +
+                    ", but it sent " + response.header("content-range") + ", " +
+                    std::to_string(response.body.size()) + " bytes.",
+                "Check what stands between it and this machine.")
+        .transient();
+  }
+  // It is there and ends before the range begins.
+  if (response.status == 416 && !whole && has_code(response, "InvalidRange")) return response;
   if (response.status == 404 && has_code(response, "NoSuchKey")) return std::nullopt;
   throw client_.failure(request, response);
 }
@@ -134,14 +186,10 @@ std::optional<std::uint64_t> S3Storage::find_size(std::string_view key) {
   // Not HEAD, whose 404 has no body: a missing bucket would look like a missing object.
   const auto response = get(key, {.offset = 0, .length = 1});
   if (!response) return std::nullopt;
-  if (response->status == 200) return response->body.size();
-  if (const auto size = size_in(response->header("content-range"))) return size;
   // An object of no bytes has none to give.
   if (response->status == 416) return 0;
-  throw Error(
-      ErrorKind::unavailable,
-      "the object store does not tell the size of " + client_.url() + "/" + std::string(key),
-      "Content-Range: \"" + response->header("content-range") + "\".");
+  if (response->status == 200) return response->body.size();
+  return parse_content_range(response->header("content-range")).value().size;
 }
 
 S3Listing S3Storage::list_page(const std::string& prefix, bool names_only,
@@ -157,6 +205,25 @@ S3Listing S3Storage::list_page(const std::string& prefix, bool names_only,
   return parse_listing(response.body);
 }
 
+namespace {
+
+// Out of order, a listing would hide what was passed over.
+void expect_order(const std::string& prefix, const std::string& key, const std::string& last) {
+  if (key.starts_with(prefix) && (last.empty() || key > last)) return;
+  throw Error(ErrorKind::unavailable, "the object store's listing is out of order",
+              "\"" + key + "\" comes after \"" + last + "\", below \"" + prefix + "\".",
+              "walvault needs a store that lists keys in ascending order.");
+}
+
+// A page without anything new and the same token would come for ever.
+std::string next_token(const S3Listing& page, const std::string& token) {
+  if (page.next.empty() || page.next != token) return page.next;
+  throw Error(ErrorKind::unavailable, "the object store's listing does not end",
+              "A page names itself as the next one.");
+}
+
+}  // namespace
+
 void S3Storage::list(std::string_view prefix, const std::function<void(const ObjectInfo&)>& each) {
   const auto full = prefix_ + std::string(prefix);
   std::string token;
@@ -164,17 +231,13 @@ void S3Storage::list(std::string_view prefix, const std::function<void(const Obj
   do {
     auto page = list_page(full, false, token);
     for (auto& object : page.objects) {
-      if (!object.key.starts_with(full) || object.key <= last) {
-        throw Error(ErrorKind::unavailable, "the object store's listing is out of order",
-                    "\"" + object.key + "\" comes after \"" + last + "\".",
-                    "walvault needs a store that lists keys in ascending order.");
-      }
+      expect_order(full, object.key, last);
       last = object.key;
       object.key.erase(0, prefix_.size());
       // What others put here is not of this repository.
       if (is_key(object.key)) each(object);
     }
-    token = std::move(page.next);
+    token = next_token(page, token);
   } while (!token.empty());
 }
 
@@ -182,17 +245,21 @@ std::vector<std::string> S3Storage::list_names(std::string_view prefix) {
   const auto full = prefix_ + std::string(prefix);
   std::set<std::string> names;
   std::string token;
-  const auto take = [&](std::string key) {
-    if (!key.starts_with(full)) return;
-    key.erase(0, full.size());
-    if (key.ends_with('/')) key.pop_back();
-    if (is_key_part(key)) names.insert(std::move(key));
-  };
+  std::string last;
   do {
     auto page = list_page(full, true, token);
-    for (auto& object : page.objects) take(std::move(object.key));
-    for (auto& name : page.prefixes) take(std::move(name));
-    token = std::move(page.next);
+    auto found = std::move(page.prefixes);
+    for (auto& object : page.objects) found.push_back(std::move(object.key));
+    std::ranges::sort(found);
+    if (!found.empty()) expect_order(full, found.front(), last);
+    for (auto& key : found) {
+      expect_order(full, key, {});
+      last = key;
+      key.erase(0, full.size());
+      if (key.ends_with('/')) key.pop_back();
+      if (is_key_part(key)) names.insert(std::move(key));
+    }
+    token = next_token(page, token);
   } while (!token.empty());
   return {names.begin(), names.end()};
 }

@@ -42,6 +42,8 @@ class S3Storage final : public Storage {
   [[nodiscard]] S3Request put_request(std::string full_key, const ObjectContent& content,
                                       bool conditional) const;
   [[nodiscard]] bool probe();
+  // By what was seen earlier, where this process has not asked.
+  [[nodiscard]] bool knows_conditional_writes();
   [[nodiscard]] S3Listing list_page(const std::string& prefix, bool names_only,
                                     const std::string& token);
   void remove_batch(const std::vector<std::string>& keys);

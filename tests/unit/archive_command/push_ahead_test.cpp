@@ -43,7 +43,7 @@ class PushAheadTest : public testing::Test {
   }
 
   PushAheadResult offer(const std::string& file, unsigned ahead = 4) {
-    const Acknowledgements notes(directory_.path("notes"), archiver_);
+    const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
     auto result = push_and_ahead(
         archive_, path(file), made_.clock,
         {.push = {.compression = {}, .threads = 2}, .ahead = ahead, .uploads = uploads_}, &notes);
@@ -78,6 +78,7 @@ class PushAheadTest : public testing::Test {
   Archiver archiver_{.pid = 7, .started = 100, .boot = "b"};
   std::map<std::string, int> puts_;
   unsigned uploads_ = 1;
+  std::string place_ = "here";
 
   void SetUp() override {
     hooked_.after = [&](std::string_view operation, std::string_view key) {
@@ -237,9 +238,41 @@ TEST_F(ManyUploadsTest, NoteNothingBehindOneThatFailed) {
       throw Error(ErrorKind::unavailable, "the store is gone");
     }
   };
-  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
-  EXPECT_EQ(offer(1).ahead, 1u);
+  for (std::uint64_t number = 1; number <= 30; ++number) make_ready(number);
+  EXPECT_EQ(offer(1, 64).ahead, 1u);
   EXPECT_EQ(notes(), Names{name(2)});
+  // Those that were under way at that moment, and no more.
+  for (std::uint64_t number = 3 + uploads_; number <= 30; ++number) {
+    EXPECT_FALSE(is_archived(number)) << number;
+  }
+}
+
+TEST_F(ManyUploadsTest, StoreNothingBehindOneThatCannotBeRead) {
+  for (std::uint64_t number = 1; number <= 9; ++number) make_ready(number);
+  make_ready(name(3), Bytes(100));
+  EXPECT_EQ(offer(1, 64).ahead, 1u);
+  for (std::uint64_t number = 3; number <= 9; ++number) EXPECT_FALSE(is_archived(number));
+  EXPECT_EQ(error_of([&] { (void)offer(3); }), "corrupt");
+}
+
+// Archived by whoever was first: a standby that archives too finds it done.
+TEST_F(ManyUploadsTest, GoOnOneByOneWhereAllIsThereAlready) {
+  for (std::uint64_t number = 1; number <= 5; ++number) {
+    make_ready(number);
+    archive_file(archive_, name(number), chained_segment(1, number));
+  }
+  EXPECT_EQ(offer(1).ahead, 4u);
+  EXPECT_EQ(notes(), (Names{name(2), name(3), name(4), name(5)}));
+}
+
+TEST_F(ManyUploadsTest, DoNotFailTheOfferedOneThatIsStored) {
+  hooked_.before = [&](std::string_view operation, std::string_view) {
+    if (operation == "list") throw std::bad_alloc();
+  };
+  make_ready(1);
+  make_ready(2);
+  EXPECT_EQ(offer(1).offered.name, name(1));
+  EXPECT_TRUE(is_archived(1));
 }
 
 class NoteTest : public PushAheadTest {
@@ -271,7 +304,7 @@ TEST_F(NoteTest, ThatIsDamagedIsNotBelieved) {
     auto damaged = bytes;
     damaged[at] ^= 1;
     std::ofstream(note, std::ios::binary | std::ios::trunc) << as_text(damaged);
-    const Acknowledgements notes(directory_.path("notes"), archiver_);
+    const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
     EXPECT_FALSE(notes.has(archive_, name(2))) << at;
   }
   std::ofstream(note, std::ios::trunc) << "x";
@@ -300,7 +333,7 @@ TEST_F(NoteTest, ForAnObjectOfAnotherSizeIsNotBelieved) {
 TEST_F(NoteTest, OfAnotherRepositoryIsNotBelieved) {
   MemoryRepository other;
   const WalArchive elsewhere(other.repository, test_cluster());
-  const Acknowledgements notes(directory_.path("notes"), archiver_);
+  const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
   EXPECT_TRUE(notes.has(archive_, name(2)));
   // The same id and URL: the test's repositories are alike. The cluster's name differs.
   auto identity = test_cluster();
@@ -311,11 +344,10 @@ TEST_F(NoteTest, OfAnotherRepositoryIsNotBelieved) {
 // Of a repository that is far away, which is not looked at.
 class RecentNoteTest : public NoteTest {
  protected:
-  [[nodiscard]] bool is_believed(const std::string& url = "memory:",
-                                 const std::string& cluster = test_cluster().name,
+  [[nodiscard]] bool is_believed(const std::string& cluster = test_cluster().name,
                                  std::chrono::seconds later = std::chrono::seconds(0)) const {
-    return Acknowledgements(directory_.path("notes"), archiver_)
-        .take_recent(url, cluster, path(name(2)), system_clock().now() + later)
+    return Acknowledgements(directory_.path("notes"), archiver_, place_)
+        .take_recent(cluster, path(name(2)), system_clock().now() + later)
         .has_value();
   }
 };
@@ -327,16 +359,18 @@ TEST_F(RecentNoteTest, IsBelievedOnceWithoutALook) {
 }
 
 TEST_F(RecentNoteTest, OfAnotherPlaceClusterOrArchiverIsNotBelieved) {
-  EXPECT_FALSE(is_believed("memory:other"));
-  EXPECT_FALSE(is_believed("memory:", "other"));
+  EXPECT_FALSE(is_believed("other"));
+  place_ = "https://mirror here";
+  EXPECT_FALSE(is_believed());
+  place_ = "here";
   ++archiver_.started;
   EXPECT_FALSE(is_believed());
 }
 
 TEST_F(RecentNoteTest, ThatIsNotRecentIsNotBelieved) {
-  EXPECT_FALSE(is_believed("memory:", test_cluster().name,
-                           Acknowledgements::recent + std::chrono::seconds(1)));
-  EXPECT_FALSE(is_believed("memory:", test_cluster().name, -std::chrono::seconds(5)))
+  EXPECT_FALSE(
+      is_believed(test_cluster().name, Acknowledgements::recent + std::chrono::seconds(1)));
+  EXPECT_FALSE(is_believed(test_cluster().name, -std::chrono::seconds(5)))
       << "the clock was set back";
   EXPECT_TRUE(is_believed());
 }

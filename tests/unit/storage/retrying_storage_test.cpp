@@ -68,6 +68,43 @@ TEST_F(RetryingStorageTest, RepeatsATransientErrorAfterGrowingPauses) {
   }
 }
 
+TEST_F(RetryingStorageTest, HasNewPatienceWithAListingThatGoesOn) {
+  for (int i = 10; i < 40; ++i) {
+    ASSERT_TRUE(memory_.put_if_absent("k/" + std::to_string(i), as_bytes("v")));
+  }
+  // It breaks off behind each object that it has not shown before.
+  class Stumbling final : public Storage {
+   public:
+    explicit Stumbling(Storage& inner) : inner_(inner) {}
+    void list(std::string_view prefix,
+              const std::function<void(const ObjectInfo&)>& each) override {
+      inner_.list(prefix, [&](const ObjectInfo& object) {
+        each(object);
+        if (object.key <= shown_) return;
+        shown_ = object.key;
+        throw Error(ErrorKind::unavailable, "the connection broke").transient();
+      });
+    }
+    bool put_if_absent(std::string_view, const ObjectContent&) override { return false; }
+    std::optional<Bytes> find(std::string_view, ByteRange) override { return {}; }
+    std::optional<std::uint64_t> find_size(std::string_view) override { return {}; }
+    std::vector<std::string> list_names(std::string_view) override { return {}; }
+    void remove(const std::vector<std::string>&) override {}
+    std::uint64_t remove_leftovers(Timestamp) override { return 0; }
+    bool has_conditional_writes() override { return true; }
+    std::string url() const override { return ""; }
+
+   private:
+    Storage& inner_;
+    std::string shown_;
+  };
+  RetryingStorage storage(std::make_unique<Stumbling>(memory_), clock_,
+                          {.patience = milliseconds(350), .first_pause = milliseconds(50)});
+  std::vector<std::string> keys;
+  storage.list("k/", [&](const ObjectInfo& object) { keys.push_back(object.key); });
+  EXPECT_EQ(keys.size(), 30u);
+}
+
 TEST_F(RetryingStorageTest, GivesUpAfterItsTries) {
   for (const auto& [name, operation] : all_operations()) {
     fail(1000, true);

@@ -330,13 +330,81 @@ TEST_F(ListingStore, IsReadToItsLastPageWithoutWhatOthersPutThere) {
 
 TEST_F(ListingStore, IsNotBelievedOutOfOrderOrWithoutAnEnd) {
   for (const auto& body :
-       {listed({"p/a/2", "p/a/1"}), listed({"p/b/1"}),
+       {std::string("<ListBucketResult/>"),
+        std::string("<ListBucketResult><IsTruncated>1</IsTruncated></ListBucketResult>"),
+        listed({}, "again"), listed({"p/a/2", "p/a/1"}), listed({"p/b/1"}),
         std::string("<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>"),
         std::string("<ListBucketResult><Contents><Key>p/a/1</Key></Contents></ListBucketResult>"),
         std::string("<ListBucketResult><Contents>"), std::string()}) {
     answer({{.status = 200, .body = body}});
     EXPECT_EQ(error_of([&] { (void)keys(); }), "unavailable") << body;
   }
+}
+
+TEST_F(ListingStore, OfNamesIsHeldToTheSame) {
+  const auto names = [&] { return storage_->list_names("a/"); };
+  answer({{.status = 200, .body = listed({"p/a/1", "p/a/2"}, "t")},
+          {.status = 200, .body = listed({"p/a/3"})}});
+  EXPECT_EQ(names(), (std::vector<std::string>{"1", "2", "3"}));
+  for (const auto& body : {listed({"p/a/1"}, "again"), listed({"p/b/1"}), listed({}, "again")}) {
+    answer({{.status = 200, .body = body}});
+    EXPECT_EQ(error_of([&] { (void)names(); }), "unavailable") << body;
+  }
+}
+
+TEST_F(AnsweringStore, IsNotBelievedWhenItSendsAnotherPart) {
+  const auto storage = new_storage();
+  const auto part = [](const std::string& range, const std::string& body) {
+    return HttpReply{
+        .status = 206, .headers = {{"ETag", "x"}, {"Content-Range", range}}, .body = body};
+  };
+  const ByteRange asked{.offset = 2, .length = 3};
+  answer({part("bytes 2-4/10", "234")});
+  EXPECT_EQ(storage->find("a", asked), bytes_of("234"));
+  answer({part("bytes 2-3/4", "23")});
+  EXPECT_EQ(storage->find("a", asked), bytes_of("23"));
+  for (const auto& reply :
+       {part("bytes 0-2/10", "012"), part("bytes 2-3/10", "23"), part("bytes 2-4/10", "23"),
+        part("bytes 2-5/10", "2345"), part("bytes */10", ""), part("", "234"),
+        part("bytes 2-4/*", "234"), part("bytes 4-2/10", "234")}) {
+    answer({reply});
+    const auto error =
+        expect_error(ErrorKind::unavailable, [&] { (void)storage->find("a", asked); });
+    EXPECT_TRUE(error.is_transient());
+  }
+  // A part of what was asked for as a whole.
+  answer({part("bytes 0-4/10", "01234")});
+  EXPECT_EQ(error_of([&] { (void)storage->find("a", whole_object); }), "unavailable");
+}
+
+TEST_F(AnsweringStore, IsNotBelievedWithoutTheCodeOfItsAnswer) {
+  const auto storage = new_storage();
+  answer({stored, {.status = 412}});
+  EXPECT_EQ(error_of([&] { (void)storage->put_if_absent("a", as_bytes("x")); }), "unavailable");
+  answer({{.status = 416}});
+  EXPECT_EQ(error_of([&] { (void)storage->find_size("a"); }), "unavailable");
+  answer({error_reply(416, "InvalidRange")});
+  EXPECT_EQ(storage->find_size("a"), 0u);
+}
+
+TEST_F(AnsweringStore, IsGivenTheOldCredentialsWhileNewOnesCannotBeHad) {
+  int asked = 0;
+  const auto expires = clock_.now() + std::chrono::hours(1);
+  S3Storage storage(
+      settings(),
+      [&] {
+        if (++asked > 1) throw Error(ErrorKind::unavailable, "nobody there");
+        return S3Credentials{
+            .access_key = "KEY", .secret_key = "s", .session_token = {}, .expires = expires};
+      },
+      clock_);
+  answer({error_reply(404, "NoSuchKey")});
+  (void)storage.find_size("a");
+  clock_.advance(std::chrono::minutes(56));
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(storage.find_size("a"), std::nullopt);
+  EXPECT_EQ(asked, 2) << "not for each request";
+  clock_.advance(std::chrono::minutes(5));
+  EXPECT_EQ(error_of([&] { (void)storage.find_size("a"); }), "unavailable");
 }
 
 TEST_F(AnsweringStore, ThatIsGoneIsUnavailableAndWorthAnotherTry) {
