@@ -28,8 +28,8 @@ class Error : public std::exception {
  public:
   Error(ErrorKind kind, std::string message, std::string detail = {}, std::string hint = {});
 
-  // Marks an unavailability that a repetition within seconds may cure (a busy
-  // device, a dropped connection), as a full disk is not.
+  // Marks what a repetition within seconds may cure (a busy device, a dropped
+  // connection, a segment that is still under way), as a full disk is not.
   [[nodiscard]] Error&& transient() && {
     transient_ = true;
     return std::move(*this);

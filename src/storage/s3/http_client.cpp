@@ -192,7 +192,10 @@ HttpResponse HttpClient::Handle::perform(const HttpRequest& request, const HttpO
     auto* const longer = curl_.slist_append(list, line.c_str());
     if (longer != nullptr) list = longer;
   };
-  for (const auto& [name, value] : request.headers) add(name + ": " + value);
+  for (const auto& [name, value] : request.headers) {
+    auto line = name;
+    add(line.append(": ").append(value));
+  }
   add("Expect:");  // of "100 Continue": a round trip for each object
   add("Content-Type:");
   const std::unique_ptr<curl_slist, decltype(curl_.slist_free_all)> headers(list,

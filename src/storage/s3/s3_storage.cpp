@@ -292,6 +292,7 @@ void S3Storage::remove_batch(const std::vector<std::string>& keys) {
 
 void S3Storage::remove(const std::vector<std::string>& keys) {
   std::vector<std::string> all;
+  all.reserve(keys.size());
   for (const auto& key : keys) all.push_back(full_key(key));
   for (std::size_t begin = 0; begin < all.size(); begin += deletes_max) {
     remove_batch(
