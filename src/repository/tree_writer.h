@@ -1,7 +1,7 @@
 // The pipeline that turns files into a stored tree, in one pass and bounded
 // memory: the caller's thread cuts chunks and looks the parent up; workers hash
 // and compress; one thread puts frames into packs and builds maps and the file
-// table; one more stores finished packs.
+// table; `uploads` more store finished packs.
 //
 // Nothing of it is visible before WriterSession::commit of the root.
 #pragma once

@@ -61,19 +61,12 @@ bool says_expired(const std::optional<S3ErrorAnswer>& answer) {
 
 bool may_pass(int status, const std::optional<S3ErrorAnswer>& answer) {
   // 409: two conditional writes of one key at once.
-  if (status == 408 || status == 409 || status == 429 || status == 500 || status == 502 ||
-      status == 503 || status == 504)
-    return true;
-  // Two conditional writes of one key at once, a body that came too slowly, one that was
-  // damaged on its way.
-  constexpr std::array<std::string_view, 8> codes = {"ConditionalRequestConflict",
-                                                     "OperationAborted",
-                                                     "SlowDown",
-                                                     "RequestTimeout",
-                                                     "XAmzContentSHA256Mismatch",
-                                                     "BadDigest",
-                                                     "InternalError",
-                                                     "XAmzContentChecksumMismatch"};
+  constexpr std::array statuses = {408, 409, 429, 500, 502, 503, 504};
+  if (std::ranges::find(statuses, status) != statuses.end()) return true;
+  // A body that came too slowly, or was damaged on its way.
+  constexpr std::array<std::string_view, 6> codes = {
+      "SlowDown",  "RequestTimeout", "XAmzContentSHA256Mismatch",
+      "BadDigest", "InternalError",  "XAmzContentChecksumMismatch"};
   return answer && std::ranges::find(codes, answer->code) != codes.end();
 }
 
