@@ -21,7 +21,7 @@ PushAheadResult push(Program& program, const std::string& path) {
   const auto& config = program.config();
   const auto ahead = config.segments_ahead();
   const auto notes =
-      ahead > 0 ? Acknowledgements::of_current_directory(repository_place(config)) : std::nullopt;
+      ahead > 0 ? Acknowledgements::of_current_directory(repository_place(config.repository())) : std::nullopt;
   if (notes && config.is_remote()) {
     const auto known = notes->take_recent(config.cluster(), path, system_clock().now());
     if (known) return {.offered = *known};

@@ -5,6 +5,8 @@
 #include "base/format.h"
 #include "catalog/expiry.h"
 #include "maintenance/maintenance_commands.h"
+#include "repository/tree_copier.h"
+#include "repository/writer_session.h"
 
 namespace walvault {
 namespace {
@@ -52,6 +54,14 @@ std::string objection(const Config& config, const Repository& repository,
   return reasons;
 }
 
+// Age does not give up what a copy that was broken off has brought: who does is asked here.
+bool is_being_copied(const Repository& repository, const std::string& root_key) {
+  return std::ranges::any_of(list_pins(repository), [&](const StoredPin& stored) {
+    return stored.pin.root_key == root_key && stored.pin.created == copied_for_ever &&
+           is_live(repository, stored.pin);
+  });
+}
+
 void remove(Program& program, const DeleteOptions& options) {
   const auto& config = program.config();
   const auto cluster = config.cluster();
@@ -60,10 +70,15 @@ void remove(Program& program, const DeleteOptions& options) {
   // One that cannot be read is deleted by its id, too.
   const auto root_key = backup_root_key(cluster, options.id);
   const bool is_damaged = std::ranges::find(list.damaged, root_key) != list.damaged.end();
-  const auto id = is_damaged ? options.id : get_backup(list.backups, options.id).id;
+  const bool is_begun = !is_damaged && is_being_copied(opened.repository, root_key);
+  const auto id = is_damaged || is_begun ? options.id : get_backup(list.backups, options.id).id;
   if (!options.yes) {
-    const auto against = is_damaged ? std::string("it is damaged, and may come back from a copy")
-                                    : objection(config, opened.repository, cluster, id);
+    const auto against =
+        is_damaged ? std::string("it is damaged, and may come back from a copy")
+        : is_begun ? std::string(
+                         "it is being copied here, or that was broken off and goes on with "
+                         "the next walvault copy")
+                   : objection(config, opened.repository, cluster, id);
     if (!against.empty()) {
       throw Error(ErrorKind::usage, "backup " + id + " is one that stays",
                   "Because: " + against + ".", "If it is to go all the same, add --yes.");

@@ -25,7 +25,7 @@ ordered_json cluster_json(const ClusterIdentity& identity) {
 std::string place_for_archive_command(const Config& config) {
   std::string place;
   if (!config.path.empty()) place = "--config " + absolute_path(config.path) + " ";
-  return place + "--repo " + config.repository();
+  return place + "--repo " + config.repository().url;
 }
 
 struct Options {

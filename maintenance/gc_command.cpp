@@ -24,7 +24,8 @@ std::string packs_text(std::uint64_t packs, std::uint64_t bytes) {
 void collect(Program& program, const Options& options) {
   program.catch_signals();
   const GcOptions wanted{.grace = parse_duration(options.grace, "--grace"),
-                         .give_up_after = parse_duration(options.give_up_after, "--give-up-after")};
+                         .give_up_after = parse_duration(options.give_up_after, "--give-up-after"),
+                         .alone = options.exclusive};
   const auto opened = program.open_repository();
   if (!options.dry_run && !options.exclusive && !opened.storage->has_conditional_writes()) {
     throw Error(ErrorKind::usage, "gc beside running backups is not safe in this object store",

@@ -1,4 +1,5 @@
-// walvault init, cluster, info, check, wal, timeline, window, backups, expire, gc, verify
+// walvault init, cluster, info, check, wal, timeline, window, backups, expire, gc, verify,
+// copy
 #pragma once
 
 #include "app/program.h"
@@ -16,5 +17,6 @@ void add_backups_command(Program& program, CommandLine& commands);
 void add_expire_command(Program& program, CommandLine& commands);
 void add_gc_command(Program& program, CommandLine& commands);
 void add_verify_command(Program& program, CommandLine& commands);
+void add_copy_command(Program& program, CommandLine& commands);
 
 }  // namespace walvault

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <iterator>
+#include <span>
 #include <stdexcept>
 #include <thread>
+#include <vector>
 
 // Bad input reaches what the parser (3.3.0) takes for granted: "[+]" an assertion that a
 // release build assumes to hold, "é" outside quotes a switch without a case for it. Both
@@ -41,23 +44,22 @@ constexpr const char* default_path = "/etc/walvault/walvault.toml";
 constexpr std::array<std::string_view, 6> sections = {"repository", "defaults", "cluster",
                                                       "archive",    "fetch",    "cache"};
 constexpr std::array<std::string_view, 1> cache_keys = {"path"};
-constexpr std::array<std::string_view, 17> repository_keys = {"url",
-                                                              "compression",
-                                                              "wal_compression",
-                                                              "delta",
-                                                              "delta_depth",
-                                                              "endpoint",
-                                                              "region",
-                                                              "path_style",
-                                                              "ca_file",
-                                                              "allow_http",
-                                                              "access_key_id",
-                                                              "secret_access_key",
-                                                              "session_token",
-                                                              "credentials_command",
-                                                              "credentials_file",
-                                                              "profile",
-                                                              "retry_for"};
+constexpr std::array<std::string_view, 4> content_keys = {"compression", "wal_compression", "delta",
+                                                          "delta_depth"};
+constexpr std::array<std::string_view, 14> place_keys = {"url",
+                                                         "endpoint",
+                                                         "region",
+                                                         "path_style",
+                                                         "ca_file",
+                                                         "allow_http",
+                                                         "access_key_id",
+                                                         "secret_access_key",
+                                                         "session_token",
+                                                         "credentials_command",
+                                                         "credentials_file",
+                                                         "profile",
+                                                         "required",
+                                                         "retry_for"};
 constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
 constexpr std::array<std::string_view, 10> cluster_keys = {
     "pg",          "expire",       "keep_last",   "keep_for", "keep_daily",
@@ -71,9 +73,8 @@ Error bad_config(const std::string& path, std::string detail, std::string hint =
           std::move(detail), std::move(hint)};
 }
 
-template <std::size_t N>
 void check_keys(const std::string& path, const std::string& where, const toml::table& table,
-                const std::array<std::string_view, N>& known) {
+                std::span<const std::string_view> known) {
   for (const auto& [key, value] : table) {
     const std::string_view name = key.str();
     if (std::ranges::find(known, name) != known.end()) continue;
@@ -151,9 +152,11 @@ ClusterConfig cluster_of(const std::string& path, const std::string& where,
   return cluster;
 }
 
-void read_object_store(Config& config, const toml::table& table) {
-  auto& store = config.object_store;
-  const auto& path = config.path;
+RepositoryConfig place_of(const std::string& path, const std::string& where,
+                          const toml::table& table) {
+  RepositoryConfig place;
+  place.url = text(path, table, "url").value_or("");
+  auto& store = place.object_store;
   store.endpoint = text(path, table, "endpoint");
   store.region = text(path, table, "region");
   if (table.get("path_style") != nullptr) store.path_style = flag(path, table, "path_style");
@@ -169,7 +172,42 @@ void read_object_store(Config& config, const toml::table& table) {
     expect_private(path, "the configuration file \"" + path + "\"");
   }
   if (const auto value = text(path, table, "retry_for")) {
-    config.repository_retry_for = parse_duration(*value, "[repository] retry_for");
+    place.retry_for = parse_duration(*value, where + " retry_for");
+  }
+  return place;
+}
+
+// Of "2" to "9".
+std::optional<unsigned> repository_number(std::string_view text) {
+  if (text.size() != 1 || text.front() < '2' || text.front() > '9') return std::nullopt;
+  return static_cast<unsigned>(text.front() - '0');
+}
+
+void read_repositories(Config& config, const toml::table& table) {
+  const auto& path = config.path;
+  std::vector<std::string_view> known(content_keys.begin(), content_keys.end());
+  std::ranges::copy_if(place_keys, std::back_inserter(known),
+                       [](std::string_view key) { return key != "required"; });
+  for (const auto& [key, value] : table) {
+    const auto number = repository_number(key.str());
+    if (!number) continue;
+    known.push_back(key.str());
+    const auto where = "[repository." + std::string(key.str()) + "]";
+    if (!value.is_table()) throw bad_config(path, where + " is not a section.");
+    const auto& further = *value.as_table();
+    check_keys(path, where, further, place_keys);
+    auto place = place_of(path, where, further);
+    if (place.url.empty()) throw bad_config(path, where + " has no url.");
+    if (further.get("required") != nullptr) place.required = flag(path, further, "required");
+    config.further_repositories.emplace(*number, std::move(place));
+  }
+  check_keys(path, "[repository]", table, known);
+  config.first_repository = place_of(path, "[repository]", table);
+  for (const auto& [number, place] : config.further_repositories) {
+    if (place.url == config.first_repository.url) {
+      throw bad_config(
+          path, "[repository." + std::to_string(number) + "] is the same place as [repository].");
+    }
   }
 }
 
@@ -191,9 +229,7 @@ void read_file_into(Config& config) {
   }
   check_keys(config.path, "the file", root, sections);
   if (const auto* table = section(config.path, root, "repository")) {
-    check_keys(config.path, "[repository]", *table, repository_keys);
-    config.repository_url = text(config.path, *table, "url");
-    read_object_store(config, *table);
+    read_repositories(config, *table);
     if (const auto value = text(config.path, *table, "compression")) {
       config.data_compression = parse_compression(*value, "[repository] compression");
     }
@@ -271,16 +307,44 @@ Config load_config(const GlobalOptions& given) {
     config.path = default_path;
   }
   if (!config.path.empty()) read_file_into(config);
-  if (options.repo) config.repository_url = options.repo;
+  config.repository_asked = options.repo;
   config.cluster_asked = options.cluster;
   return config;
 }
 
-std::string Config::repository() const {
-  if (repository_url) return *repository_url;
+bool Config::is_remote() const {
+  return (repository_asked || !first_repository.url.empty()) && repository().is_remote();
+}
+
+RepositoryConfig Config::repository() const {
+  if (repository_asked) return repository_at(*repository_asked, first_repository);
+  if (!first_repository.url.empty()) return first_repository;
   throw Error(ErrorKind::usage, "no repository is named", {},
               "Give --repo URL, set WALVAULT_REPO, or put url into [repository] of the "
               "configuration file.");
+}
+
+RepositoryConfig Config::repository_at(const std::string& url,
+                                       const RepositoryConfig& defaults) const {
+  if (url == "1" && !first_repository.url.empty()) return first_repository;
+  const auto number = repository_number(url);
+  for (const auto& [each, place] : further_repositories) {
+    if (each == number || place.url == url) return place;
+  }
+  if (url == first_repository.url) return first_repository;
+  if (number || url == "1") {
+    throw Error(ErrorKind::usage, "the configuration file has no repository " + url, {},
+                url == "1" ? "Put url into [repository]."
+                           : "Put a section [repository." + url + "] with its url into it.");
+  }
+  auto place = defaults;
+  place.url = url;
+  return place;
+}
+
+std::map<unsigned, RepositoryConfig> Config::archived_beside() const {
+  const bool is_first = !repository_asked || repository().url == first_repository.url;
+  return is_first ? further_repositories : std::map<unsigned, RepositoryConfig>();
 }
 
 std::string Config::cluster() const {
@@ -298,8 +362,6 @@ ClusterConfig Config::of_cluster(const std::string& name) const {
   const auto it = clusters.find(name);
   return it == clusters.end() ? ClusterConfig{} : it->second;
 }
-
-bool Config::is_remote() const { return repository_url && is_object_store(*repository_url); }
 
 unsigned Config::worker_threads() const {
   if (jobs != 0) return jobs;

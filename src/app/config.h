@@ -20,13 +20,28 @@ struct ClusterConfig {
   bool expire = false;  // after each backup
 };
 
+// A place for a repository, and how it is reached.
+struct RepositoryConfig {
+  std::string url;
+  ObjectStoreConfig object_store;
+  // How long one that does not answer is tried again; an object store's alone, a
+  // directory is there or not.
+  std::chrono::milliseconds retry_for{std::chrono::minutes(2)};
+  // Of a further one: a segment counts as archived only when it is safe there too.
+  bool required = true;
+
+  // Whether it lies in an object store.
+  [[nodiscard]] bool is_remote() const { return is_object_store(url); }
+};
+
 struct Config {
   std::string path;  // of the file that was read; empty for none
-  std::optional<std::string> repository_url;
-  ObjectStoreConfig object_store;
-  // How long a repository that does not answer is tried again; an object store's
-  // alone, a directory is there or not.
-  std::chrono::milliseconds repository_retry_for{std::chrono::minutes(2)};
+  // [repository], and behind it [repository.2] and so on, by number. An empty url: the
+  // file has none.
+  RepositoryConfig first_repository;
+  std::map<unsigned, RepositoryConfig> further_repositories;
+  // What the command line or the environment names instead.
+  std::optional<std::string> repository_asked;
   std::optional<std::string> cache_path;
   CompressionSetting data_compression;
   // As TreeWriter::Options::delta_depth.
@@ -38,8 +53,17 @@ struct Config {
   std::optional<unsigned> archive_ahead;  // likewise
   std::map<std::string, ClusterConfig> clusters;
 
-  // The options of the command line win over the file.
-  [[nodiscard]] std::string repository() const;
+  // The one that a command works on: the one asked for, else [repository]. Error{usage}.
+  [[nodiscard]] RepositoryConfig repository() const;
+
+  // A repository by its URL, or its number in the file. What a section says of that URL
+  // holds; else `defaults` do. Error{usage} for a number that the file does not have.
+  [[nodiscard]] RepositoryConfig repository_at(const std::string& url,
+                                               const RepositoryConfig& defaults) const;
+
+  // Those that are archived to beside it: all further ones, unless another than
+  // [repository] was asked for.
+  [[nodiscard]] std::map<unsigned, RepositoryConfig> archived_beside() const;
 
   // The cluster that was asked for, or the only one there is. Error{usage}.
   std::optional<std::string> cluster_asked;

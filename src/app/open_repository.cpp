@@ -28,16 +28,17 @@ std::string directory_of(const std::string& url) {
   return path;
 }
 
-std::unique_ptr<Storage> open_object_store(const Config& config, Patience patience) {
-  auto settings = object_store_settings(config.repository(), config.object_store);
+std::unique_ptr<Storage> open_object_store(const Config& config, const RepositoryConfig& place,
+                                           Patience patience) {
+  auto settings = object_store_settings(place.url, place.object_store);
   const StoreMemory memory(config.cache_path.value_or(default_cache_directory()),
-                           repository_place(config));
+                           repository_place(place));
   settings.conditional_writes_seen = memory.has_conditional_writes(system_clock().now());
   settings.saw_conditional_writes = [memory] { memory.keep_conditional_writes(); };
   auto storage = std::make_unique<S3Storage>(
-      std::move(settings), [store = config.object_store] { return load_credentials(store); },
+      std::move(settings), [store = place.object_store] { return load_credentials(store); },
       system_clock());
-  RetryPolicy policy{.patience = patience.value_or(config.repository_retry_for),
+  RetryPolicy policy{.patience = patience.value_or(place.retry_for),
                      .first_pause = std::chrono::milliseconds(100),
                      .jitter = true,
                      .notice = [](const Error& error) {
@@ -52,29 +53,30 @@ std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
 
 }  // namespace
 
-std::unique_ptr<Storage> open_storage(const Config& config, RandomId writer, Patience patience) {
-  const auto url = config.repository();
-  if (is_object_store(url)) return open_object_store(config, patience);
-  return open_directory(std::make_unique<PosixStorage>(directory_of(url), writer));
+std::unique_ptr<Storage> open_storage(const Config& config, const RepositoryConfig& place,
+                                      RandomId writer, Patience patience) {
+  if (place.is_remote()) return open_object_store(config, place, patience);
+  return open_directory(std::make_unique<PosixStorage>(directory_of(place.url), writer));
 }
 
 std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer) {
-  const auto url = config.repository();
-  if (is_object_store(url)) return open_object_store(config, {});
-  auto storage = std::make_unique<PosixStorage>(directory_of(url), writer);
+  const auto place = config.repository();
+  if (place.is_remote()) return open_object_store(config, place, {});
+  auto storage = std::make_unique<PosixStorage>(directory_of(place.url), writer);
   storage->prepare();
   return open_directory(std::move(storage));
 }
 
-std::string repository_place(const Config& config) {
-  if (!config.is_remote()) return directory_of(config.repository());
-  const auto settings = object_store_settings(config.repository(), config.object_store);
+std::string repository_place(const RepositoryConfig& place) {
+  if (!place.is_remote()) return directory_of(place.url);
+  const auto settings = object_store_settings(place.url, place.object_store);
   // No part of these has a blank in it.
   return settings.endpoint + " " + settings.region + " " + settings.bucket + " " + settings.prefix;
 }
 
-OpenRepository open_repository(const Config& config, RandomId writer, Patience patience) {
-  auto storage = open_storage(config, writer, patience);
+OpenRepository open_repository(const Config& config, const RepositoryConfig& place, RandomId writer,
+                               Patience patience) {
+  auto storage = open_storage(config, place, writer, patience);
   auto repository = Repository::open(*storage);
   return {.storage = std::move(storage), .repository = repository};
 }

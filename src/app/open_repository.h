@@ -12,26 +12,27 @@
 
 namespace walvault {
 
-// The storage behind the configured URL, with retries around it: for as long as the
-// configuration says, or for `patience`. Error{usage} for a URL of an unknown scheme or
-// a relative path, and for an object store whose settings are wrong.
+// The storage at a place, with retries around it: for as long as the configuration
+// says, or for `patience`. Error{usage} for a URL of an unknown scheme or a relative
+// path, and for an object store whose settings are wrong.
 using Patience = std::optional<std::chrono::milliseconds>;
-[[nodiscard]] std::unique_ptr<Storage> open_storage(const Config& config, RandomId writer,
+[[nodiscard]] std::unique_ptr<Storage> open_storage(const Config& config,
+                                                    const RepositoryConfig& place, RandomId writer,
                                                     Patience patience = {});
 
-// Likewise, and makes the directory of a new repository.
+// Likewise that of the configured repository, and makes the directory of a new one.
 [[nodiscard]] std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer);
 
-// What tells the configured repository from any other, the endpoint of its store
-// included; for notes that are kept about it.
-[[nodiscard]] std::string repository_place(const Config& config);
+// What tells a repository from any other, the endpoint of its store included; for notes
+// that are kept about it.
+[[nodiscard]] std::string repository_place(const RepositoryConfig& place);
 
 // A repository together with the storage that it lives in.
 struct OpenRepository {
   std::unique_ptr<Storage> storage;
   Repository repository;
 };
-[[nodiscard]] OpenRepository open_repository(const Config& config, RandomId writer,
-                                             Patience patience = {});
+[[nodiscard]] OpenRepository open_repository(const Config& config, const RepositoryConfig& place,
+                                             RandomId writer, Patience patience = {});
 
 }  // namespace walvault

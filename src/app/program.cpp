@@ -50,7 +50,7 @@ const Config& Program::config() {
 }
 
 OpenRepository Program::open_repository(Patience patience) {
-  return walvault::open_repository(config(), writer_, patience);
+  return walvault::open_repository(config(), config().repository(), writer_, patience);
 }
 
 void Program::print(const ordered_json& document, const std::string& text) const {

@@ -212,4 +212,31 @@ void remove_cluster(const Repository& repository, const std::string& name, Times
   }
 }
 
+void copy_registrations(const Repository& from, const Repository& to, const std::string& name,
+                        bool dry_run) {
+  check_cluster_name(name);
+  const auto latest = from.latest_in_series(ObjectKind::cluster, prefix_of(name));
+  for (std::uint32_t number = 1; latest && number <= latest->first; ++number) {
+    const auto key = prefix_of(name) + std::to_string(number);
+    const auto payload = from.find_sealed(ObjectKind::cluster, key);
+    if (!payload) {
+      throw Error(ErrorKind::corrupt, "an earlier identity of cluster " + name + " is gone",
+                  "The object " + key + " is missing at " + from.storage().url() + ".");
+    }
+    if (!dry_run && to.put_sealed(ObjectKind::cluster, key, *payload)) continue;
+    const auto there = to.find_sealed(ObjectKind::cluster, key);
+    if (!there) continue;
+    const auto ours = decode(number, *payload);
+    const auto theirs = decode(number, *there);
+    if (ours.state == theirs.state && is_same_cluster(ours.identity, theirs.identity)) continue;
+    throw Error(ErrorKind::conflict,
+                "the name " + name + " means another cluster at " + to.storage().url(),
+                "Registration " + std::to_string(number) + ": here " + described(ours.identity) +
+                    (ours.state == State::removed ? ", removed" : "") + "; there " +
+                    described(theirs.identity) +
+                    (theirs.state == State::removed ? ", removed" : "") + ". Nothing was copied.",
+                "Copy to another place: another directory, or another prefix of the bucket.");
+  }
+}
+
 }  // namespace walvault

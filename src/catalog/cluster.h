@@ -67,4 +67,10 @@ Registered upgrade_cluster(const Repository& repository, ClusterIdentity identit
 // none of it is deleted.
 void remove_cluster(const Repository& repository, const std::string& name, Timestamp now);
 
+// Sees to it that the name means the same cluster in another repository, identity by
+// identity, as far as this one knows it. Error{conflict} where it means another one
+// there. `dry_run`: only that.
+void copy_registrations(const Repository& from, const Repository& to, const std::string& name,
+                        bool dry_run);
+
 }  // namespace walvault

@@ -348,7 +348,8 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
     storage.remove({key});
     result.wal_left = running ? *running +
                                     " is being written or read, or the run that did was "
-                                    "ended by force: walvault gc finds out"
+                                    "ended by force: walvault gc finds out. If it is a copy "
+                                    "from elsewhere, walvault copy there goes on with it"
                               : "a backup was completed meanwhile";
     return result;
   }

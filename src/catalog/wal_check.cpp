@@ -1,5 +1,6 @@
 #include "catalog/wal_check.h"
 
+#include <algorithm>
 #include <tuple>
 
 #include "base/error.h"
@@ -112,10 +113,17 @@ enum class WalCheckDepth {
   records,  // and that both are what the file's records say
 };
 
+// Gives a part of an object; nullopt: it is not there, or not any more.
+using ReadObject = std::function<std::optional<Bytes>(ByteRange)>;
+
+ReadObject reader_of(Storage& storage, const std::string& key) {
+  return [&storage, &key](ByteRange range) { return storage.find(key, range); };
+}
+
 // Reads an object frame by frame. False: it is not there, or not any more.
-bool check_object(Storage& storage, const std::string& key, WalCheckDepth depth,
+bool check_object(const ReadObject& find, const std::string& key, WalCheckDepth depth,
                   const Meter& meter) {
-  const auto prefix = storage.find(key, {.length = wal_object_prefix_bytes});
+  const auto prefix = find({.length = wal_object_prefix_bytes});
   if (!prefix) return false;
   const auto parsed = parse_wal_object_header(*prefix, key);
   meter(parsed.frames_offset);
@@ -129,7 +137,7 @@ bool check_object(Storage& storage, const std::string& key, WalCheckDepth depth,
   std::uint64_t offset = parsed.frames_offset;
   for (const auto& frame : parsed.header.frames) {
     meter(frame.length);
-    const auto stored = storage.find(key, {.offset = offset, .length = frame.length});
+    const auto stored = find({.offset = offset, .length = frame.length});
     if (!stored) return false;
     if (stored->size() != frame.length || crc32c(*stored) != frame.crc) {
       throw damaged(
@@ -138,7 +146,7 @@ bool check_object(Storage& storage, const std::string& key, WalCheckDepth depth,
     if (content) content->take(frame, *stored);
     offset += frame.length;
   }
-  const auto rest = storage.find(key, {.offset = offset});
+  const auto rest = find({.offset = offset});
   if (!rest) return false;
   meter(rest->size());
   if (rest->size() < wal_object_trailer_bytes) throw damaged(key, "It is cut short.");
@@ -153,24 +161,37 @@ bool check_object(Storage& storage, const std::string& key, WalCheckDepth depth,
   return true;
 }
 
-}  // namespace
-
-bool check_stored_wal(const WalArchive& archive, const std::string& key) {
-  return check_object(archive.repository().storage(), key, WalCheckDepth::content,
-                      [](std::uint64_t) {});
-}
-
-std::optional<std::string> find_wal_fault(const Repository& repository, const std::string& key,
-                                          bool deep, const Meter& meter) {
+std::optional<std::string> fault_of(const ReadObject& read, const std::string& key,
+                                    WalCheckDepth depth, const Meter& meter) {
   try {
-    const auto depth = deep ? WalCheckDepth::records : WalCheckDepth::object;
-    return check_object(repository.storage(), key, depth, meter) ? std::optional<std::string>("")
-                                                                 : std::nullopt;
+    return check_object(read, key, depth, meter) ? std::optional<std::string>("") : std::nullopt;
   } catch (const Error& error) {
     // A bit of the envelope makes it look like a newer program's.
     if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
     return error.message() + ". " + error.detail();
   }
+}
+
+}  // namespace
+
+bool check_stored_wal(const WalArchive& archive, const std::string& key) {
+  return check_object(reader_of(archive.repository().storage(), key), key, WalCheckDepth::content,
+                      [](std::uint64_t) {});
+}
+
+std::optional<std::string> find_wal_fault(const Repository& repository, const std::string& key,
+                                          bool deep, const Meter& meter) {
+  return fault_of(reader_of(repository.storage(), key), key,
+                  deep ? WalCheckDepth::records : WalCheckDepth::object, meter);
+}
+
+std::string find_wal_fault(ByteView object, const std::string& key) {
+  const auto read = [&](ByteRange range) {
+    const auto begin = std::min<std::uint64_t>(range.offset, object.size());
+    const auto part = object.subspan(begin, std::min(range.length, object.size() - begin));
+    return std::optional(Bytes(part.begin(), part.end()));
+  };
+  return fault_of(read, key, WalCheckDepth::object, [](std::uint64_t) {}).value();
 }
 
 std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,

@@ -55,11 +55,9 @@ class Collector {
   void collect(Clock& clock, const RandomId& run, const GcOptions& options,
                const GcListener& listener) {
     give_up_writers(clock.now() - options.give_up_after);
-    // Before the packs are listed: all that they name were there by then.
-    const auto plans = list_plans();
+    if (options.alone) remove_plans();
     const auto records = list_records();
     look();
-    remove_finished(plans);
     remove_records(records);
     if (report_.dead_packs == 0) return;
 
@@ -88,15 +86,14 @@ class Collector {
       if (keys.size() >= batch_keys) flush();
     }
     if (!keys.empty()) flush();
-    // What is still needed stays condemned, and so does the plan.
-    if (report_.deleted_packs == report_.dead_packs) storage_.remove({plan_key});
+    // Every delete was answered, and no other will come: what is still needed is nobody's
+    // to delete any more.
+    storage_.remove({plan_key});
   }
 
   [[nodiscard]] GcReport report() && { return std::move(report_); }
 
  private:
-  using Plans = std::vector<std::pair<std::string, PackTable>>;
-
   void list_packs() {
     storage_.list(packs_prefix, [&](const ObjectInfo& object) {
       const auto name = PackName::parse(object.key);
@@ -183,26 +180,14 @@ class Collector {
     if (!keys.empty()) storage_.remove(keys);
   }
 
-  Plans list_plans() {
-    Plans plans;
+  // Of gcs that died. Their plans stay as long as it is not known that they are dead: a copy
+  // may bring a pack here once more that is on such a list.
+  void remove_plans() {
+    std::vector<std::string> keys;
     for (const auto& name : storage_.list_names(plans_prefix)) {
-      auto key = std::string(plans_prefix) + name;
-      if (const auto payload = repository_.find_sealed(ObjectKind::plan, key)) {
-        plans.emplace_back(std::move(key), decode_gc_plan(*payload).condemned);
-      }
+      keys.push_back(std::string(plans_prefix) + name);
     }
-    return plans;
-  }
-
-  // Of gcs that died, or left what was needed then.
-  void remove_finished(const Plans& plans) {
-    for (const auto& [key, condemned] : plans) {
-      if (std::ranges::none_of(condemned.entries(), [&](const PackTable::Entry& entry) {
-            return packs_.contains(entry.name);
-          })) {
-        storage_.remove({key});
-      }
-    }
+    if (!keys.empty()) storage_.remove(keys);
   }
 
   const Repository& repository_;

@@ -20,6 +20,8 @@ struct GcOptions {
   std::chrono::milliseconds grace{std::chrono::minutes(2)};
   // A writer that began longer ago and has not committed is given up.
   std::chrono::milliseconds give_up_after{std::chrono::hours(48)};
+  // No other gc is at work: plans that are there are of such as were ended by force.
+  bool alone = false;
 };
 
 struct GcReport {

@@ -139,6 +139,12 @@ void Repository::announce(Feature feature) const {
               "Others change it, or it is gone.", "Try again.");
 }
 
+bool Repository::has(Feature feature) const {
+  const auto latest = latest_in_series(ObjectKind::format, std::string(format_prefix));
+  return latest && (decode_format(latest->second).reader_features &
+                    static_cast<std::uint64_t>(feature)) != 0;
+}
+
 void Repository::expect_deletable() const {
   if (gc_features_ == 0) return;
   throw Error(ErrorKind::conflict,

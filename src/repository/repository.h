@@ -36,6 +36,9 @@ class Repository {
   // here on. Before the first object that has it.
   void announce(Feature feature) const;
 
+  // Whether it was announced by now.
+  [[nodiscard]] bool has(Feature feature) const;
+
   // Error{conflict} when a newer version stored what this one does not know to be
   // needed: for whoever deletes.
   void expect_deletable() const;

@@ -171,7 +171,7 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
   (void)repository_.put_sealed(ObjectKind::pin, pin_key(writer_, 1), pin);
   if (!parent_ && unfinished.empty()) return;
 
-  find_condemned_packs();
+  condemned_ = condemned_packs(repository_);
   if (parent_ && !storage.find_size(parent_key)) parent_.reset();
   for (auto& each : unfinished) {
     const auto is_there = optional_source([&] { return storage.find_size(each.first); });
@@ -180,14 +180,15 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
   if (parent_ || !unfinished_.empty()) find_damaged_packs();
 }
 
-void WriterSession::find_condemned_packs() {
-  for (const auto& name : repository_.storage().list_names(plans_prefix)) {
-    const auto payload =
-        repository_.find_sealed(ObjectKind::plan, std::string(plans_prefix) + name);
+std::set<PackName> condemned_packs(const Repository& repository) {
+  std::set<PackName> condemned;
+  for (const auto& name : repository.storage().list_names(plans_prefix)) {
+    const auto payload = repository.find_sealed(ObjectKind::plan, std::string(plans_prefix) + name);
     if (!payload) continue;  // that gc has finished
     const auto plan = decode_gc_plan(*payload);
-    for (const auto& entry : plan.condemned.entries()) condemned_.insert(entry.name);
+    for (const auto& entry : plan.condemned.entries()) condemned.insert(entry.name);
   }
+  return condemned;
 }
 
 void WriterSession::find_damaged_packs() {

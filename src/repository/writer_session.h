@@ -72,7 +72,6 @@ class WriterSession {
   void abandon() const noexcept;
 
  private:
-  void find_condemned_packs();
   void find_damaged_packs();
 
   const Repository& repository_;
@@ -135,5 +134,8 @@ struct GcPlan {
 };
 [[nodiscard]] Bytes encode_gc_plan(const GcPlan& plan);
 [[nodiscard]] GcPlan decode_gc_plan(ByteView payload);
+
+// All that gcs have condemned and may still delete.
+[[nodiscard]] std::set<PackName> condemned_packs(const Repository& repository);
 
 }  // namespace walvault

@@ -105,7 +105,9 @@ void PosixStorage::expect_root() const {
   const auto status = find_status(root_);
   if (status && S_ISDIR(status->st_mode)) return;
   throw Error(ErrorKind::unavailable, "the repository directory \"" + root_ + "\" does not exist",
-              {}, "Check the path and that its file system is mounted.");
+              {},
+              "Check the path and that its file system is mounted. A new repository is made by: "
+              "walvault init");
 }
 
 std::string PosixStorage::new_temporary() {

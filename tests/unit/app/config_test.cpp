@@ -62,7 +62,7 @@ TEST_F(AConfig, SaysEverythingThereIsToSay) {
     [cluster.other]
   )");
   EXPECT_EQ(config.path, *options_.config);
-  EXPECT_EQ(config.repository(), "file:///srv/backup");
+  EXPECT_EQ(config.repository().url, "file:///srv/backup");
   EXPECT_EQ(config.data_compression, (CompressionSetting{Compression::zstd, 3}));
   EXPECT_EQ(config.wal_compression.algorithm, Compression::lz4);
   EXPECT_EQ(config.worker_threads(), 4u);
@@ -106,7 +106,7 @@ TEST_F(AConfig, SaysWhatIsKept) {
 
 TEST_F(AConfig, MayBeEmpty) {
   const auto config = load("");
-  EXPECT_EQ(config.repository_url, std::nullopt);
+  EXPECT_EQ(config.first_repository.url, "");
   EXPECT_EQ(config.data_compression, (CompressionSetting{Compression::zstd, 1}));
   EXPECT_EQ(config.wal_compression, (CompressionSetting{Compression::zstd, 1}));
   EXPECT_EQ(config.fetch_retry_for, "5min");
@@ -206,7 +206,7 @@ TEST_F(AConfig, GivesWayToTheCommandLine) {
   options_.repo = "/option";
   options_.cluster = "other";
   const auto config = load_config(options_);
-  EXPECT_EQ(config.repository(), "/option");
+  EXPECT_EQ(config.repository().url, "/option");
   EXPECT_EQ(config.cluster(), "other");
 }
 
@@ -214,27 +214,69 @@ TEST_F(AConfig, GivesWayToTheEnvironmentWhichGivesWayToTheCommandLine) {
   write("[repository]\nurl = \"/file\"\n[cluster.main]\n");
   ::setenv("WALVAULT_REPO", "/environment", 1);
   ::setenv("WALVAULT_CLUSTER", "other", 1);
-  EXPECT_EQ(load_config(options_).repository(), "/environment");
+  EXPECT_EQ(load_config(options_).repository().url, "/environment");
   EXPECT_EQ(load_config(options_).cluster(), "other");
 
   options_.repo = "/option";
   options_.cluster = "third";
-  EXPECT_EQ(load_config(options_).repository(), "/option");
+  EXPECT_EQ(load_config(options_).repository().url, "/option");
   EXPECT_EQ(load_config(options_).cluster(), "third");
 }
 
 TEST_F(AConfig, IsFoundThroughTheEnvironment) {
   write("[repository]\nurl = \"/file\"\n");
   ::setenv("WALVAULT_CONFIG", options_.config->c_str(), 1);
-  EXPECT_EQ(load_config({}).repository(), "/file");
+  EXPECT_EQ(load_config({}).repository().url, "/file");
   ::setenv("WALVAULT_CONFIG", "/missing.toml", 1);
-  EXPECT_EQ(load_config(options_).repository(), "/file");
+  EXPECT_EQ(load_config(options_).repository().url, "/file");
   expect_error(ErrorKind::usage, [] { (void)load_config({}); });
+}
+
+TEST_F(AConfig, KnowsFurtherRepositoriesByNumberAndByUrl) {
+  write(
+      "[repository]\nurl = \"/one\"\nretry_for = \"3min\"\n"
+      "[repository.2]\nurl = \"s3://two\"\nregion = \"eu\"\nrequired = false\n"
+      "[repository.3]\nurl = \"/three\"\n");
+  const auto config = load_config(options_);
+  EXPECT_EQ(config.repository().url, "/one");
+  EXPECT_EQ(config.repository_at("2", {}).url, "s3://two");
+  EXPECT_EQ(config.repository_at("s3://two", {}).object_store.region, "eu");
+  EXPECT_EQ(config.repository_at("/four", config.first_repository).retry_for,
+            std::chrono::minutes(3));
+  EXPECT_EQ(config.repository_at("/four", {}).retry_for, std::chrono::minutes(2));
+  expect_error(ErrorKind::usage, [&] { (void)config.repository_at("4", {}); });
+  const auto beside = config.archived_beside();
+  ASSERT_EQ(beside.size(), 2u);
+  EXPECT_FALSE(beside.at(2).required);
+  EXPECT_TRUE(beside.at(3).required);
+  EXPECT_FALSE(config.is_remote());
+
+  options_.repo = "/one";  // as `cluster add` writes it into archive_command
+  EXPECT_EQ(load_config(options_).archived_beside().size(), 2u);
+  options_.repo = "2";
+  EXPECT_EQ(load_config(options_).repository().url, "s3://two");
+  EXPECT_TRUE(load_config(options_).is_remote());
+  EXPECT_TRUE(load_config(options_).archived_beside().empty());
+  options_.repo = "/elsewhere";
+  EXPECT_TRUE(load_config(options_).archived_beside().empty());
+}
+
+TEST_F(AConfig, RefusesAFurtherRepositoryThatIsNone) {
+  EXPECT_THAT(expect_refused("[repository.2]\nregion = \"eu\"\n").detail(), HasSubstr("no url"));
+  EXPECT_THAT(expect_refused("[repository.2]\nurl = \"/x\"\ncompression = \"lz4\"\n").detail(),
+              HasSubstr("[repository.2]"));
+  EXPECT_THAT(
+      expect_refused("[repository]\nurl = \"/x\"\n[repository.2]\nurl = \"/x\"\n").detail(),
+      HasSubstr("same place"));
+  expect_refused("[repository]\n2 = \"/x\"\n");
+  expect_refused("[repository]\nrequired = true\n");
+  expect_refused("[repository.1]\nurl = \"/x\"\n");
+  expect_refused("[repository.22]\nurl = \"/x\"\n");
 }
 
 TEST_F(AConfig, TakesAnEmptyVariableForNone) {
   ::setenv("WALVAULT_REPO", "", 1);
-  EXPECT_EQ(load("[repository]\nurl = \"/file\"\n").repository(), "/file");
+  EXPECT_EQ(load("[repository]\nurl = \"/file\"\n").repository().url, "/file");
 }
 
 TEST_F(AConfig, NamesTheOnlyClusterWhenNoneWasAskedFor) {

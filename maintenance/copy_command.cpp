@@ -1,0 +1,229 @@
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "app/log.h"
+#include "app/progress.h"
+#include "base/format.h"
+#include "catalog/repository_copy.h"
+#include "maintenance/maintenance_commands.h"
+
+namespace walvault {
+namespace {
+
+using nlohmann::ordered_json;
+
+// Packs on their way at once: those of a directory have up to 64 MiB, those of an object
+// store a quarter of that.
+constexpr unsigned directory_jobs = 2;
+constexpr unsigned object_store_jobs = 4;
+
+struct Options {
+  std::optional<std::string> to;
+  std::vector<std::string> backups;
+  std::optional<std::string> from;
+  std::optional<std::string> jobs;
+  std::optional<std::string> max_rate;
+  bool dry_run = false;
+};
+
+CopyRequest request_of(const Options& options, const Config& config) {
+  CopyRequest request;
+  request.cluster = config.cluster_asked;
+  if (!options.backups.empty() && options.from) {
+    throw Error(ErrorKind::usage, "--backup and --from exclude each other",
+                "--backup takes these backups alone, --from that one and all behind it.");
+  }
+  // An id names a backup within its cluster.
+  if (!options.backups.empty() || options.from) request.cluster = config.cluster();
+  request.backups = options.backups;
+  request.from = options.from;
+  request.jobs = options.jobs ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 64))
+                 : config.is_remote() ? object_store_jobs
+                                      : directory_jobs;
+  if (options.max_rate) request.bytes_per_second = parse_size(*options.max_rate, "--max-rate");
+  request.dry_run = options.dry_run;
+  return request;
+}
+
+// Where to: what --to names, else all others that the file has.
+std::vector<RepositoryConfig> destinations(const Options& options, const Config& config) {
+  const auto from = config.repository();
+  std::vector<RepositoryConfig> places;
+  if (options.to) {
+    places.push_back(config.repository_at(*options.to, {}));
+  } else {
+    for (const auto& [number, place] : config.further_repositories) {
+      if (place.url != from.url) places.push_back(place);
+    }
+    const auto& first = config.first_repository;
+    if (!first.url.empty() && first.url != from.url) places.push_back(first);
+  }
+  if (places.empty()) {
+    throw Error(ErrorKind::usage, "where to copy is not said", {},
+                "Give --to URL, or put a section [repository.2] into the configuration file.");
+  }
+  for (const auto& place : places) {
+    if (repository_place(place) == repository_place(from)) {
+      throw Error(ErrorKind::usage, "a repository cannot be copied to itself",
+                  "It is " + from.url + ".", "Give another place with --to.");
+    }
+  }
+  return places;
+}
+
+ordered_json report_json(const CopyReport& report) {
+  ordered_json clusters = ordered_json::array();
+  for (const auto& cluster : report.clusters) {
+    ordered_json backups = ordered_json::array();
+    for (const auto& backup : cluster.backups) {
+      backups.push_back({{"id", backup.id},
+                         {"state", copy_state_name(backup.state)},
+                         {"packs", backup.packs.packs},
+                         {"pack_bytes", backup.packs.bytes},
+                         {"packs_there", backup.packs.packs_there},
+                         {"detail", backup.why}});
+    }
+    ordered_json faults = ordered_json::array();
+    for (const auto& fault : cluster.wal.faults) {
+      faults.push_back({{"key", fault.key}, {"detail", fault.why}});
+    }
+    clusters.push_back({{"name", cluster.name},
+                        {"backups", backups},
+                        {"wal_files", cluster.wal.files},
+                        {"wal_bytes", cluster.wal.bytes},
+                        {"wal_files_there", cluster.wal.there},
+                        {"wal_files_failed", cluster.wal.fault_count},
+                        {"failed", faults}});
+  }
+  return clusters;
+}
+
+std::string cluster_text(const CopiedCluster& cluster, bool dry_run) {
+  std::uint64_t copied = 0;
+  std::uint64_t there = 0;
+  std::uint64_t deleted = 0;
+  TreeCopied packs;
+  std::string problems;
+  for (const auto& backup : cluster.backups) {
+    switch (backup.state) {
+      case BackupCopyState::copied: ++copied; break;
+      case BackupCopyState::there: ++there; break;
+      case BackupCopyState::deleted: ++deleted; break;
+      case BackupCopyState::closed:
+      case BackupCopyState::failed:
+        problems.append("    NOT copied: ").append(backup.id).append(": ");
+        problems.append(backup.why).append("\n");
+        break;
+      case BackupCopyState::gone:
+        problems.append("    not copied: ").append(backup.id);
+        problems.append(": it was deleted here meanwhile\n");
+        break;
+    }
+    packs.packs += backup.packs.packs;
+    packs.bytes += backup.packs.bytes;
+  }
+  for (const auto& fault : cluster.wal.faults) {
+    problems.append("    NOT copied: ").append(fault.key).append(": ").append(fault.why);
+    problems += '\n';
+  }
+  if (cluster.wal.fault_count > cluster.wal.faults.size()) {
+    problems += "    and " + std::to_string(cluster.wal.fault_count - cluster.wal.faults.size()) +
+                " more WAL files\n";
+  }
+  const std::string verb = dry_run ? "would be copied" : "copied";
+  auto text = "  " + cluster.name + ": " + std::to_string(copied) + " backups " + verb + " (" +
+              std::to_string(packs.packs) + " packs, " + format_size(packs.bytes) + "), " +
+              std::to_string(there) + " were there";
+  if (deleted > 0) text += ", " + std::to_string(deleted) + " were deleted there and stay so";
+  text += "; " + std::to_string(cluster.wal.files) + " WAL files " + verb + " (" +
+          format_size(cluster.wal.bytes) + "), " + std::to_string(cluster.wal.there) +
+          " were there\n";
+  return text + problems;
+}
+
+struct Outcome {
+  ordered_json document;
+  std::string text;
+  bool is_whole = true;
+};
+
+Outcome copy_to(Program& program, const RepositoryConfig& place, const Repository& from,
+                const CopyRequest& request) {
+  const auto to = open_repository(program.config(), place, program.writer());
+  const auto began = std::chrono::steady_clock::now();
+  // How much it is in all is not known before.
+  Progress progress("copy", 0, program.shows_progress() && !request.dry_run);
+  const auto report = copy_repository(from, to.repository, system_clock(), request,
+                                      {.read = [&](std::uint64_t bytes) { progress.add(bytes); },
+                                       .info = log_info,
+                                       .warn = log_warning,
+                                       .check_cancelled = Program::check_cancelled});
+  const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
+      std::chrono::steady_clock::now() - began);
+  Outcome outcome;
+  outcome.is_whole = report.is_whole();
+  outcome.document = {{"to", to.storage->url()},
+                      {"whole", outcome.is_whole},
+                      {"dry_run", request.dry_run},
+                      {"clusters", report_json(report)},
+                      {"duration_s", static_cast<double>(duration.count()) / 1000}};
+  outcome.text = "To " + to.storage->url() + ", in " + format_duration(duration) + ":\n";
+  if (report.clusters.empty()) outcome.text += "  nothing: there is no cluster\n";
+  for (const auto& cluster : report.clusters) {
+    outcome.text += cluster_text(cluster, request.dry_run);
+  }
+  if (!outcome.is_whole) {
+    outcome.text += "What is damaged here, and what that costs, tells: walvault verify\n";
+  }
+  if (request.dry_run) outcome.text += "Nothing was copied (--dry-run).\n";
+  return outcome;
+}
+
+void copy(Program& program, const Options& options) {
+  program.catch_signals();
+  const auto& config = program.config();
+  const auto request = request_of(options, config);
+  const auto places = destinations(options, config);
+  const auto from = program.open_repository();
+  ordered_json documents = ordered_json::array();
+  std::string text;
+  std::optional<Error> failure;
+  for (const auto& place : places) {
+    try {
+      auto outcome = copy_to(program, place, from.repository, request);
+      documents.push_back(std::move(outcome.document));
+      text += outcome.text;
+      if (!outcome.is_whole) program.set_exit_code(exit_code(ErrorKind::corrupt));
+    } catch (const Error& error) {
+      // One place that cannot be reached is no reason to leave the others without.
+      if (places.size() == 1) throw;
+      log_warning("nothing more is copied to " + place.url + ": " + error.message() + ": " +
+                  error.detail());
+      failure = error;
+    }
+  }
+  if (failure) throw Error(*failure);
+  program.print({{"copies", documents}}, text);
+}
+
+}  // namespace
+
+void add_copy_command(Program& program, CommandLine& commands) {
+  const auto options = std::make_shared<Options>();
+  auto& command = commands.command(
+      "copy", "Brings backups and their WAL to another repository; goes on where it was",
+      [&program, options] { copy(program, *options); });
+  command.option("--to", options->to,
+                 "The other repository: a URL, or its number in the configuration file; else all "
+                 "further ones of that file");
+  command.option("--backup", options->backups,
+                 "Only this backup and the WAL that it needs itself; may be repeated");
+  command.option("--from", options->from,
+                 "Only this backup, those behind it, and all WAL from it on");
+  command.option("--max-rate", options->max_rate, "Read at most so much a second: 20MB");
+  command.option("--jobs", options->jobs, "How many objects are on their way at once");
+  command.flag("--dry-run", options->dry_run, "Show what would be copied and copy nothing");
+}
+
+}  // namespace walvault

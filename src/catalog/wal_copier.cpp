@@ -1,0 +1,154 @@
+#include "catalog/wal_copier.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/error.h"
+#include "base/ordered_workers.h"
+#include "catalog/wal_check.h"
+#include "postgres/segment_name.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::size_t log_name_bytes = 8;
+constexpr std::uint64_t log_bytes = 0x1'0000'0000;
+
+std::map<std::string, std::uint64_t> sizes_under(Storage& storage, const std::string& prefix) {
+  std::map<std::string, std::uint64_t> sizes;
+  storage.list(prefix, [&](const ObjectInfo& object) { sizes.emplace(object.key, object.size); });
+  return sizes;
+}
+
+}  // namespace
+
+WalCopier::WalCopier(const WalArchive& from, const WalArchive& to, WalCopyOptions options,
+                     std::function<void(std::uint64_t bytes)> reading)
+    : from_(from), to_(to), options_(options), reading_(std::move(reading)) {}
+
+std::string WalCopier::directory_of(TimelineBranch branch) const {
+  const auto key = from_.with({branch}).key_of(history_file_name(branch.timeline));
+  return key.substr(0, key.rfind('/') + 1);
+}
+
+void WalCopier::note(const File& file) {
+  ++copied_.fault_count;
+  if (copied_.faults.size() < copied_damage_max) {
+    copied_.faults.push_back({.key = file.key, .why = file.fault});
+  }
+}
+
+// Two archives of one file need not have the same bytes: their headers tell when.
+bool WalCopier::is_same(const File& file, std::uint64_t size_there) const {
+  if (size_there == file.size) return true;
+  const auto here = from_.find_header(file.key);
+  const auto there = to_.find_header(file.key);
+  return !here || !there || here->digest == there->digest;
+}
+
+void WalCopier::bring_file(File& file) const {
+  reading_(file.size);
+  const auto object = from_.repository().storage().find(file.key);
+  if (!object) return;  // expired meanwhile
+  file.fault = find_wal_fault(*object, file.key);
+  if (!file.fault.empty()) return;
+  // False: archived there, or brought, meanwhile.
+  (void)to_.repository().storage().put_if_absent(file.key, *object);
+  file.brought = true;
+}
+
+void WalCopier::bring_files(std::vector<File> files,
+                            const std::function<void(const File&)>& brought) {
+  if (options_.dry_run) {
+    for (const auto& file : files) {
+      ++copied_.files;
+      copied_.bytes += file.size;
+      brought(file);
+    }
+    return;
+  }
+  if (files.empty()) return;
+  OrderedWorkers<File> workers(
+      {.threads = options_.jobs, .in_flight_max = options_.jobs},
+      [&](File& file, unsigned) { bring_file(file); },
+      [&](File& file) {
+        if (!file.fault.empty()) note(file);
+        if (!file.brought) return;
+        ++copied_.files;
+        copied_.bytes += file.size;
+        brought(file);
+      });
+  for (auto& file : files) workers.submit(std::move(file));
+  workers.finish();
+}
+
+void WalCopier::bring_histories() {
+  auto& from = from_.repository().storage();
+  auto& to = to_.repository().storage();
+  std::vector<File> lacking;
+  for (const auto& branch : from_.branches()) {
+    const auto directory = directory_of(branch);
+    const auto name = history_file_name(branch.timeline);
+    const auto key = directory + name;
+    const auto size = from.find_size(key);
+    if (!size) continue;
+    const auto there = to.find_size(key);
+    if (!there) {
+      lacking.push_back({.key = key, .size = *size});
+      continue;
+    }
+    ++copied_.there;
+    File file{.key = key, .size = *size};
+    if (!is_same(file, *there)) {
+      file.fault = "the destination has another history of this timeline";
+      note(file);
+    }
+  }
+  bring_files(std::move(lacking), [](const File&) {});
+}
+
+std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::uint64_t behind) {
+  const auto segment_bytes = from_.identity().segment_bytes;
+  const auto in_log = log_bytes / segment_bytes;
+  const auto directory = directory_of(branch);
+  auto& from = from_.repository().storage();
+  std::uint64_t segments = 0;
+  for (const auto& log : from.list_names(directory)) {
+    const auto number = parse_hex(log);
+    if (log.size() != log_name_bytes || !number || (*number + 1) * in_log <= first ||
+        *number * in_log >= behind) {
+      continue;
+    }
+    const auto prefix = directory + log + "/";
+    const auto there = sizes_under(to_.repository().storage(), prefix);
+    std::vector<File> lacking;
+    const auto count = [&](const File& file) {
+      if (SegmentName::parse(std::string_view(file.key).substr(prefix.size()), segment_bytes)) {
+        ++segments;
+      }
+    };
+    for (const auto& [key, size] : sizes_under(from, prefix)) {
+      const auto name = std::string_view(key).substr(prefix.size());
+      const auto segment = SegmentName::parse(name.substr(0, 24), segment_bytes);
+      if (!segment || segment->number < first || segment->number >= behind) continue;
+      File file{.key = key, .size = size};
+      const auto found = there.find(key);
+      if (found == there.end()) {
+        lacking.push_back(std::move(file));
+        continue;
+      }
+      ++copied_.there;
+      if (is_same(file, found->second)) {
+        count(file);
+      } else {
+        file.fault = "the destination has other content under this name";
+        note(file);
+      }
+    }
+    bring_files(std::move(lacking), count);
+  }
+  return segments;
+}
+
+}  // namespace walvault

@@ -1,0 +1,116 @@
+// Brings trees to another repository, object for object: the same packs under the same
+// names, then the same root under the same key. What the other has already is not
+// brought again.
+//
+// At the destination this is a writer among others (docs/repository-format.md,
+// "Deleting while others write", "Copies"), in this order:
+//   1. read the roots, and PUT a pin for each that names all of its packs, brought or
+//      there already;
+//   2. then LIST the plans of gcs, until none names a pack of them: a name that is
+//      brought here a second time must not be on the list of one who deletes;
+//   3. then LIST the packs that are there, and PUT those that are not;
+//   4. put_if_absent of each root: the commit.
+// Nothing is written at the source.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+
+#include "base/clock.h"
+#include "repository/repository.h"
+#include "repository/tree.h"
+
+namespace walvault {
+
+struct TreeCopyOptions {
+  unsigned jobs = 2;  // packs on their way at once, each in memory
+  // How long a gc at the destination is waited for.
+  std::chrono::milliseconds wait_max{std::chrono::minutes(10)};
+};
+
+struct TreeCopyListener {
+  // Before stored bytes are read, and behind each pack. From any thread; may throw.
+  std::function<void(std::uint64_t bytes)> reading;
+  std::function<void()> check_cancelled;
+  // A gc at the destination is waited for.
+  std::function<void()> waiting;
+};
+
+struct TreeCopied {
+  std::uint64_t packs = 0;  // that were brought
+  std::uint64_t bytes = 0;
+  std::uint64_t packs_there = 0;  // before
+};
+
+// Not thread-safe.
+class TreeCopier {
+ public:
+  // The references must outlive the copier.
+  TreeCopier(const Repository& from, const Repository& to, Clock& clock, TreeCopyOptions options,
+             TreeCopyListener listener);
+
+  // Step 1 for one root. False: it is not at the source any more. Error{corrupt}: it is
+  // damaged there. `with_pin` false: for who only wants to know what would be brought.
+  [[nodiscard]] bool add(const std::string& root_key, bool with_pin = true);
+
+  // Steps 2 and 3, behind all of those: what is there. Error{unavailable} when gcs do
+  // not come to an end.
+  void look();
+
+  // As if the packs of a root that was added were brought.
+  [[nodiscard]] TreeCopied pretend(const std::string& root_key);
+
+  // Brings the packs. nullopt: the source has the root no more. Error{corrupt} names a
+  // pack that is damaged on either side.
+  [[nodiscard]] std::optional<TreeCopied> bring_packs(const std::string& root_key);
+
+  // Step 4, of the root whose packs were brought last. Error{conflict} where its key holds
+  // something else, or was closed.
+  void commit();
+
+  // Behind all: Error{unavailable} when packs of what was committed are not there. Nothing
+  // known takes them away; a delete that was on its way for as long as all of this would.
+  void prove() const;
+
+  // Closes the root keys of earlier copies from the same source that were broken off, and
+  // whose roots the source has no more: what they brought is gc's.
+  void close_lost(const std::function<bool(const std::string& root_key)>& is_at_source);
+
+ private:
+  struct StoredRoot {
+    std::string key;
+    Bytes bytes;
+    PackTable packs;
+  };
+  [[nodiscard]] std::optional<StoredRoot> find_root(const std::string& root_key) const;
+  void find_earlier_pins();
+  [[nodiscard]] bool is_condemned() const;
+  [[nodiscard]] bool bring(const PackTable::Entry& entry);
+
+  const Repository& from_;
+  const Repository& to_;
+  Clock& clock_;
+  const TreeCopyOptions options_;
+  const TreeCopyListener listener_;
+  const RandomId writer_;
+  std::uint32_t next_pin_ = 1;
+  bool removes_pins_ = true;
+  std::map<std::string, std::string> pins_;   // by root key: the key of its pin
+  std::map<PackName, std::uint64_t> wanted_;  // of all roots, with their sizes
+  std::map<PackName, std::uint64_t> there_;   // of those, at the destination
+  std::set<PackName> committed_;
+  std::optional<StoredRoot> brought_;
+};
+
+// The writer in whose name a repository's content is copied to another one, the same in
+// each run: so a later one finds what an earlier one left.
+[[nodiscard]] RandomId copying_writer(const Repository& from);
+
+// Pins of copies say that they were made then. Age gives none of them up: what a copy that
+// was broken off has brought waits for the next one.
+inline constexpr Timestamp copied_for_ever = Timestamp::max();
+
+}  // namespace walvault
