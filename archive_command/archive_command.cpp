@@ -5,6 +5,7 @@
 
 #include "app/log.h"
 #include "app/program.h"
+#include "archive_command/further_archives.h"
 #include "archive_command/push_ahead.h"
 
 namespace walvault {
@@ -17,28 +18,48 @@ constexpr unsigned threads_max = 4;
 // much memory as so many segments have.
 constexpr unsigned object_store_uploads = 8;
 
-PushAheadResult push(Program& program, const std::string& path) {
+// Of all that a segment is stored in: a note for some of them is none.
+std::string places_of(const Config& config) {
+  auto places = repository_place(config.repository());
+  for (const auto& [number, place] : config.archived_beside()) {
+    places += (place.required ? " and " : " or ") + repository_place(place);
+  }
+  return places;
+}
+
+struct Pushed {
+  PushAheadResult result;
+  std::vector<FurtherArchives::Absence> absences = {};
+};
+
+Pushed push(Program& program, const std::string& path) {
   const auto& config = program.config();
   const auto ahead = config.segments_ahead();
   const auto notes =
-      ahead > 0 ? Acknowledgements::of_current_directory(repository_place(config.repository())) : std::nullopt;
+      ahead > 0 ? Acknowledgements::of_current_directory(places_of(config)) : std::nullopt;
   if (notes && config.is_remote()) {
     const auto known = notes->take_recent(config.cluster(), path, system_clock().now());
-    if (known) return {.offered = *known};
+    if (known) return {.result = {.offered = *known}};
   }
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository,
                            get_cluster(opened.repository, config.cluster(), ErrorKind::conflict));
-  return push_and_ahead(archive, path, system_clock(),
-                        {.push = {.compression = config.wal_compression,
-                                  .threads = std::min(config.worker_threads(), threads_max)},
-                         .ahead = ahead,
-                         .uploads = config.is_remote() ? object_store_uploads : 1},
-                        notes ? &*notes : nullptr);
+  FurtherArchives further(config, program.writer(), archive.identity());
+  PushOptions options{.compression = config.wal_compression,
+                      .threads = std::min(config.worker_threads(), threads_max)};
+  options.store_elsewhere = [&](const PushOptions::StoreIn& store_in) { further.store(store_in); };
+  Pushed pushed;
+  pushed.result = push_and_ahead(
+      archive, path, system_clock(),
+      {.push = options, .ahead = ahead, .uploads = config.is_remote() ? object_store_uploads : 1},
+      notes ? &*notes : nullptr);
+  pushed.absences = further.absences();
+  return pushed;
 }
 
 void archive_file(Program& program, const std::string& path) {
-  const auto [result, ahead] = push(program, path);
+  const auto [pushed, absences] = push(program, path);
+  const auto& result = pushed.offered;
   if (!result.damage.empty()) {
     log_warning("WAL segment " + result.name + " is archived, but damaged: " + result.damage +
                 "; nothing behind it can be recovered from this archive. Check the disk of pg_wal, "
@@ -49,7 +70,14 @@ void archive_file(Program& program, const std::string& path) {
                              {"already_there", result.already_there},
                              {"size_bytes", result.plain_bytes},
                              {"stored_bytes", result.stored_bytes},
-                             {"ahead", ahead}};
+                             {"ahead", pushed.ahead}};
+  for (const auto& absence : absences) {
+    log_warning("repository " + std::to_string(absence.number) + ", " + absence.url +
+                ", is without " + result.name + ": " + absence.why +
+                "; walvault copy brings what it lacks");
+    archived["absent"].push_back(
+        {{"repository", absence.number}, {"url", absence.url}, {"detail", absence.why}});
+  }
   if (!result.damage.empty()) archived["damage"] = result.damage;
   // PostgreSQL shows what its archive_command prints in the server's log:
   // success says nothing there.

@@ -209,12 +209,28 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
   result.already_there = true;
 }
 
+std::string key_in(const WalArchive& archive, const WalObjectHeader& header) {
+  return header.kind == WalFileKind::partial ? archive.partial_key(header.name, header.digest)
+                                             : archive.key_of(header.name);
+}
+
 // A file that is ready to be stored.
 struct Prepared {
-  std::string key;
   CompressedFile file;
   PushResult result;
 };
+
+PushResult store_everywhere(const WalArchive& archive, const CompressedFile& file,
+                            PushResult result, const PushOptions& options) {
+  store(archive, key_in(archive, file.header), file, result);
+  if (options.store_elsewhere) {
+    options.store_elsewhere([&](const WalArchive& other) {
+      auto there = result;
+      store(other, key_in(other, file.header), file, there);
+    });
+  }
+  return result;
+}
 
 // Reads the file at `path`, to be archived under a name.
 Prepared prepare_file(const WalArchive& archive, const std::string& path, const std::string& name,
@@ -272,36 +288,33 @@ Prepared prepare_file(const WalArchive& archive, const std::string& path, const 
     }
     compress_content(read, options, nullptr, compressed);
   }
-  prepared.key = kind == WalFileKind::partial ? archive.partial_key(result.name, header.digest)
-                                              : archive.key_of(result.name);
   return prepared;
 }
 
 PushResult push_file(const WalArchive& archive, const std::string& path, const std::string& name,
                      Clock& clock, const PushOptions& options) {
   auto prepared = prepare_file(archive, path, name, clock, options);
-  store(archive, prepared.key, prepared.file, prepared.result);
-  return std::move(prepared.result);
+  return store_everywhere(archive, prepared.file, std::move(prepared.result), options);
 }
 
 }  // namespace
 
 struct PreparedFile::Content {
   Prepared prepared;
+  PushOptions options;
 };
 
 PreparedFile::PreparedFile(const WalArchive& archive, const std::string& path, Clock& clock,
                            const PushOptions& options)
     : content_(std::make_unique<Content>(
-          Content{prepare_file(archive, path, base_name(path), clock, options)})) {}
+          Content{prepare_file(archive, path, base_name(path), clock, options), options})) {}
 PreparedFile::~PreparedFile() = default;
 PreparedFile::PreparedFile(PreparedFile&&) noexcept = default;
 PreparedFile& PreparedFile::operator=(PreparedFile&&) noexcept = default;
 
 PushResult PreparedFile::store(const WalArchive& archive) {
-  auto& prepared = content_->prepared;
-  walvault::store(archive, prepared.key, prepared.file, prepared.result);
-  return std::move(prepared.result);
+  auto& [prepared, options] = *content_;
+  return store_everywhere(archive, prepared.file, std::move(prepared.result), options);
 }
 
 PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline, ByteView content,
@@ -326,8 +339,7 @@ PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline,
     header.frames.push_back(encode_wal_frame(compressor, options.compression, content, stored));
     compressed.frames.push_back(std::move(stored));
   }
-  store(archive, archive.key_of(result.name), compressed, result);
-  return result;
+  return store_everywhere(archive, compressed, std::move(result), options);
 }
 
 PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, ByteView content,
@@ -353,8 +365,7 @@ PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, Byte
         std::ranges::copy(content.subspan(offset, part.size()), part.begin());
       },
       options, compressed, result);
-  store(archive, archive.key_of(result.name), compressed, result);
-  return result;
+  return store_everywhere(archive, compressed, std::move(result), options);
 }
 
 PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clock& clock,

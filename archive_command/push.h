@@ -1,6 +1,7 @@
 // Puts one file that PostgreSQL offers for archiving into the repository.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,6 +14,10 @@ namespace walvault {
 struct PushOptions {
   CompressionSetting compression;
   unsigned threads = 2;
+  // Called behind each file that is stored, with what stores it in another archive of the
+  // same cluster; what it throws, the push throws. From any thread.
+  using StoreIn = std::function<void(const WalArchive& other)>;
+  std::function<void(const StoreIn&)> store_elsewhere = {};
 };
 
 struct PushResult {

@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "basebackup/catalogue_reader.h"
 #include "catalog/recovery_window.h"
+#include "catalog/repository_copy.h"
 #include "maintenance/maintenance_commands.h"
 #include "maintenance/repair.h"
 #include "maintenance/server_check.h"
@@ -206,6 +207,43 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
                 "Take a new backup."));
 }
 
+// What the repositories lack that are archived to beside the first one.
+void check_further(Program& program, const Repository& repository, const std::string& cluster,
+                   std::vector<Finding>& findings) {
+  const auto& config = program.config();
+  for (const auto& [number, place] : config.archived_beside()) {
+    const auto name = "repository " + std::to_string(number);
+    try {
+      const auto there = open_repository(config, place, program.writer());
+      const auto report = copy_repository(repository, there.repository, system_clock(),
+                                          {.cluster = cluster, .dry_run = true},
+                                          {.read = [](std::uint64_t) {},
+                                           .info = [](const std::string&) {},
+                                           .warn = [](const std::string&) {},
+                                           .check_cancelled = Program::check_cancelled});
+      const auto& copied = report.clusters.at(0);
+      const auto backups =
+          std::ranges::count(copied.backups, BackupCopyState::copied, &CopiedBackup::state);
+      findings.push_back(backups == 0 && copied.wal.files == 0
+                             ? good(name, "has what the first one has")
+                             : warning(name,
+                                       "lacks " + std::to_string(copied.wal.files) +
+                                           " WAL files and " + std::to_string(backups) +
+                                           " backups of the first one",
+                                       "walvault copy --to " + std::to_string(number)));
+    } catch (const Error& error) {
+      Program::check_cancelled();
+      if (place.required) {
+        findings.push_back(bad(name, error));
+      } else {
+        findings.push_back(
+            warning(name, error.message() + ": " + error.detail(),
+                    "Archiving goes on without it; walvault copy brings what it lacks."));
+      }
+    }
+  }
+}
+
 ordered_json finding_json(const Finding& finding) {
   return {{"name", finding.name},
           {"verdict", verdict_name(finding.verdict)},
@@ -253,6 +291,7 @@ void run_check(Program& program, const Options& options) {
   }
   if (options.repair && is_right_server) repair_gaps(archive, connect, findings);
   check_repository(archive, findings);
+  check_further(program, opened.repository, cluster, findings);
 
   ordered_json documents = ordered_json::array();
   std::string text = "Cluster " + cluster + ":\n";

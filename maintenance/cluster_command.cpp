@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/connection_options.h"
+#include "app/log.h"
 #include "base/path.h"
 #include "catalog/backup_info.h"
 #include "maintenance/identify_cluster.h"
@@ -46,10 +47,32 @@ std::string identity_text(const ClusterIdentity& identity) {
          ", system identifier " + std::to_string(identity.system_identifier) + ".\n";
 }
 
+// In the further repositories it has the same number, so that both can be copied to each
+// other.
+void register_beside(Program& program, const Repository& repository, const std::string& name) {
+  const auto& config = program.config();
+  for (const auto& [number, place] : config.archived_beside()) {
+    try {
+      const auto there = open_repository(config, place, program.writer());
+      copy_registrations(repository, there.repository, name, false);
+    } catch (const Error& error) {
+      const auto where = "in repository " + std::to_string(number) + ", " + place.url +
+                         ", it is not registered: " + error.message();
+      if (place.required) {
+        throw Error(error.kind(), where, error.detail(),
+                    error.hint() + (error.hint().empty() ? "" : " ") +
+                        "It is registered in the first one. Then run this command again.");
+      }
+      log_warning(where + ": " + error.detail() + " walvault copy brings the registration.");
+    }
+  }
+}
+
 void add(Program& program, const Options& options) {
   check_cluster_name(options.name);
   const auto opened = program.open_repository();
   const auto [identity, anew] = add_cluster(opened.repository, identify(program, options));
+  register_beside(program, opened.repository, options.name);
   program.print({{"cluster", cluster_json(identity)}, {"added", anew}},
                 (anew ? "Registered cluster " : "This server is registered already as ") +
                     identity_text(identity) +
@@ -64,6 +87,7 @@ void upgrade(Program& program, const Options& options) {
   // Before the server is asked: the name may be mistyped.
   (void)get_cluster(opened.repository, options.name);
   const auto [identity, anew] = upgrade_cluster(opened.repository, identify(program, options));
+  register_beside(program, opened.repository, options.name);
   program.print({{"cluster", cluster_json(identity)}, {"upgraded", anew}},
                 (anew ? "Upgraded cluster " : "This server is the registered one: cluster ") +
                     identity_text(identity) +

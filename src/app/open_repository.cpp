@@ -33,8 +33,11 @@ std::unique_ptr<Storage> open_object_store(const Config& config, const Repositor
   auto settings = object_store_settings(place.url, place.object_store);
   const StoreMemory memory(config.cache_path.value_or(default_cache_directory()),
                            repository_place(place));
-  settings.conditional_writes_seen = memory.has_conditional_writes(system_clock().now());
-  settings.saw_conditional_writes = [memory] { memory.keep_conditional_writes(); };
+  settings.conditional_writes_seen =
+      memory.knows(StoreMemory::Fact::conditional_writes, system_clock().now());
+  settings.saw_conditional_writes = [memory] {
+    memory.keep(StoreMemory::Fact::conditional_writes);
+  };
   auto storage = std::make_unique<S3Storage>(
       std::move(settings), [store = place.object_store] { return load_credentials(store); },
       system_clock());

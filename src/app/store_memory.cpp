@@ -13,7 +13,11 @@
 namespace walvault {
 namespace {
 
-constexpr std::chrono::hours valid_for{24};
+std::chrono::seconds valid_for(StoreMemory::Fact fact) {
+  return fact == StoreMemory::Fact::conditional_writes
+             ? std::chrono::seconds(std::chrono::hours(24))
+             : std::chrono::seconds(60);
+}
 constexpr std::size_t name_digits = 32;
 constexpr std::string_view seen = "yes\n";
 
@@ -25,30 +29,34 @@ StoreMemory::StoreMemory(const std::string& directory, const std::string& place)
                      ? ""
                      : directory + "/" + sha256(as_bytes(place)).hex().substr(0, name_digits)) {}
 
-std::string StoreMemory::path() const { return directory_ + "/conditional-writes"; }
+std::string StoreMemory::path_of(Fact fact) const {
+  return directory_ + (fact == Fact::conditional_writes ? "/conditional-writes" : "/out-of-reach");
+}
 
-bool StoreMemory::has_conditional_writes(Timestamp now) const try {
+bool StoreMemory::knows(Fact fact, Timestamp now) const try {
   if (directory_.empty()) return false;
-  const auto status = find_status(path());
+  const auto path = path_of(fact);
+  const auto status = find_status(path);
   // Only what this user wrote.
   if (!status || status->st_uid != ::geteuid()) return false;
   const Timestamp written(std::chrono::seconds(status->st_mtim.tv_sec));
-  return written <= now && now - written <= valid_for && as_text(read_file(path(), 16)) == seen;
+  return written <= now && now - written <= valid_for(fact) && as_text(read_file(path, 16)) == seen;
 } catch (const Error&) {
   return false;
 }
 
-void StoreMemory::keep_conditional_writes() const try {
+void StoreMemory::keep(Fact fact) const try {
   if (directory_.empty()) return;
   for (const auto& directory : {parent_directory(cache_), cache_, directory_}) {
     (void)::mkdir(directory.c_str(), 0700);
   }
-  const auto unfinished = path() + ".part-" + std::to_string(::getpid());
+  const auto path = path_of(fact);
+  const auto unfinished = path + ".part-" + std::to_string(::getpid());
   {
     const auto file = open_file(unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
     write_all(file, as_bytes(seen), unfinished);
   }
-  if (::rename(unfinished.c_str(), path().c_str()) != 0) ::unlink(unfinished.c_str());
+  if (::rename(unfinished.c_str(), path.c_str()) != 0) ::unlink(unfinished.c_str());
 } catch (const Error&) {
   // It is asked again, then.
 }

@@ -13,13 +13,17 @@ class StoreMemory {
   // `directory`: of the cache; empty for none. `place`: what tells one store from another.
   StoreMemory(const std::string& directory, const std::string& place);
 
-  // Whether the store was seen to heed If-None-Match; false: that is not known.
-  [[nodiscard]] bool has_conditional_writes(Timestamp now) const;
+  enum class Fact {
+    conditional_writes,  // it was seen to heed If-None-Match; for a day
+    out_of_reach,        // it did not answer; for a minute
+  };
+  // False: that is not known.
+  [[nodiscard]] bool knows(Fact fact, Timestamp now) const;
   // That it cannot be kept is no error.
-  void keep_conditional_writes() const;
+  void keep(Fact fact) const;
 
  private:
-  [[nodiscard]] std::string path() const;
+  [[nodiscard]] std::string path_of(Fact fact) const;
 
   std::string cache_;
   std::string directory_;  // empty: nothing is kept

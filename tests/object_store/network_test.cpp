@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <thread>
 
 #include "storage/s3/s3_storage.h"
@@ -122,6 +124,82 @@ TEST_F(NetworkTest, ConnectionsThatAreCutCostTriesAndNothingElse) {
   EXPECT_EQ(backup.exit_code, 0) << backup.text();
   EXPECT_LE(proxy_.cuts_left(), 3) << "it was too small for this test";
   expect_restorable();
+}
+
+// To another bucket, and from there to a directory.
+TEST_F(NetworkTest, ACopyGoesOnWhenItComesBack) {
+  ASSERT_EQ(start_backup()->wait().exit_code, 0);
+  go_by(proxy_.endpoint(), "60s");
+  const auto off_site = new_bucket("off-site");
+  auto text = read_text(job_->config());
+  text += "[repository.2]\nurl = \"s3://" + off_site.bucket + "/off-site\"\n" +
+          text.substr(text.find("endpoint"));
+  write_text(job_->config(), text);
+  ASSERT_EQ(job_->walvault({"init", "--repo", "2"}).exit_code, 0);
+  proxy_.delay(20ms);
+  const auto before = proxy_.bytes_from_client();
+  const auto copy = job_->start_walvault({"copy", "--to", "2", "--jobs", "1"});
+  while (proxy_.bytes_from_client() < before + 500'000 && copy->is_running()) {
+    std::this_thread::sleep_for(5ms);
+  }
+  EXPECT_TRUE(copy->is_running()) << "it was too fast for this test";
+  proxy_.go_down();
+  std::this_thread::sleep_for(4s);
+  proxy_.come_up();
+  const auto done = copy->wait();
+  EXPECT_EQ(done.exit_code, 0) << done.text();
+  EXPECT_THAT(done.err, HasSubstr("Trying again"));
+  proxy_.delay(0ms);
+  const auto verified = job_->walvault({"verify", "--deep", "--repo", "2"});
+  EXPECT_EQ(verified.exit_code, 0) << verified.text();
+
+  const auto directory = job_->directory().path("brought-back");
+  ASSERT_EQ(job_->walvault({"init", "--repo", directory}).exit_code, 0);
+  const auto back = job_->walvault({"copy", "--repo", "2", "--to", directory});
+  EXPECT_EQ(back.exit_code, 0) << back.text();
+  const auto whole = job_->walvault({"verify", "--deep", "--repo", directory});
+  EXPECT_EQ(whole.exit_code, 0) << whole.text();
+}
+
+TEST_F(NetworkTest, ASecondRepositoryThatNeedNotBeThereHoldsNothingUp) {
+  // The first one is a directory here, the second one the bucket behind the proxy.
+  const auto directory = job_->directory().path("near");
+  const auto config = job_->directory().path("two.toml");
+  const auto store = read_text(job_->config());
+  write_text(config, "[repository]\nurl = \"" + directory + "\"\n[repository.2]\nurl = \"" +
+                         job_->repository() + "\"\nrequired = false\n" +
+                         store.substr(store.find("endpoint")) + "[cache]\npath = \"" +
+                         job_->directory().path("cache") + "\"\n");
+  give_to_server_user(config);
+  ::chmod(config.c_str(), 0600);
+  auto& server = job_->server();
+  const auto walvault = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--config", config, "--repo", directory});
+    return job_->walvault(arguments);
+  };
+  ASSERT_EQ(walvault({"init"}).exit_code, 0);
+  ASSERT_EQ(walvault({"cluster", "add", "main", "--pg", server.conninfo()}).exit_code, 0);
+  (void)server.sql("ALTER SYSTEM SET archive_command = '" + job_->binary("walvault-archive") +
+                   " --config " + config + " --cluster main %p'");
+  (void)server.sql("SELECT pg_reload_conf()");
+  const auto switch_segments = [&](int count) {
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i < count; ++i) {
+      (void)server.sql("INSERT INTO t VALUES (-1, 'more')");
+      (void)server.sql("SELECT pg_switch_wal()");
+    }
+    job_->archive_everything();
+    return std::chrono::steady_clock::now() - began;
+  };
+  (void)switch_segments(3);
+  proxy_.go_down();
+  // One call waits some seconds for it, not each.
+  EXPECT_LT(switch_segments(8), 25s);
+  EXPECT_THAT(server.log(), HasSubstr("is without"));
+  proxy_.come_up();
+  const auto copied = walvault({"copy", "--to", "2"});
+  EXPECT_EQ(copied.exit_code, 0) << copied.text();
+  EXPECT_THAT(walvault({"copy", "--to", "2", "--dry-run"}).out, HasSubstr("; 0 WAL files"));
 }
 
 }  // namespace

@@ -1,0 +1,105 @@
+#include "archive_command/further_archives.h"
+
+#include "app/store_memory.h"
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+// For one that need not be there the archiver does not stand still.
+constexpr std::chrono::seconds patience_when_not_required{5};
+
+// What fails at once is tried with each segment.
+constexpr std::chrono::milliseconds worth_remembering{1000};
+
+StoreMemory memory_of(const Config& config, const RepositoryConfig& place) {
+  return {config.cache_path.value_or(default_cache_directory()), repository_place(place)};
+}
+
+}  // namespace
+
+FurtherArchives::FurtherArchives(const Config& config, RandomId writer, ClusterIdentity identity)
+    : config_(config), writer_(writer), identity_(std::move(identity)) {
+  for (const auto& [number, place] : config.archived_beside()) {
+    places_.push_back({.number = number, .config = place});
+  }
+}
+
+bool FurtherArchives::is_absent(Place& place) {
+  if (place.config.required) return false;
+  const std::lock_guard lock(mutex_);
+  // Each segment would wait for it otherwise.
+  if (place.absent.empty() && !place.opened &&
+      memory_of(config_, place.config)
+          .knows(StoreMemory::Fact::out_of_reach, system_clock().now())) {
+    place.absent = "it did not answer less than a minute ago";
+  }
+  return !place.absent.empty();
+}
+
+const WalArchive& FurtherArchives::archive_of(Place& place) {
+  const std::lock_guard lock(mutex_);
+  if (!place.opened) {
+    auto repository =
+        open_repository(config_, place.config, writer_,
+                        place.config.required ? Patience() : Patience(patience_when_not_required));
+    const auto there = get_cluster(repository.repository, identity_.name, ErrorKind::conflict);
+    if (there.system_identifier != identity_.system_identifier ||
+        there.postgres_major != identity_.postgres_major ||
+        there.segment_bytes != identity_.segment_bytes) {
+      throw Error(ErrorKind::conflict,
+                  "the name " + identity_.name + " means another cluster there",
+                  "Its system identifier is " + std::to_string(there.system_identifier) + ", " +
+                      std::to_string(identity_.system_identifier) + " in the first repository.",
+                  "After pg_upgrade: walvault copy brings the registration. Else give this "
+                  "cluster another repository.");
+    }
+    place.opened = std::make_unique<Place::Opened>(std::move(repository), there);
+  }
+  return place.opened->archive;
+}
+
+void FurtherArchives::give_up(Place& place, const Error& error, std::chrono::milliseconds took) {
+  const std::lock_guard lock(mutex_);
+  if (!place.absent.empty()) return;
+  place.absent = error.message() + (error.detail().empty() ? "" : ": " + error.detail());
+  if (error.kind() == ErrorKind::unavailable && took >= worth_remembering) {
+    memory_of(config_, place.config).keep(StoreMemory::Fact::out_of_reach);
+  }
+}
+
+void FurtherArchives::store(const PushOptions::StoreIn& store_in) {
+  for (auto& place : places_) {
+    if (is_absent(place)) continue;
+    const auto began = std::chrono::steady_clock::now();
+    try {
+      store_in(archive_of(place));
+    } catch (const Error& error) {
+      if (!place.config.required) {
+        give_up(place, error,
+                std::chrono::duration_cast<std::chrono::milliseconds>(
+                    std::chrono::steady_clock::now() - began));
+        continue;
+      }
+      throw Error(error.kind(),
+                  "in repository " + std::to_string(place.number) + ", " + place.config.url + ": " +
+                      error.message(),
+                  error.detail(),
+                  error.hint() + (error.hint().empty() ? "" : " ") +
+                      "Where archiving may go on without it: required = false in [repository." +
+                      std::to_string(place.number) + "].");
+    }
+  }
+}
+
+std::vector<FurtherArchives::Absence> FurtherArchives::absences() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Absence> absences;
+  for (const auto& place : places_) {
+    if (place.absent.empty()) continue;
+    absences.push_back({.number = place.number, .url = place.config.url, .why = place.absent});
+  }
+  return absences;
+}
+
+}  // namespace walvault
