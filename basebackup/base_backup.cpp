@@ -272,6 +272,16 @@ class AbandonOnError {
   const int before_ = std::uncaught_exceptions();
 };
 
+// So that who looks at the whole archive reads few objects. Derived, and nobody's to wait
+// for: where much lacks, others make it.
+void keep_ledger(const WalArchive& archive, const BackupInfo& info) try {
+  constexpr std::size_t segments_max = 32;
+  archive.keep_ledger(
+      SegmentName::before(info.timeline, info.stop, archive.identity().segment_bytes),
+      segments_max);
+} catch (const Error&) {
+}
+
 }  // namespace
 
 bool archives_wal(ReplicationConnection& server) {
@@ -416,6 +426,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   root.head = encode_backup_info(info);
   // Everything that the root refers to is durable by now: the commit.
   session.commit(encode_root(root, root_key));
+  keep_ledger(archive, info);
   return info;
 }
 

@@ -14,6 +14,12 @@ namespace {
 // Of an object's end: the trailer and nearly every summary.
 constexpr std::uint64_t summary_read_bytes = 16384;
 
+// An object that is read whole rather than by its two ends.
+constexpr std::uint64_t whole_read_bytes = 65536;
+
+// Of a directory that is still written to, so many segments more give another ledger.
+constexpr std::size_t ledger_step = 8;
+
 }  // namespace
 
 WalArchive::WalArchive(const Repository& repository, ClusterIdentity identity)
@@ -141,18 +147,31 @@ std::optional<Timestamp> WalArchive::last_written(const std::string& key) const 
 
 std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::string& key) const {
   auto& storage = repository_.storage();
-  auto header = find_header(key);
   const auto size = storage.find_size(key);
-  if (!header || !size) return std::nullopt;
-  // Most summaries come with the trailer.
-  const auto tail_bytes = std::min<std::uint64_t>(*size, summary_read_bytes);
-  auto tail = storage.find(key, {.offset = *size - tail_bytes, .length = tail_bytes});
-  if (!tail || tail->size() < wal_object_trailer_bytes) return std::nullopt;
-  const auto place = parse_wal_object_trailer(ByteView(*tail).last(wal_object_trailer_bytes), key);
+  if (!size) return std::nullopt;
+  // A small object at once, of a larger one its two ends; most summaries come with the
+  // trailer.
+  const bool is_small = *size <= whole_read_bytes;
+  const auto begin = storage.find(key, {.length = is_small ? *size : wal_object_prefix_bytes});
+  if (!begin) return std::nullopt;
+  auto header = parse_wal_object_header(*begin, key).header;
+  std::optional<Bytes> rest;
+  ByteView tail = *begin;
+  const auto read_last = [&](std::uint64_t bytes) {
+    if (tail.size() >= bytes && is_small) return true;
+    rest = storage.find(key, {.offset = *size - bytes, .length = bytes});
+    if (rest) tail = *rest;
+    return rest && rest->size() == bytes;
+  };
+  if (!read_last(std::min<std::uint64_t>(*size, summary_read_bytes)) ||
+      tail.size() < wal_object_trailer_bytes) {
+    return std::nullopt;
+  }
+  const auto place = parse_wal_object_trailer(tail.last(wal_object_trailer_bytes), key);
   if (place.length == 0) {
     auto summary = make_summary(key);
     if (!summary) return std::nullopt;
-    return SummarizedWal{.header = std::move(*header), .summary = std::move(*summary)};
+    return SummarizedWal{.header = std::move(header), .summary = std::move(*summary)};
   }
   const auto needed = std::uint64_t{place.length} + wal_object_trailer_bytes;
   if (place.offset + needed != *size) {
@@ -160,12 +179,9 @@ std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::str
                 "Its summary does not end where its trailer begins.",
                 "Restore it from a copy of the repository.");
   }
-  if (needed > tail->size()) {
-    tail = storage.find(key, {.offset = place.offset, .length = needed});
-    if (!tail || tail->size() < needed) return std::nullopt;
-  }
-  const auto stored = ByteView(*tail).last(needed).first(place.length);
-  return SummarizedWal{.header = std::move(*header), .summary = decode_wal_summary(stored, key)};
+  if (needed > tail.size() && !read_last(needed)) return std::nullopt;
+  const auto stored = tail.last(needed).first(place.length);
+  return SummarizedWal{.header = std::move(header), .summary = decode_wal_summary(stored, key)};
 }
 
 std::optional<WalSummary> WalArchive::make_summary(const std::string& key,
@@ -243,8 +259,9 @@ struct WalArchive::Memory {
   std::uint64_t stored_bytes = 0;
   // By what the keys of a timeline begin with.
   std::map<std::string, std::shared_ptr<const std::vector<StoredSegment>>> segments;
-  // By key, the last one used at the end.
-  std::vector<std::pair<std::string, std::shared_ptr<const WalLedger>>> ledgers;
+  // By what its key begins with, the last one used at the end.
+  using Ledger = std::pair<std::string, std::shared_ptr<const WalLedger>>;
+  std::vector<Ledger> ledgers;
 };
 
 WalArchive WalArchive::at_this_moment(bool keep_ledgers) const {
@@ -353,8 +370,8 @@ std::optional<WalSummary> WalArchive::find_own_summary(const SegmentName& name,
   return std::move(found->summary);
 }
 
-// Of a directory that its timeline goes on behind: nothing new comes into it as
-// a rule, and if it does, the ledger has another name. nullptr: there is none.
+// Of a directory that its timeline goes on behind nothing new comes as a rule, and if it
+// does, the ledger has another name. nullptr: there is none.
 std::shared_ptr<const WalLedger> WalArchive::find_ledger(const SegmentName& name) const {
   const auto all = remembered_segments(name.timeline);
   const auto log = name.number / segments_in_log();
@@ -362,40 +379,88 @@ std::shared_ptr<const WalLedger> WalArchive::find_ledger(const SegmentName& name
       std::ranges::lower_bound(*all, log * segments_in_log(), {}, &StoredSegment::number);
   const auto behind =
       std::ranges::lower_bound(*all, (log + 1) * segments_in_log(), {}, &StoredSegment::number);
-  if (first == behind || behind == all->end()) return nullptr;
-  const std::span<const StoredSegment> segments(first, behind);
+  if (first == behind) return nullptr;
 
   const std::lock_guard lock(memory_->mutex);
   auto& ledgers = memory_->ledgers;
-  const auto prefix = "wal-ledger/" + timeline_prefix(name.timeline).substr(4) +
-                      name.text(identity_.segment_bytes).substr(8, 8) + "/";
-  const auto known = std::ranges::find_if(
-      ledgers, [&](const auto& each) { return each.first.starts_with(prefix); });
+  const auto prefix = ledger_prefix(name);
+  const auto known = std::ranges::find(ledgers, prefix, &Memory::Ledger::first);
   if (known != ledgers.end()) {
     std::rotate(known, known + 1, ledgers.end());
     return ledgers.back().second;
   }
-  const auto key = prefix + ledger_name(segments);
-  std::shared_ptr<const WalLedger> ledger;
-  try {
-    if (const auto payload = repository_.find_sealed(ObjectKind::ledger, key)) {
-      ledger = std::make_shared<WalLedger>(decode_wal_ledger(*payload, key));
-    } else if (memory_->keep_ledgers) {
-      ledger = make_ledger(key, name.timeline, segments);
-    }
-  } catch (const Error& error) {
-    // The segments say the same.
-    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
-  }
+  auto ledger = look_for_ledger(name, {first, behind}, behind == all->end(),
+                                memory_->keep_ledgers ? all->size() : 0);
   if (ledgers.size() == Memory::ledgers_max) ledgers.erase(ledgers.begin());
-  ledgers.emplace_back(key, ledger);
+  ledgers.emplace_back(prefix, ledger);
   return ledger;
 }
 
-std::shared_ptr<const WalLedger> WalArchive::make_ledger(
-    const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments) const {
+std::string WalArchive::ledger_prefix(const SegmentName& name) const {
+  return "wal-ledger/" + timeline_prefix(name.timeline).substr(4) +
+         name.text(identity_.segment_bytes).substr(8, 8) + "/";
+}
+
+// `segments`: all of the directory. Made is one that lacks no more than `make_max`.
+std::shared_ptr<const WalLedger> WalArchive::look_for_ledger(
+    const SegmentName& name, std::span<const StoredSegment> segments, bool is_open,
+    std::size_t make_max) const {
+  const auto prefix = ledger_prefix(name);
+  std::shared_ptr<const WalLedger> found;
+  const auto find = [&](const std::string& key) {
+    try {
+      if (const auto payload = repository_.find_sealed(ObjectKind::ledger, key)) {
+        found = std::make_shared<WalLedger>(decode_wal_ledger(*payload, key));
+      }
+    } catch (const Error& error) {
+      // The segments say the same.
+      if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
+    }
+    return found != nullptr;
+  };
+  if (!is_open) {
+    const auto key = prefix + ledger_name(segments);
+    if (find(key) || segments.size() > make_max) return found;
+    return make_ledger(key, name.timeline, segments, nullptr);
+  }
+  const auto most = (segments.size() - 1) / ledger_step * ledger_step;
+  if (most == 0) return nullptr;
+  const auto names = repository_.storage().list_names(prefix);
+  std::size_t count = most;
+  for (; count > 0; count -= ledger_step) {
+    auto key = ledger_name(segments.first(count));
+    if (std::ranges::find(names, key) != names.end() && find(prefix + key)) break;
+  }
+  if (count == most || most - count > make_max) return found;
+  return make_ledger(prefix + ledger_name(segments.first(most)), name.timeline,
+                     segments.first(most), found.get());
+}
+
+void WalArchive::keep_ledger(const SegmentName& name, std::size_t make_max) const {
+  const auto log = name.number / segments_in_log();
+  std::vector<StoredSegment> segments;
+  const auto any = key_of(name.text(identity_.segment_bytes));
+  const auto directory = any.substr(0, any.rfind('/') + 1);
+  repository_.storage().list(directory, [&](const ObjectInfo& object) {
+    const auto segment = SegmentName::parse(std::string_view(object.key).substr(directory.size()),
+                                            identity_.segment_bytes);
+    if (segment && segment->number / segments_in_log() == log) {
+      segments.push_back({.number = segment->number, .stored_bytes = object.size});
+    }
+  });
+  if (!segments.empty()) (void)look_for_ledger(name, segments, true, make_max);
+}
+
+std::shared_ptr<const WalLedger> WalArchive::make_ledger(const std::string& key,
+                                                         TimelineId timeline,
+                                                         std::span<const StoredSegment> segments,
+                                                         const WalLedger* known) const {
   WalLedger ledger;
   for (const auto& segment : segments) {
+    if (const auto* const summary = known != nullptr ? known->find(segment.number) : nullptr) {
+      ledger.entries.push_back({.number = segment.number, .summary = *summary});
+      continue;
+    }
     const SegmentName name{.timeline = timeline, .number = segment.number};
     try {
       auto found = find_own_summary(name, key_of(name.text(identity_.segment_bytes)));

@@ -48,6 +48,10 @@ class WalArchive {
   // cannot be stored is no error.
   [[nodiscard]] WalArchive at_this_moment(bool keep_ledgers) const;
 
+  // Sees to it that there is a ledger of the directory of that segment, which is still
+  // written to, unless it would take a look at more than `make_max` segments.
+  void keep_ledger(const SegmentName& name, std::size_t make_max) const;
+
   // Of an archive at one moment, and of its copies: as if the segments of a branch
   // from number `first` to before `behind` were not archived. No ledgers are made
   // from then on.
@@ -140,8 +144,13 @@ class WalArchive {
   [[nodiscard]] std::optional<WalSummary> find_own_summary(const SegmentName& name,
                                                            const std::string& key) const;
   [[nodiscard]] std::shared_ptr<const WalLedger> find_ledger(const SegmentName& name) const;
+  [[nodiscard]] std::string ledger_prefix(const SegmentName& name) const;
+  [[nodiscard]] std::shared_ptr<const WalLedger> look_for_ledger(
+      const SegmentName& name, std::span<const StoredSegment> segments, bool is_open,
+      std::size_t make_max) const;
   [[nodiscard]] std::shared_ptr<const WalLedger> make_ledger(
-      const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments) const;
+      const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments,
+      const WalLedger* known) const;
   [[nodiscard]] std::string timeline_prefix(TimelineId timeline) const;
   [[nodiscard]] std::uint64_t segments_in_log() const;
   void show_newest_branches();

@@ -141,8 +141,8 @@ void Repository::announce(Feature feature) const {
 
 bool Repository::has(Feature feature) const {
   const auto latest = latest_in_series(ObjectKind::format, std::string(format_prefix));
-  return latest && (decode_format(latest->second).reader_features &
-                    static_cast<std::uint64_t>(feature)) != 0;
+  return latest &&
+         (decode_format(latest->second).reader_features & static_cast<std::uint64_t>(feature)) != 0;
 }
 
 void Repository::expect_deletable() const {

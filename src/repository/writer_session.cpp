@@ -276,11 +276,20 @@ void WriterSession::abandon() const noexcept {
   }
 }
 
+void WriterSession::remove_pin() const noexcept {
+  try {
+    repository_.storage().remove({pin_key(writer_, 1)});
+  } catch (...) {
+    // Who may not remove leaves it to gc.
+  }
+}
+
 void WriterSession::commit(ByteView root) const {
   auto& storage = repository_.storage();
-  if (storage.put_if_absent(root_key_, root)) return;
+  if (storage.put_if_absent(root_key_, root)) return remove_pin();
   const auto there = storage.find(root_key_);
-  if (there && std::ranges::equal(*there, root)) return;  // our own, its answer was lost
+  if (there && std::ranges::equal(*there, root))
+    return remove_pin();  // our own, its answer was lost
   throw Error(ErrorKind::unavailable, "the backup could not be committed",
               "Its place " + root_key_ + " was closed by a gc that took this run for dead.",
               "Run the backup again.");

@@ -8,9 +8,8 @@
 //   3. then look whether each source is still there; if not, borrow nothing
 //      from it;
 //   4. PUT packs, all under packs/<writer>/;
-//   5. put_if_absent of the root: the commit.
-// A writer deletes nothing, its own pins included. One that fails closes its own
-// root key.
+//   5. put_if_absent of the root: the commit. Then the pin may go.
+// A writer deletes nothing else. One that fails closes its own root key.
 #pragma once
 
 #include <optional>
@@ -62,7 +61,7 @@ class WriterSession {
   };
   [[nodiscard]] Object unfinished_object(Root so_far, std::uint32_t number) const;
 
-  // Step 5. `root` are the root's bytes. Error{unavailable} when gc has given
+  // Step 5; the pin protects nothing any more then, and goes. `root` are the root's bytes. Error{unavailable} when gc has given
   // this writer up in the meantime: then nothing was committed.
   void commit(ByteView root) const;
 
@@ -72,6 +71,7 @@ class WriterSession {
   void abandon() const noexcept;
 
  private:
+  void remove_pin() const noexcept;
   void find_damaged_packs();
 
   const Repository& repository_;

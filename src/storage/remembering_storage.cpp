@@ -31,7 +31,12 @@ void RememberingStorage::forget() {
 }
 
 bool RememberingStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
-  forget();
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto holds = [&](const auto& known) { return key.starts_with(known.first); };
+    std::erase_if(lists_, holds);
+    std::erase_if(names_, holds);
+  }
   return inner_.put_if_absent(key, content);
 }
 

@@ -21,7 +21,7 @@ class RememberingStorage final : public Storage {
   RememberingStorage(Storage& inner, std::vector<std::string> prefixes,
                      std::uint64_t bytes_max = 64u << 20);
 
-  // Writing and removing end the look: all is forgotten.
+  // What is put is listed from then on; removing ends the look: all is forgotten.
   [[nodiscard]] bool put_if_absent(std::string_view key, const ObjectContent& content) override;
   void remove(const std::vector<std::string>& keys) override;
   std::uint64_t remove_leftovers(Timestamp before) override;

@@ -265,9 +265,8 @@ TEST_F(AConfig, RefusesAFurtherRepositoryThatIsNone) {
   EXPECT_THAT(expect_refused("[repository.2]\nregion = \"eu\"\n").detail(), HasSubstr("no url"));
   EXPECT_THAT(expect_refused("[repository.2]\nurl = \"/x\"\ncompression = \"lz4\"\n").detail(),
               HasSubstr("[repository.2]"));
-  EXPECT_THAT(
-      expect_refused("[repository]\nurl = \"/x\"\n[repository.2]\nurl = \"/x\"\n").detail(),
-      HasSubstr("same place"));
+  EXPECT_THAT(expect_refused("[repository]\nurl = \"/x\"\n[repository.2]\nurl = \"/x\"\n").detail(),
+              HasSubstr("same place"));
   expect_refused("[repository]\n2 = \"/x\"\n");
   expect_refused("[repository]\nrequired = true\n");
   expect_refused("[repository.1]\nurl = \"/x\"\n");

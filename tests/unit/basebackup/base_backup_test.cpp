@@ -518,7 +518,8 @@ TEST_F(BaseBackupTest, LooksForExpiryBetweenItsPinAndItsWal) {
     if (key.starts_with("wal-expiry/") || (operation == "put" && key.starts_with("pins/")) ||
         (operation == "list" && key.starts_with("wal/")) || is_root) {
       const auto top = std::string(key.substr(0, key.find('/')));
-      if (calls.empty() || calls.back() != top) calls.push_back(top);
+      const bool is_over = !calls.empty() && calls.back() == "backups";
+      if (!is_over && (calls.empty() || calls.back() != top)) calls.push_back(top);
     }
   };
   (void)back_up();

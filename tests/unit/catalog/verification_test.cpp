@@ -217,7 +217,8 @@ TEST_F(VerificationTest, DeepFindsABitInEveryObject) {
     }
   }
   EXPECT_TRUE(run(VerifyTier::deep).is_whole());
-  EXPECT_EQ(kinds, (std::set<std::string>{"backups", "clusters", "format", "packs", "wal"}));
+  EXPECT_EQ(kinds,
+            (std::set<std::string>{"backups", "clusters", "format", "packs", "wal", "wal-ledger"}));
 }
 
 TEST_F(VerificationTest, SaysWhatAMissingPackCosts) {

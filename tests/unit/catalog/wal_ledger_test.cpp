@@ -102,6 +102,50 @@ TEST_F(WalLedgerTest, SaysOfTheChainWhatTheSegmentsSay) {
   EXPECT_EQ(walk(archive_.at_this_moment(false)), plain);
 }
 
+// Of a directory that is still written to one of its first segments, eight more each time.
+TEST_F(WalLedgerTest, GrowsWithADirectoryThatIsStillWrittenTo) {
+  MemoryRepository made;
+  const WalArchive archive(made.repository, test_cluster());
+  const auto walk_segments = [&](bool keep) {
+    const auto stretch =
+        wal_from(archive.at_this_moment(keep), archive.history({1}), lsn_in(1, 0x28));
+    std::string ends;
+    int reads = 0;
+    HookedStorage counted(made.storage);
+    counted.before = [&](std::string_view operation, std::string_view key) {
+      reads += operation == "find" && key.starts_with("wal/");
+    };
+    const auto repository = Repository::open(counted);
+    const auto chain =
+        prove_chain(WalArchive(repository, test_cluster()).at_this_moment(keep), stretch,
+                    [&](const ChainSegment& segment) { ends += segment.summary.end.text() + " "; });
+    EXPECT_EQ(chain.broken, "");
+    return std::pair(ends, reads);
+  };
+  const auto ledger_count = [&] { return keys_under(made.storage, "wal-ledger/").size(); };
+  archive_segments(archive, 1, 1, 8);
+  const auto plain = walk_segments(true);
+  EXPECT_EQ(ledger_count(), 0u);
+  archive_segments(archive, 1, 9, 12);
+  EXPECT_TRUE(walk_segments(true).first.starts_with(plain.first));
+  EXPECT_EQ(ledger_count(), 1u);
+  const auto per_segment = plain.second / 8;
+  EXPECT_EQ(walk_segments(false).second, 4 * per_segment);
+  archive_segments(archive, 1, 13, 40);
+  const auto all = walk_segments(false).first;
+  EXPECT_EQ(walk_segments(true).first, all);
+  EXPECT_EQ(ledger_count(), 2u);
+  EXPECT_EQ(walk_segments(false), std::pair(all, 8 * per_segment));
+  // The largest that there is.
+  archive_segments(archive, 1, 41, 60);
+  EXPECT_EQ(walk_segments(false).second, 28 * per_segment);
+  archive.keep_ledger({.timeline = {1}, .number = 60}, 10);
+  EXPECT_EQ(ledger_count(), 2u) << "it lacks more than that";
+  archive.keep_ledger({.timeline = {1}, .number = 60}, 32);
+  EXPECT_EQ(ledger_count(), 3u);
+  EXPECT_EQ(walk_segments(false).second, 4 * per_segment);
+}
+
 TEST_F(WalLedgerTest, IsReadInPlaceOfTheSegments) {
   const auto plain = walk(archive_.at_this_moment(true));
   const auto size = made_.storage.find_size(key(1)).value();

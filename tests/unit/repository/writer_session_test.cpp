@@ -156,10 +156,13 @@ TEST_F(WriterSessionTest, CannotCommitOverATombstone) {
   EXPECT_TRUE(is_of_kind(*made_.storage.find(root_key, whole_object), ObjectKind::tombstone));
 }
 
-TEST_F(WriterSessionTest, RemovesNothing) {
+TEST_F(WriterSessionTest, RemovesNothingButItsPinBehindTheCommit) {
   commit_source();
-  hooked_.before = [](std::string_view operation, std::string_view) {
-    EXPECT_NE(operation, "remove");
+  hooked_.before = [this](std::string_view operation, std::string_view key) {
+    if (operation != "remove") return;
+    EXPECT_EQ(key, pin_key(id_of(2), 1));
+    EXPECT_TRUE(made_.storage.find_size(root_key));
+    throw Error(ErrorKind::unavailable, "that is forbidden");
   };
   const WriterSession session(repository_, made_.clock, id_of(2), root_key, source_key);
   (void)new_bytes(session);
