@@ -31,13 +31,18 @@ void RememberingStorage::forget() {
 }
 
 bool RememberingStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
-  {
-    const std::scoped_lock lock(mutex_);
-    const auto holds = [&](const auto& known) { return key.starts_with(known.first); };
-    std::erase_if(lists_, holds);
-    std::erase_if(names_, holds);
+  const bool is_new = inner_.put_if_absent(key, content);
+  const std::scoped_lock lock(mutex_);
+  const auto holds = [&](const auto& known) { return key.starts_with(known.first); };
+  std::erase_if(names_, holds);
+  for (auto& known : lists_) {
+    if (!is_new || !holds(known)) continue;
+    auto objects = std::make_shared<Objects>(*known.second);
+    const auto place = std::ranges::lower_bound(*objects, key, {}, &ObjectInfo::key);
+    objects->insert(place, {.key = std::string(key), .size = content.size()});
+    known.second = std::move(objects);
   }
-  return inner_.put_if_absent(key, content);
+  return is_new;
 }
 
 void RememberingStorage::remove(const std::vector<std::string>& keys) {
@@ -77,15 +82,27 @@ std::optional<std::uint64_t> RememberingStorage::find_size(std::string_view key)
   return inner_.find_size(key);
 }
 
+// The objects of a prefix out of a list that holds them; nullopt: there is none.
+std::optional<RememberingStorage::Part> RememberingStorage::known_list(std::string_view prefix) {
+  const std::scoped_lock lock(mutex_);
+  // Of several the narrowest.
+  auto it = lists_.upper_bound(prefix);
+  while (it != lists_.begin()) {
+    --it;
+    if (!prefix.starts_with(it->first)) continue;
+    const auto& all = *it->second;
+    const auto first = std::ranges::lower_bound(all, prefix, {}, &ObjectInfo::key);
+    const auto behind = std::partition_point(
+        first, all.end(), [&](const ObjectInfo& object) { return object.key.starts_with(prefix); });
+    return Part{.list = it->second, .objects = {first, behind}};
+  }
+  return std::nullopt;
+}
+
 void RememberingStorage::list(std::string_view prefix,
                               const std::function<void(const ObjectInfo&)>& each) {
-  std::shared_ptr<const Objects> known;
-  {
-    const std::scoped_lock lock(mutex_);
-    if (const auto it = lists_.find(prefix); it != lists_.end()) known = it->second;
-  }
-  if (known) {
-    for (const auto& object : *known) each(object);
+  if (const auto known = known_list(prefix)) {
+    for (const auto& object : known->objects) each(object);
     return;
   }
   Objects objects;
@@ -103,6 +120,15 @@ void RememberingStorage::list(std::string_view prefix,
 }
 
 std::vector<std::string> RememberingStorage::list_names(std::string_view prefix) {
+  if (const auto known = known_list(prefix)) {
+    std::vector<std::string> names;
+    for (const auto& object : known->objects) {
+      const auto rest = std::string_view(object.key).substr(prefix.size());
+      auto name = rest.substr(0, rest.find('/'));
+      if (names.empty() || names.back() != name) names.emplace_back(name);
+    }
+    return names;
+  }
   {
     const std::scoped_lock lock(mutex_);
     if (const auto it = names_.find(prefix); it != names_.end()) return it->second;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 
 #include "storage/storage.h"
 
@@ -21,6 +22,8 @@ class RememberingStorage final : public Storage {
   RememberingStorage(Storage& inner, std::vector<std::string> prefixes,
                      std::uint64_t bytes_max = 64u << 20);
 
+  // What was listed under a prefix answers for all that lies below it.
+  //
   // What is put is listed from then on; removing ends the look: all is forgotten.
   [[nodiscard]] bool put_if_absent(std::string_view key, const ObjectContent& content) override;
   void remove(const std::vector<std::string>& keys) override;
@@ -35,6 +38,11 @@ class RememberingStorage final : public Storage {
 
  private:
   using Objects = std::vector<ObjectInfo>;
+  struct Part {
+    std::shared_ptr<const Objects> list;
+    std::span<const ObjectInfo> objects;  // of it
+  };
+  [[nodiscard]] std::optional<Part> known_list(std::string_view prefix);
   void forget();
 
   Storage& inner_;

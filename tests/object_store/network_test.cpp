@@ -4,6 +4,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "storage/s3/s3_storage.h"
@@ -200,6 +203,57 @@ TEST_F(NetworkTest, ASecondRepositoryThatNeedNotBeThereHoldsNothingUp) {
   const auto copied = walvault({"copy", "--to", "2"});
   EXPECT_EQ(copied.exit_code, 0) << copied.text();
   EXPECT_THAT(walvault({"copy", "--to", "2", "--dry-run"}).out, HasSubstr("; 0 WAL files"));
+}
+
+// What the store is asked, and charges for.
+class RequestsTest : public NetworkTest {
+ protected:
+  [[nodiscard]] static std::size_t count(const std::vector<std::string>& requests,
+                                         std::string_view method) {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        requests, [&](const std::string& request) { return request.starts_with(method); }));
+  }
+  [[nodiscard]] static std::string text_of(const std::vector<std::string>& requests) {
+    std::string text = std::to_string(requests.size()) + " requests:\n";
+    for (const auto& request : requests) text += request + "\n";
+    return text;
+  }
+};
+
+TEST_F(RequestsTest, InfoAsksOnceForEachBackupAndLittleElse) {
+  const std::size_t backups = long_tests() ? 100 : 12;
+  for (std::size_t i = 0; i < backups; ++i) {
+    (void)job_->server().sql("UPDATE t SET text = text || 'x' WHERE n % 1000 = 0");
+    const auto backup = start_backup()->wait();
+    ASSERT_EQ(backup.exit_code, 0) << backup.text();
+  }
+  (void)proxy_.take_requests();
+  ASSERT_EQ(job_->walvault_json({"info"})["clusters"][0]["backups"].size(), backups);
+  const auto requests = proxy_.take_requests();
+  std::printf("info on %zu backups: %zu requests\n", backups, requests.size());
+  EXPECT_LT(requests.size(), backups + 20) << text_of(requests);
+}
+
+TEST_F(RequestsTest, ABackupOfManySmallFilesPutsFewObjects) {
+  const auto directory = job_->server().data() + "/base/many";
+  std::filesystem::create_directory(directory);
+  for (int i = 0; i < 20'000; ++i) {
+    write_text(directory + "/" + std::to_string(i), "a small file, number " + std::to_string(i));
+  }
+  ASSERT_EQ(
+      std::system(("chown -R --reference=" + job_->server().data() + " " + directory).c_str()), 0);
+  (void)proxy_.take_requests();
+  const auto backup = start_backup()->wait();
+  ASSERT_EQ(backup.exit_code, 0) << backup.text();
+  const auto requests = proxy_.take_requests();
+  EXPECT_LT(count(requests, "PUT "), 50u) << text_of(requests);
+  (void)job_->server().sql("UPDATE t SET text = text || 'x' WHERE n % 1000 = 0");
+  const auto next = start_backup()->wait();
+  ASSERT_EQ(next.exit_code, 0) << next.text();
+  const auto of_next = proxy_.take_requests();
+  EXPECT_LT(count(of_next, "PUT "), 50u) << text_of(of_next);
+  std::printf("a backup of 20,000 small files: %zu PUTs, the next one %zu\n",
+              count(requests, "PUT "), count(of_next, "PUT "));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include "support/tcp_proxy.h"
+#include <utility>
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -82,6 +83,20 @@ void TcpProxy::run() {
   }
 }
 
+// A client waits for each answer, so a request begins with what it sends then.
+void TcpProxy::note_request(std::string_view sent) {
+  const auto line = sent.substr(0, sent.find("\r\n"));
+  const auto version = line.rfind(" HTTP/1.1");
+  if (version == std::string_view::npos) return;
+  const std::scoped_lock lock(mutex_);
+  requests_.emplace_back(line.substr(0, version));
+}
+
+std::vector<std::string> TcpProxy::take_requests() {
+  const std::scoped_lock lock(mutex_);
+  return std::exchange(requests_, {});
+}
+
 // Each piece of an answer waits its time before the next is read, so a large one is slowed
 // once for each piece: those are made large.
 void TcpProxy::relay(int from, int to, bool from_server) {
@@ -99,6 +114,7 @@ void TcpProxy::relay(int from, int to, bool from_server) {
       }
     } else {
       bytes_from_client_ += size;
+      note_request({buffer.data(), size});
     }
     passed += size;
     if (!send_all(to, buffer.data(), size)) break;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -36,8 +37,12 @@ class TcpProxy {
 
   [[nodiscard]] std::size_t bytes_from_client() const { return bytes_from_client_; }
 
+  // The requests since the last call, "GET /bucket/key?query" each.
+  [[nodiscard]] std::vector<std::string> take_requests();
+
  private:
   void run();
+  void note_request(std::string_view sent);
   void relay(int from, int to, bool from_server);
 
   int server_port_;
@@ -51,6 +56,7 @@ class TcpProxy {
   std::atomic<std::size_t> bytes_from_client_{0};
   std::mutex mutex_;
   std::vector<int> open_;
+  std::vector<std::string> requests_;
   std::vector<std::thread> threads_;
   std::thread acceptor_;
 };

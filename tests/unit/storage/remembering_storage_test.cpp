@@ -79,11 +79,35 @@ TEST_F(RememberingStorageTest, ListsOnceAndKnowsTheSizes) {
   EXPECT_EQ(storage_.list_names("backups/"), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(storage_.find_size("backups/b/1"), 10u);
   EXPECT_EQ(asked_["list"], 1);
-  EXPECT_EQ(asked_["list_names"], 1);
+  EXPECT_EQ(asked_["list_names"], 0);
   EXPECT_EQ(asked_["find_size"], 0);
+  EXPECT_EQ(storage_.list_names("packs/"), std::vector<std::string>{"p"});
+  EXPECT_EQ(storage_.list_names("packs/"), std::vector<std::string>{"p"});
+  EXPECT_EQ(asked_["list_names"], 1);
 }
 
-TEST_F(RememberingStorageTest, ForgetsWhenItWrites) {
+TEST_F(RememberingStorageTest, AListAnswersForAllBelowIt) {
+  (void)memory_.put_if_absent("backup", as_bytes("x"));
+  (void)memory_.put_if_absent("backups/a/2", as_bytes("x"));
+  (void)keys_under("");
+  EXPECT_EQ(keys_under("backups/a/"), (std::vector<std::string>{"backups/a/1", "backups/a/2"}));
+  EXPECT_EQ(storage_.list_names("backups/"), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(storage_.list_names(""), (std::vector<std::string>{"backup", "backups", "packs"}));
+  EXPECT_TRUE(storage_.list_names("wal/").empty());
+  EXPECT_TRUE(keys_under("backups/ab/").empty());
+  EXPECT_EQ(asked_["list"], 1);
+  EXPECT_EQ(asked_["list_names"], 0);
+  // The narrowest of several, though another is older.
+  (void)memory_.put_if_absent("packs/q", as_bytes("x"));
+  EXPECT_EQ(keys_under("packs/").size(), 1u);
+  EXPECT_TRUE(storage_.put_if_absent("backups/c/1", as_bytes("xyz")));
+  EXPECT_FALSE(storage_.put_if_absent("backups/c/1", as_bytes("xyz")));
+  EXPECT_EQ(keys_under("backups/"),
+            (std::vector<std::string>{"backups/a/1", "backups/a/2", "backups/b/1", "backups/c/1"}));
+  EXPECT_EQ(storage_.find_size("backups/c/1"), 3u);
+}
+
+TEST_F(RememberingStorageTest, SeesWhatItWritesItself) {
   (void)keys_under("backups/");
   (void)text_at("backups/a/1");
   EXPECT_TRUE(storage_.put_if_absent("backups/c/1", as_bytes("x")));
