@@ -32,7 +32,7 @@ struct Pushed {
   std::vector<FurtherArchives::Absence> absences = {};
 };
 
-Pushed push(Program& program, const std::string& path) {
+Pushed push(Program& program, const std::string& path, Caching caching) {
   const auto& config = program.config();
   const auto ahead = config.segments_ahead();
   const auto notes =
@@ -41,7 +41,7 @@ Pushed push(Program& program, const std::string& path) {
     const auto known = notes->take_recent(config.cluster(), path, system_clock().now());
     if (known) return {.result = {.offered = *known}};
   }
-  const auto opened = program.open_repository();
+  const auto opened = program.open_repository(caching);
   const WalArchive archive(opened.repository,
                            get_cluster(opened.repository, config.cluster(), ErrorKind::conflict));
   FurtherArchives further(config, program.writer(), archive.identity());
@@ -55,6 +55,17 @@ Pushed push(Program& program, const std::string& path) {
       notes ? &*notes : nullptr);
   pushed.absences = further.absences();
   return pushed;
+}
+
+// The cluster may have been registered or upgraded less than a minute ago.
+Pushed push(Program& program, const std::string& path) {
+  if (!program.config().is_remote()) return push(program, path, Caching::none);
+  try {
+    return push(program, path, Caching::registration);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::conflict && error.kind() != ErrorKind::not_found) throw;
+  }
+  return push(program, path, Caching::none);
 }
 
 void archive_file(Program& program, const std::string& path) {

@@ -256,8 +256,8 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
 }
 
 void show(Program& program) {
-  const auto storage =
-      open_storage(program.config(), program.config().repository(), program.writer());
+  const auto storage = open_storage(program.config(), program.config().repository(),
+                                    program.writer(), {}, Caching::content);
   // What says what there is: small, and read from several sides.
   RememberingStorage look(*storage, {"accepted-gaps/", "backups/", "branches/", "clusters/",
                                      "deleted/", "format/", "pins/", "verified/"});

@@ -105,7 +105,7 @@ void run_extract(Program& program, const Options& options) {
                 "Give --output FILE.");
   }
   const auto cluster = program.config().cluster();
-  const auto opened = program.open_repository();
+  const auto opened = program.open_repository(Caching::content);
   (void)get_cluster(opened.repository, cluster);
   const auto list = list_backups(opened.repository, cluster);
   const auto backup = get_backup(list.backups, options.backup);

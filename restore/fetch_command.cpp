@@ -37,7 +37,7 @@ constexpr milliseconds pause_max{5000};
 // not: worth waiting for.
 OpenRepository open_mounted(Program& program) {
   try {
-    return program.open_repository(storage_patience);
+    return program.open_repository(Caching::none, storage_patience);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;
     throw Error(ErrorKind::unavailable, error.message(), error.detail(),

@@ -183,7 +183,7 @@ void run_find(Program& program, const Options& options) {
   const auto& config = program.config();
   const auto query = query_of(options);
   const auto cluster = config.cluster();
-  const auto opened = program.open_repository();
+  const auto opened = program.open_repository(Caching::content);
   const auto identity = get_cluster(opened.repository, cluster);
   auto backups = list_backups(opened.repository, cluster).backups;
   const auto archive = WalArchive(opened.repository, identity).at_this_moment(false);

@@ -277,7 +277,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
   request.settings.action = action_of(options, wanted.target);
 
   const auto cluster = config.cluster();
-  const auto opened = program.open_repository();
+  const auto opened = program.open_repository(Caching::content);
   const auto identities = cluster_identities(opened.repository, cluster);
   if (request.replace) {
     prepare_replacement(options, opened.repository, identities, config, request.data_directory);

@@ -43,7 +43,7 @@ constexpr const char* default_path = "/etc/walvault/walvault.toml";
 
 constexpr std::array<std::string_view, 6> sections = {"repository", "defaults", "cluster",
                                                       "archive",    "fetch",    "cache"};
-constexpr std::array<std::string_view, 1> cache_keys = {"path"};
+constexpr std::array<std::string_view, 2> cache_keys = {"path", "size"};
 constexpr std::array<std::string_view, 4> content_keys = {"compression", "wal_compression", "delta",
                                                           "delta_depth"};
 constexpr std::array<std::string_view, 14> place_keys = {"url",
@@ -260,6 +260,9 @@ void read_file_into(Config& config) {
     config.cache_path = text(config.path, *table, "path");
     if (config.cache_path && !config.cache_path->starts_with('/')) {
       throw bad_config(config.path, "[cache] path wants an absolute path.");
+    }
+    if (const auto value = text(config.path, *table, "size")) {
+      config.cache_bytes = parse_size(*value, "[cache] size");
     }
   }
   if (const auto* table = section(config.path, root, "archive")) {

@@ -5,6 +5,7 @@
 #include "app/store_memory.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "storage/caching_storage.h"
 #include "storage/posix_storage.h"
 #include "storage/retrying_storage.h"
 #include "storage/s3/s3_storage.h"
@@ -28,8 +29,17 @@ std::string directory_of(const std::string& url) {
   return path;
 }
 
+CachePolicy policy_of(Caching caching) {
+  switch (caching) {
+    case Caching::none: return {};
+    case Caching::content: return {.lasting = {"backups/", "wal-ledger/", "catalogues/"}};
+    case Caching::registration: return {.recent = {"format/", "clusters/"}};
+  }
+  throw Error(ErrorKind::internal, "caching of no kind");
+}
+
 std::unique_ptr<Storage> open_object_store(const Config& config, const RepositoryConfig& place,
-                                           Patience patience) {
+                                           Patience patience, Caching caching) {
   auto settings = object_store_settings(place.url, place.object_store);
   const StoreMemory memory(config.cache_path.value_or(default_cache_directory()),
                            repository_place(place));
@@ -47,7 +57,12 @@ std::unique_ptr<Storage> open_object_store(const Config& config, const Repositor
                      .notice = [](const Error& error) {
                        log_warning(error.message() + ": " + error.detail() + " Trying again.");
                      }};
-  return std::make_unique<RetryingStorage>(std::move(storage), system_clock(), std::move(policy));
+  auto patient =
+      std::make_unique<RetryingStorage>(std::move(storage), system_clock(), std::move(policy));
+  if (caching == Caching::none) return patient;
+  return std::make_unique<CachingStorage>(
+      std::move(patient), LocalCache(memory.answers_directory(), config.cache_bytes),
+      system_clock(), policy_of(caching));
 }
 
 std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
@@ -57,14 +72,14 @@ std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
 }  // namespace
 
 std::unique_ptr<Storage> open_storage(const Config& config, const RepositoryConfig& place,
-                                      RandomId writer, Patience patience) {
-  if (place.is_remote()) return open_object_store(config, place, patience);
+                                      RandomId writer, Patience patience, Caching caching) {
+  if (place.is_remote()) return open_object_store(config, place, patience, caching);
   return open_directory(std::make_unique<PosixStorage>(directory_of(place.url), writer));
 }
 
 std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer) {
   const auto place = config.repository();
-  if (place.is_remote()) return open_object_store(config, place, {});
+  if (place.is_remote()) return open_object_store(config, place, {}, Caching::none);
   auto storage = std::make_unique<PosixStorage>(directory_of(place.url), writer);
   storage->prepare();
   return open_directory(std::move(storage));
@@ -78,8 +93,8 @@ std::string repository_place(const RepositoryConfig& place) {
 }
 
 OpenRepository open_repository(const Config& config, const RepositoryConfig& place, RandomId writer,
-                               Patience patience) {
-  auto storage = open_storage(config, place, writer, patience);
+                               Patience patience, Caching caching) {
+  auto storage = open_storage(config, place, writer, patience, caching);
   auto repository = Repository::open(*storage);
   return {.storage = std::move(storage), .repository = repository};
 }

@@ -12,13 +12,25 @@
 
 namespace walvault {
 
+// What an object store said before may be taken from the cache on this machine.
+enum class Caching {
+  none,
+  // Roots, ledgers and names of relations: for who looks at what is there, and neither
+  // deletes nor proves anything.
+  content,
+  // What the repository's format is, and which cluster a name means, for a minute: for
+  // who archives WAL. docs/guarantees.md tells why that is enough.
+  registration,
+};
+
 // The storage at a place, with retries around it: for as long as the configuration
 // says, or for `patience`. Error{usage} for a URL of an unknown scheme or a relative
 // path, and for an object store whose settings are wrong.
 using Patience = std::optional<std::chrono::milliseconds>;
 [[nodiscard]] std::unique_ptr<Storage> open_storage(const Config& config,
                                                     const RepositoryConfig& place, RandomId writer,
-                                                    Patience patience = {});
+                                                    Patience patience = {},
+                                                    Caching caching = Caching::none);
 
 // Likewise that of the configured repository, and makes the directory of a new one.
 [[nodiscard]] std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer);
@@ -33,6 +45,7 @@ struct OpenRepository {
   Repository repository;
 };
 [[nodiscard]] OpenRepository open_repository(const Config& config, const RepositoryConfig& place,
-                                             RandomId writer, Patience patience = {});
+                                             RandomId writer, Patience patience = {},
+                                             Caching caching = Caching::none);
 
 }  // namespace walvault

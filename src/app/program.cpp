@@ -49,8 +49,8 @@ const Config& Program::config() {
   return *config_;
 }
 
-OpenRepository Program::open_repository(Patience patience) {
-  return walvault::open_repository(config(), config().repository(), writer_, patience);
+OpenRepository Program::open_repository(Caching caching, Patience patience) {
+  return walvault::open_repository(config(), config().repository(), writer_, patience, caching);
 }
 
 void Program::print(const ordered_json& document, const std::string& text) const {

@@ -24,7 +24,8 @@ class Program {
   // Read on first use.
   [[nodiscard]] const Config& config();
 
-  [[nodiscard]] OpenRepository open_repository(Patience patience = {});
+  [[nodiscard]] OpenRepository open_repository(Caching caching = Caching::none,
+                                               Patience patience = {});
 
   // Random, the same for the whole run: names what this run writes.
   [[nodiscard]] const RandomId& writer() const { return writer_; }

@@ -1,9 +1,11 @@
 #include "app/store_memory.h"
 
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "base/error.h"
@@ -67,6 +69,14 @@ std::string default_cache_directory() {
        {std::pair("XDG_CACHE_HOME", "/walvault"), std::pair("HOME", "/.cache/walvault")}) {
     const char* const value = std::getenv(name);
     if (value != nullptr && *value == '/') return std::string(value) + below;
+  }
+  // What starts a server need not say where its user is at home.
+  struct passwd entry {};
+  struct passwd* found = nullptr;
+  std::array<char, 4096> room{};
+  if (::getpwuid_r(::geteuid(), &entry, room.data(), room.size(), &found) == 0 &&
+      found != nullptr && found->pw_dir != nullptr && *found->pw_dir == '/') {
+    return std::string(found->pw_dir) + "/.cache/walvault";
   }
   return "";
 }

@@ -13,6 +13,11 @@ class StoreMemory {
   // `directory`: of the cache; empty for none. `place`: what tells one store from another.
   StoreMemory(const std::string& directory, const std::string& place);
 
+  // For what the store said, beside these facts; empty: nothing is kept.
+  [[nodiscard]] std::string answers_directory() const {
+    return directory_.empty() ? "" : directory_ + "/answers";
+  }
+
   enum class Fact {
     conditional_writes,  // it was seen to heed If-None-Match; for a day
     out_of_reach,        // it did not answer; for a minute

@@ -234,6 +234,38 @@ TEST_F(RequestsTest, InfoAsksOnceForEachBackupAndLittleElse) {
   EXPECT_LT(requests.size(), backups + 20) << text_of(requests);
 }
 
+TEST_F(RequestsTest, ASecondLookAsksForNoRootAgain) {
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(start_backup()->wait().exit_code, 0);
+  const auto info = job_->walvault_json({"info"});
+  (void)proxy_.take_requests();
+  const auto again = job_->walvault_json({"info"});
+  const auto requests = proxy_.take_requests();
+  EXPECT_EQ(again["clusters"][0]["backups"], info["clusters"][0]["backups"]);
+  for (const auto& request : requests) {
+    EXPECT_EQ(request.find("/backups/"), std::string::npos) << request;
+  }
+  EXPECT_LT(requests.size(), 12u) << text_of(requests);
+}
+
+// The server's archiver calls it once a segment.
+TEST_F(RequestsTest, ASegmentTakesTwo) {
+  auto& server = job_->server();
+  for (int i = 0; i < 3; ++i) {
+    (void)server.sql("INSERT INTO t VALUES (-1, 'more')");
+    job_->archive_everything();
+  }
+  std::this_thread::sleep_for(200ms);
+  (void)proxy_.take_requests();
+  (void)server.sql("INSERT INTO t VALUES (-1, 'more')");
+  (void)server.sql("SELECT pg_switch_wal()");
+  job_->archive_everything();
+  auto requests = proxy_.take_requests();
+  // archive_everything switches once more.
+  const auto puts = count(requests, "PUT ");
+  EXPECT_GE(puts, 1u);
+  EXPECT_LE(requests.size(), 2 * puts + 1) << text_of(requests);
+}
+
 TEST_F(RequestsTest, ABackupOfManySmallFilesPutsFewObjects) {
   const auto directory = job_->server().data() + "/base/many";
   std::filesystem::create_directory(directory);

@@ -169,9 +169,11 @@ void MainJob::use_object_store() {
   storage_ = std::make_unique<S3Storage>(bucket, test_credentials, system_clock());
   repository_ = "s3://" + bucket.bucket + "/" + bucket.prefix;
   config_ = directory_.path("walvault.toml");
-  write_text(config_, "[repository]\nendpoint = \"" + bucket.endpoint +
-                          "\"\nallow_http = true\naccess_key_id = \"" + ObjectStore::access_key +
-                          "\"\nsecret_access_key = \"" + ObjectStore::secret_key + "\"\n");
+  const auto cache = directory_.path("cache");
+  write_text(config_, "[cache]\npath = \"" + cache + "\"\n[repository]\nendpoint = \"" +
+                          bucket.endpoint + "\"\nallow_http = true\naccess_key_id = \"" +
+                          ObjectStore::access_key + "\"\nsecret_access_key = \"" +
+                          ObjectStore::secret_key + "\"\n");
   give_to_server_user(config_);
   ::chmod(config_.c_str(), 0600);
 }

@@ -1,0 +1,56 @@
+// A Storage whose answers are kept in a LocalCache: where each request takes its time.
+// For commands that look at what is there; never for one that deletes, or that proves
+// what is stored.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "storage/local_cache.h"
+#include "storage/storage.h"
+
+namespace walvault {
+
+struct CachePolicy {
+  // Objects whose keys begin so never change, and are asked for by who has seen them
+  // listed: their content is believed whenever it is known.
+  std::vector<std::string> lasting = {};
+  // What was found and listed below these is believed for so long, and no absence is.
+  std::vector<std::string> recent = {};
+  std::chrono::seconds recent_for{60};
+};
+
+// Thread-safe.
+class CachingStorage final : public Storage {
+ public:
+  CachingStorage(std::unique_ptr<Storage> inner, LocalCache cache, Clock& clock,
+                 CachePolicy policy);
+
+  [[nodiscard]] bool put_if_absent(std::string_view key, const ObjectContent& content) override {
+    return inner_->put_if_absent(key, content);
+  }
+  [[nodiscard]] std::optional<Bytes> find(std::string_view key, ByteRange range) override;
+  [[nodiscard]] std::optional<std::uint64_t> find_size(std::string_view key) override {
+    return inner_->find_size(key);
+  }
+  void list(std::string_view prefix, const std::function<void(const ObjectInfo&)>& each) override {
+    inner_->list(prefix, each);
+  }
+  [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
+  void remove(const std::vector<std::string>& keys) override { inner_->remove(keys); }
+  std::uint64_t remove_leftovers(Timestamp before) override {
+    return inner_->remove_leftovers(before);
+  }
+  [[nodiscard]] bool has_conditional_writes() override { return inner_->has_conditional_writes(); }
+  [[nodiscard]] std::string url() const override { return inner_->url(); }
+
+ private:
+  std::unique_ptr<Storage> inner_;
+  const LocalCache cache_;
+  Clock& clock_;
+  const CachePolicy policy_;
+};
+
+}  // namespace walvault
