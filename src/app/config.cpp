@@ -46,7 +46,8 @@ constexpr std::array<std::string_view, 6> sections = {"repository", "defaults", 
 constexpr std::array<std::string_view, 2> cache_keys = {"path", "size"};
 constexpr std::array<std::string_view, 4> content_keys = {"compression", "wal_compression", "delta",
                                                           "delta_depth"};
-constexpr std::array<std::string_view, 14> place_keys = {"url",
+constexpr std::array<std::string_view, 15> place_keys = {"url",
+                                                         "mode",
                                                          "endpoint",
                                                          "region",
                                                          "path_style",
@@ -170,6 +171,17 @@ RepositoryConfig place_of(const std::string& path, const std::string& where,
   store.profile = text(path, table, "profile");
   if (store.secret_access_key || store.session_token) {
     expect_private(path, "the configuration file \"" + path + "\"");
+  }
+  if (const auto value = text(path, table, "mode")) {
+    if (*value == "0750") {
+      place.mode = 0750;
+    } else if (*value == "0770") {
+      place.mode = 0770;
+    } else if (*value != "0700") {
+      throw bad_config(path, where + " mode is \"" + *value +
+                                 "\"; \"0700\", \"0750\" (a group may read) and \"0770\" (a group "
+                                 "may write) are known.");
+    }
   }
   if (const auto value = text(path, table, "retry_for")) {
     place.retry_for = parse_duration(*value, where + " retry_for");

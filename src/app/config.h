@@ -27,6 +27,8 @@ struct RepositoryConfig {
   // How long one that does not answer is tried again; an object store's alone, a
   // directory is there or not.
   std::chrono::milliseconds retry_for{std::chrono::minutes(2)};
+  // Of a directory: 0700, or a group may read (0750) or write (0770).
+  mode_t mode = 0700;
   // Of a further one: a segment counts as archived only when it is safe there too.
   bool required = true;
 

@@ -74,13 +74,14 @@ std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
 std::unique_ptr<Storage> open_storage(const Config& config, const RepositoryConfig& place,
                                       RandomId writer, Patience patience, Caching caching) {
   if (place.is_remote()) return open_object_store(config, place, patience, caching);
-  return open_directory(std::make_unique<PosixStorage>(directory_of(place.url), writer));
+  return open_directory(
+      std::make_unique<PosixStorage>(directory_of(place.url), writer, place.mode));
 }
 
 std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer) {
   const auto place = config.repository();
   if (place.is_remote()) return open_object_store(config, place, {}, Caching::none);
-  auto storage = std::make_unique<PosixStorage>(directory_of(place.url), writer);
+  auto storage = std::make_unique<PosixStorage>(directory_of(place.url), writer, place.mode);
   storage->prepare();
   return open_directory(std::move(storage));
 }

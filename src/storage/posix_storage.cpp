@@ -17,8 +17,7 @@ namespace {
 
 namespace fs = boost::filesystem;
 
-constexpr mode_t directory_mode = 0700;
-constexpr mode_t file_mode = 0600;
+constexpr mode_t file_bits = 0666;
 constexpr std::string_view temporary_root = "tmp";
 
 // What root makes in a repository of someone else is to be theirs, or their next
@@ -29,11 +28,20 @@ std::optional<struct stat> owner_to_give_to(const std::string& root) {
   return status && status->st_uid != 0 ? status : std::nullopt;
 }
 
+// Whoever's umask it is; a group that is let in is that of the directory above.
+void set_directory_mode(const std::string& path, mode_t mode) {
+  if (mode == PosixStorage::private_mode) return;
+  if (::chmod(path.c_str(), mode | S_ISGID) != 0) {
+    throw system_error("set the mode of \"" + path + "\"", errno);
+  }
+}
+
 // Makes `path` and the directories above it below `root` that are missing.
-void make_directories(const std::string& path, const std::string& root) {
+void make_directories(const std::string& path, const std::string& root, mode_t mode) {
   if (path.size() <= root.size()) return;
   const auto make = [&] {
-    if (::mkdir(path.c_str(), directory_mode) != 0) return errno;
+    if (::mkdir(path.c_str(), PosixStorage::private_mode) != 0) return errno;
+    set_directory_mode(path, mode);
     // A file system that gives nothing away (root is nobody there) decides itself.
     const auto owner = owner_to_give_to(root);
     if (owner) (void)!::lchown(path.c_str(), owner->st_uid, owner->st_gid);
@@ -41,7 +49,7 @@ void make_directories(const std::string& path, const std::string& root) {
   };
   auto failure = make();
   if (failure == ENOENT) {
-    make_directories(parent_directory(path), root);
+    make_directories(parent_directory(path), root, mode);
     failure = make();
   }
   if (failure != 0 && failure != EEXIST) {
@@ -64,8 +72,9 @@ class Temporary {
 
 }  // namespace
 
-PosixStorage::PosixStorage(std::string root, RandomId writer)
+PosixStorage::PosixStorage(std::string root, RandomId writer, mode_t mode)
     : root_(std::move(root)),
+      mode_(mode),
       temporary_directory_(root_ + "/" + std::string(temporary_root) + "/" + to_hex(writer)) {}
 
 PosixStorage::~PosixStorage() {
@@ -74,9 +83,10 @@ PosixStorage::~PosixStorage() {
 }
 
 void PosixStorage::prepare() {
-  if (::mkdir(root_.c_str(), directory_mode) != 0 && errno != EEXIST) {
+  if (::mkdir(root_.c_str(), PosixStorage::private_mode) != 0 && errno != EEXIST) {
     throw system_error("make the directory \"" + root_ + "\"", errno);
   }
+  set_directory_mode(root_, mode_);
   sync_directory(root_);
   sync_directory(parent_directory(root_));
   const Temporary probe(new_temporary());
@@ -117,8 +127,12 @@ std::string PosixStorage::new_temporary() {
 
 void PosixStorage::write_temporary(const std::string& path, const ObjectContent& content) const {
   // A gc may have removed the directory of a run that wrote nothing for days.
-  make_directories(temporary_directory_, root_);
-  const auto file = open_file(path, O_WRONLY | O_CREAT | O_EXCL, file_mode);
+  make_directories(temporary_directory_, root_, mode_);
+  const auto file =
+      open_file(path, O_WRONLY | O_CREAT | O_EXCL, PosixStorage::private_mode & file_bits);
+  if (mode_ != PosixStorage::private_mode && ::fchmod(file.get(), mode_ & file_bits) != 0) {
+    throw system_error("set the mode of \"" + path + "\"", errno);
+  }
   const auto owner = owner_to_give_to(root_);
   if (owner) (void)!::fchown(file.get(), owner->st_uid, owner->st_gid);
   for (const auto part : content.parts()) write_all(file, part, path);
@@ -152,7 +166,7 @@ bool PosixStorage::put_if_absent(std::string_view key, const ObjectContent& cont
   write_temporary(temporary.path(), content);
 
   const auto directory = parent_directory(path);
-  make_directories(directory, root_);
+  make_directories(directory, root_, mode_);
   const bool written = claim_name(temporary.path(), path);
   if (!written) sync_file(open_file(path, O_RDONLY), path);
   try {

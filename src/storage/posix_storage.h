@@ -14,6 +14,8 @@
 // of its directories up to the root.
 #pragma once
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <mutex>
 #include <set>
@@ -25,9 +27,12 @@ namespace walvault {
 
 class PosixStorage final : public Storage {
  public:
-  // `root`: an absolute path. `writer` names this run's temporaries.
-  // Nothing is touched before the first operation.
-  PosixStorage(std::string root, RandomId writer);
+  static constexpr mode_t private_mode = 0700;
+
+  // `root`: an absolute path. `writer` names this run's temporaries. `mode`: of
+  // directories, of files without the bits to search; other than 0700, a group may read
+  // or write, that of the root. Nothing is touched before the first operation.
+  PosixStorage(std::string root, RandomId writer, mode_t mode = private_mode);
   ~PosixStorage() override;
 
   // Makes the root directory, if it is missing, and proves that the file
@@ -53,6 +58,7 @@ class PosixStorage final : public Storage {
   void make_name_durable(const std::string& directory);
 
   const std::string root_;
+  const mode_t mode_;
   const std::string temporary_directory_;
   std::mutex mutex_;
   std::atomic<bool> temporary_directory_made_ = false;

@@ -261,6 +261,14 @@ TEST_F(AConfig, KnowsFurtherRepositoriesByNumberAndByUrl) {
   EXPECT_TRUE(load_config(options_).archived_beside().empty());
 }
 
+TEST_F(AConfig, KnowsWhoseARepositoryIs) {
+  EXPECT_EQ(load("[repository]\nurl = \"/x\"\n").repository().mode, 0700u);
+  EXPECT_EQ(load("[repository]\nurl = \"/x\"\nmode = \"0750\"\n").repository().mode, 0750u);
+  EXPECT_EQ(load("[repository]\nurl = \"/x\"\nmode = \"0770\"\n").repository().mode, 0770u);
+  EXPECT_THAT(expect_refused("[repository]\nmode = \"0777\"\n").detail(), HasSubstr("0777"));
+  expect_refused("[repository]\nmode = 750\n");
+}
+
 TEST_F(AConfig, RefusesAFurtherRepositoryThatIsNone) {
   EXPECT_THAT(expect_refused("[repository.2]\nregion = \"eu\"\n").detail(), HasSubstr("no url"));
   EXPECT_THAT(expect_refused("[repository.2]\nurl = \"/x\"\ncompression = \"lz4\"\n").detail(),

@@ -181,6 +181,25 @@ TEST_F(PosixStorageTest, KeepsEverythingToItsOwner) {
   }
 }
 
+TEST_F(PosixStorageTest, LetsAGroupInWhereThatIsAsked) {
+  const auto before = ::umask(077);
+  for (const mode_t mode : {mode_t{0750}, mode_t{0770}}) {
+    const auto root = directory_.path() + "/of-mode-" + std::to_string(mode);
+    PosixStorage storage(root, id_of(1), mode);
+    storage.prepare();
+    EXPECT_TRUE(storage.put_if_absent("a/b/c", as_bytes("x")));
+    for (const auto* path : {"", "/a", "/a/b"}) {
+      struct stat status {};
+      ASSERT_EQ(::stat((root + path).c_str(), &status), 0);
+      EXPECT_EQ(status.st_mode & 07777u, mode | S_ISGID) << path;
+    }
+    struct stat status {};
+    ASSERT_EQ(::stat((root + "/a/b/c").c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 07777u, mode & 0666u);
+  }
+  ::umask(before);
+}
+
 TEST_F(PosixStorageTest, TouchesNothingBeforeItsFirstOperation) {
   { const PosixStorage other(directory_.path("other"), id_of(1)); }
   EXPECT_FALSE(fs::exists(directory_.path("other")));
