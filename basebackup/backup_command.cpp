@@ -74,6 +74,7 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
   request.wal_timeout = parse_duration(options.wal_timeout, "--wal-timeout");
   request.compression = config.data_compression;
   request.delta_depth = config.delta_depth;
+  request.weighs_deltas = config.weighs_deltas();
   request.uploads = config.uploads();
   request.pack_bytes = config.pack_bytes();
   request.wal_compression = config.wal_compression;

@@ -349,6 +349,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   TreeWriter tree(session, {.compression = request.compression,
                             .jobs = request.jobs,
                             .delta_depth = request.delta_depth,
+                            .weighs_deltas = request.weighs_deltas,
                             .uploads = request.uploads,
                             .data_pack = {.bytes_max = request.pack_bytes},
                             .unfinished_bytes_min = request.unfinished_bytes_min});

@@ -28,8 +28,10 @@ struct BaseBackupRequest {
   // A backup whose process was killed has its claim until the server notices that its
   // client is gone: at once while it sends, but not during a checkpoint.
   std::chrono::milliseconds claim_patience{5000};
-  CompressionSetting compression;      // of the data
-  std::size_t delta_depth = 4;         // as TreeWriter::Options::delta_depth
+  CompressionSetting compression;  // of the data
+  // As TreeWriter::Options.
+  std::size_t delta_depth = 4;
+  bool weighs_deltas = false;
   CompressionSetting wal_compression;  // of what is streamed
   unsigned jobs = 2;
   // As TreeWriter::Options.

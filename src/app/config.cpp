@@ -252,7 +252,9 @@ void read_file_into(Config& config) {
     if (const auto value = text(config.path, *table, "delta")) {
       if (*value == "never") {
         config.delta_depth = 0;
-      } else if (*value != "auto" && *value != "always") {
+      } else if (*value == "always") {
+        config.always_deltas = true;
+      } else if (*value != "auto") {
         throw bad_config(config.path, "[repository] delta is \"" + *value +
                                           "\"; auto, always and never are known.");
       }

@@ -49,6 +49,7 @@ struct Config {
   CompressionSetting data_compression;
   // As TreeWriter::Options::delta_depth.
   unsigned delta_depth = 4;
+  bool always_deltas = false;
   CompressionSetting wal_compression;
   unsigned jobs = 0;  // 0: as many as the machine has processors
   std::string fetch_retry_for = "5min";
@@ -84,6 +85,9 @@ struct Config {
 
   // More than there are processors where an object store's answers are waited for.
   [[nodiscard]] unsigned worker_threads() const;
+
+  // As TreeWriter::Options: in an object store, unless it is told to make them always.
+  [[nodiscard]] bool weighs_deltas() const { return is_remote() && !always_deltas; }
 
   // Packs are stored one at a time and large in a directory, several at a time and
   // smaller in an object store: as much memory either way.

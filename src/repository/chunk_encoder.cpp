@@ -1,6 +1,7 @@
 #include "repository/chunk_encoder.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/error.h"
 
@@ -105,25 +106,30 @@ void ChunkEncoder::encode_deltas(ChunkBatch& batch, std::vector<Piece*>& fresh) 
     piece->parent.reset();
   }
   if (places.empty()) return;
+  if (options_.worth != nullptr && !options_.worth->wants_bases()) return;
+  const auto began = std::chrono::steady_clock::now();
   try {
     bases_.read(std::move(places), [](std::uint64_t) {});
   } catch (const Error& error) {
     damage_.note(error);
     return;
   }
+  const auto took = std::chrono::steady_clock::now() - began;
+  std::uint64_t saved_bytes = 0;
   std::erase_if(fresh, [&](Piece* piece) {
     if (!may_be_delta(piece)) return false;
     try {
-      return encode_delta(batch, *piece);
+      return encode_delta(batch, *piece, saved_bytes);
     } catch (const DamagedChunk& damage) {
       damage_.note(damage);
       return false;
     }
   });
+  if (options_.worth != nullptr) options_.worth->note_read(took, saved_bytes);
 }
 
 // False: stored by itself it takes little more.
-bool ChunkEncoder::encode_delta(ChunkBatch& batch, Piece& piece) {
+bool ChunkEncoder::encode_delta(ChunkBatch& batch, Piece& piece, std::uint64_t& saved_bytes) {
   const auto& parent = *piece.parent;
   const auto places = parent.places();
   // At the greatest depth from what the others were made against in the first place.
@@ -140,6 +146,7 @@ bool ChunkEncoder::encode_delta(ChunkBatch& batch, Piece& piece) {
                          ? places.back().frame.length
                          : encode_full_frame(compressor_, setting, bytes).size();
   if (stored.size() > whole / 2) return false;
+  saved_bytes += whole - stored.size();
   piece.ref.bases.assign(is_deepest ? places.end() - 1 : places.begin(), places.end());
   piece.frame = batch.frames.size();
   batch.frames.push_back({.series = series_of(piece, Series::delta), .stored = std::move(stored)});

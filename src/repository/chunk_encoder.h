@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "codec/compression.h"
 #include "repository/chunk_decoder.h"
+#include "repository/delta_worth.h"
 
 namespace walvault {
 
@@ -88,6 +89,7 @@ class ChunkEncoder {
   struct Options {
     CompressionSetting compression;  // of what is no metadata
     std::size_t delta_depth = 0;     // 0: no differences
+    DeltaWorth* worth = nullptr;     // asked before bases are read; nullptr: they are
   };
 
   // The references must outlive this.
@@ -100,7 +102,7 @@ class ChunkEncoder {
 
  private:
   void encode_deltas(ChunkBatch& batch, std::vector<Piece*>& fresh);
-  [[nodiscard]] bool encode_delta(ChunkBatch& batch, Piece& piece);
+  [[nodiscard]] bool encode_delta(ChunkBatch& batch, Piece& piece, std::uint64_t& saved_bytes);
   void encode_whole(ChunkBatch& batch, const std::vector<Piece*>& fresh);
   [[nodiscard]] const CompressionSetting& setting_of(const Piece& piece) const;
 

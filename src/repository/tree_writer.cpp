@@ -1,6 +1,7 @@
 #include "repository/tree_writer.h"
 
 #include <algorithm>
+#include <chrono>
 #include <deque>
 #include <map>
 #include <set>
@@ -121,10 +122,15 @@ class TreeWriter::Pipeline {
       : options_(options),
         session_(session),
         parents_(session),
+        worth_(options.jobs, options.uploads),
         store_(
             {.threads = options.uploads, .in_flight_max = options.uploads},
-            [&session](StoredObject& stored, unsigned) {
-              if (!stored.is_record) put(session, stored.object);
+            [this](StoredObject& stored, unsigned) {
+              if (stored.is_record) return;
+              const auto began = std::chrono::steady_clock::now();
+              put(session_, stored.object);
+              worth_.note_stored(std::chrono::steady_clock::now() - began,
+                                 stored.object.bytes.size());
             },
             // In order: a record when all that it names is there.
             [&session](StoredObject& stored) {
@@ -147,10 +153,12 @@ class TreeWriter::Pipeline {
     // Nothing was submitted to the workers so far. The last one is the delivering
     // thread's.
     for (unsigned i = 0; i <= options.jobs; ++i) {
-      encoders_.emplace_back(session.repository().storage(), session.lenders(),
-                             ChunkEncoder::Options{.compression = options.compression,
-                                                   .delta_depth = options.delta_depth},
-                             known_, base_damage_);
+      encoders_.emplace_back(
+          session.repository().storage(), session.lenders(),
+          ChunkEncoder::Options{.compression = options.compression,
+                                .delta_depth = options.delta_depth,
+                                .worth = options.weighs_deltas ? &worth_ : nullptr},
+          known_, base_damage_);
     }
     parent_table_ = parents_.stream("files");
   }
@@ -640,6 +648,7 @@ class TreeWriter::Pipeline {
   std::vector<std::optional<ChunkRef>> parent_table_;
   std::uint64_t unfinished_bytes_ = 0;  // that were stored when it was recorded last
   std::uint32_t unfinished_objects_ = 0;
+  DeltaWorth worth_;
   OrderedWorkers<StoredObject> store_;
   PackSeries data_;
   PackSeries delta_;

@@ -45,6 +45,8 @@ class TreeWriter {
     // How many frames may lie below a chunk that is stored as a difference from what
     // the parent has at its place; 0: none is. At most delta_bases_max.
     std::size_t delta_depth = 4;
+    // Where reading what they are made against takes too long, few are (DeltaWorth).
+    bool weighs_deltas = false;
     // So many packs are stored at once, beside the one that is being filled.
     unsigned uploads = 1;
     PackBuilder::Limits data_pack{};

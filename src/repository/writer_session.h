@@ -61,8 +61,9 @@ class WriterSession {
   };
   [[nodiscard]] Object unfinished_object(Root so_far, std::uint32_t number) const;
 
-  // Step 5; the pin protects nothing any more then, and goes. `root` are the root's bytes. Error{unavailable} when gc has given
-  // this writer up in the meantime: then nothing was committed.
+  // Step 5; the pin protects nothing any more then, and goes. `root` are the root's bytes.
+  // Error{unavailable} when gc has given this writer up in the meantime: then nothing was
+  // committed.
   void commit(ByteView root) const;
 
   // For who will not commit: what it wrote need not be kept for it any longer. Its

@@ -2,10 +2,13 @@
 // when, how deep, from what, and what becomes of damage below them.
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include <random>
 
 #include "repository/chunk_fetcher.h"
 #include "repository/gc.h"
+#include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
 #include "support/tree_content.h"
@@ -214,6 +217,43 @@ TEST_F(DeltaTest, WhatDescribesTheFilesIsStoredAsADifferenceToo) {
     EXPECT_FALSE(tree.root().stream("files").chunks.front().bases.empty());
     EXPECT_FALSE(entries_of(tree).at("large").maps.front().bases.empty());
   }
+}
+
+// Reading a base takes 20 ms, storing what that saves nearly nothing.
+TEST_F(DeltaTest, WhereBasesAreFarAwayFewAreReadIfThatIsWeighed) {
+  constexpr std::size_t chunks = 200;
+  Bytes content(chunks * chunk_bytes);
+  for (std::size_t i = 0; i < chunks; ++i) {
+    const auto part = random_bytes(3000, i);
+    std::ranges::copy(part, content.begin() + static_cast<std::ptrdiff_t>(i * chunk_bytes));
+  }
+  const auto first = back_up({{"a", content}}, 0);
+  for (std::size_t i = 0; i < chunks; ++i) content[i * chunk_bytes + 5000] = 1;
+
+  HookedStorage far(made_.storage);
+  far.before = [](std::string_view operation, std::string_view key) {
+    if (operation == "find" && key.starts_with("packs/")) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  };
+  const auto repository = Repository::open(far);
+  const auto differences = [&](int number, bool weighs) {
+    TreeWriter::Options options;
+    options.jobs = 1;
+    options.weighs_deltas = weighs;
+    const WriterSession session(repository, made_.clock, id_of(static_cast<std::uint8_t>(number)),
+                                root_key_of(number), root_key_of(first.number));
+    TreeWriter tree(session, options);
+    write_tree_file(tree, "a", content);
+    session.commit(encode_root(tree.finish(), root_key_of(number)));
+    EXPECT_TRUE(read_back(number).at("a") == content);
+    const auto all = depths(number, "a");
+    return std::ranges::count_if(all, [](std::size_t depth) { return depth > 0; });
+  };
+  EXPECT_EQ(differences(101, false), static_cast<std::ptrdiff_t>(chunks));
+  const auto weighed = differences(102, true);
+  EXPECT_LT(weighed, static_cast<std::ptrdiff_t>(chunks) / 2);
+  EXPECT_GT(weighed, 0);
 }
 
 TEST_F(DeltaTest, AnUnchangedChunkIsBorrowedWithItsBases) {
