@@ -14,6 +14,7 @@
 #include "postgres/checkpoint_record.h"
 #include "postgres/wal_page.h"
 #include "repository/damaged_packs.h"
+#include "repository/tree_copier.h"
 #include "repository/tree_writer.h"
 #include "repository/writer_session.h"
 
@@ -199,8 +200,8 @@ std::string running_backup(const WalArchive& archive) {
   std::optional<Pin> newest;
   for (auto& stored : list_pins(repository)) {
     auto& pin = stored.pin;
-    if (pin.root_key.starts_with(prefix) && (!newest || pin.created > newest->created) &&
-        is_live(repository, pin)) {
+    if (pin.root_key.starts_with(prefix) && pin.created != copied_for_ever &&
+        (!newest || pin.created > newest->created) && is_live(repository, pin)) {
       newest = std::move(pin);
     }
   }

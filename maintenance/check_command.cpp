@@ -224,6 +224,12 @@ void check_further(Program& program, const Repository& repository, const std::st
       const auto& copied = report.clusters.at(0);
       const auto backups =
           std::ranges::count(copied.backups, BackupCopyState::copied, &CopiedBackup::state);
+      if (!report.is_whole()) {
+        findings.push_back(
+            bad(name, "what the first one has cannot all be copied there",
+                "walvault copy --dry-run --to " + std::to_string(number) + " tells what, and why"));
+        continue;
+      }
       findings.push_back(backups == 0 && copied.wal.files == 0
                              ? good(name, "has what the first one has")
                              : warning(name,

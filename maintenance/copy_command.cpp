@@ -89,6 +89,7 @@ ordered_json report_json(const CopyReport& report) {
       faults.push_back({{"key", fault.key}, {"detail", fault.why}});
     }
     clusters.push_back({{"name", cluster.name},
+                        {"failure", cluster.failure},
                         {"backups", backups},
                         {"wal_files", cluster.wal.files},
                         {"wal_bytes", cluster.wal.bytes},
@@ -100,6 +101,9 @@ ordered_json report_json(const CopyReport& report) {
 }
 
 std::string cluster_text(const CopiedCluster& cluster, bool dry_run) {
+  if (!cluster.failure.empty()) {
+    return "  " + cluster.name + ": NOT copied: " + cluster.failure + "\n";
+  }
   std::uint64_t copied = 0;
   std::uint64_t there = 0;
   std::uint64_t deleted = 0;
@@ -188,7 +192,6 @@ void copy(Program& program, const Options& options) {
   const auto from = program.open_repository();
   ordered_json documents = ordered_json::array();
   std::string text;
-  std::optional<Error> failure;
   for (const auto& place : places) {
     try {
       auto outcome = copy_to(program, place, from.repository, request);
@@ -198,12 +201,12 @@ void copy(Program& program, const Options& options) {
     } catch (const Error& error) {
       // One place that cannot be reached is no reason to leave the others without.
       if (places.size() == 1) throw;
-      log_warning("nothing more is copied to " + place.url + ": " + error.message() + ": " +
-                  error.detail());
-      failure = error;
+      const auto why = error.message() + ": " + error.detail();
+      text += "To " + place.url + ": NOT copied: " + why + "\n";
+      documents.push_back({{"to", place.url}, {"whole", false}, {"failure", why}});
+      program.set_exit_code(exit_code(error.kind()));
     }
   }
-  if (failure) throw Error(*failure);
   program.print({{"copies", documents}}, text);
 }
 

@@ -17,6 +17,9 @@ struct AcceptedGap {
   Timestamp when;
 };
 
+// Of a gap that expire left: nobody lost it.
+inline constexpr const char* expired_reason = "expired";
+
 inline constexpr std::size_t gap_reason_bytes_max = 1000;
 
 [[nodiscard]] Bytes encode_accepted_gap(const AcceptedGap& gap);

@@ -214,28 +214,46 @@ void remove_cluster(const Repository& repository, const std::string& name, Times
 
 void copy_registrations(const Repository& from, const Repository& to, const std::string& name,
                         bool dry_run) {
-  check_cluster_name(name);
-  const auto latest = from.latest_in_series(ObjectKind::cluster, prefix_of(name));
-  for (std::uint32_t number = 1; latest && number <= latest->first; ++number) {
+  const auto latest = latest_entry(from, name);
+  const auto latest_there = latest_entry(to, name);
+  const auto conflict = [&](const std::string& detail, const std::string& hint) {
+    return Error(ErrorKind::conflict,
+                 "the name " + name + " means another cluster at " + to.storage().url(),
+                 detail + " Nothing of it was copied.", hint);
+  };
+  const auto there_to = latest_there ? latest_there->identity.number : 0;
+  for (std::uint32_t number = 1; latest && number <= latest->identity.number; ++number) {
     const auto key = prefix_of(name) + std::to_string(number);
     const auto payload = from.find_sealed(ObjectKind::cluster, key);
     if (!payload) {
       throw Error(ErrorKind::corrupt, "an earlier identity of cluster " + name + " is gone",
                   "The object " + key + " is missing at " + from.storage().url() + ".");
     }
-    if (!dry_run && to.put_sealed(ObjectKind::cluster, key, *payload)) continue;
-    const auto there = to.find_sealed(ObjectKind::cluster, key);
-    if (!there) continue;
     const auto ours = decode(number, *payload);
+    if (number > there_to) {
+      // That would hide for good what is stored there, which nobody has confirmed.
+      if (ours.state == State::removed && there_to > 0 && latest_there->state == State::active) {
+        throw conflict("It was removed here, and is registered there.",
+                       "If what is stored there is to be given up: walvault cluster remove " +
+                           name + " --yes --repo " + to.storage().url());
+      }
+      if (!dry_run) (void)to.put_sealed(ObjectKind::cluster, key, *payload);
+    }
+    const auto there = to.find_sealed(ObjectKind::cluster, key);
+    if (!there) continue;  // a dry run
     const auto theirs = decode(number, *there);
     if (ours.state == theirs.state && is_same_cluster(ours.identity, theirs.identity)) continue;
-    throw Error(ErrorKind::conflict,
-                "the name " + name + " means another cluster at " + to.storage().url(),
-                "Registration " + std::to_string(number) + ": here " + described(ours.identity) +
-                    (ours.state == State::removed ? ", removed" : "") + "; there " +
-                    described(theirs.identity) +
-                    (theirs.state == State::removed ? ", removed" : "") + ". Nothing was copied.",
-                "Copy to another place: another directory, or another prefix of the bucket.");
+    throw conflict("Registration " + std::to_string(number) + ": here " + described(ours.identity) +
+                       (ours.state == State::removed ? ", removed" : "") + "; there " +
+                       described(theirs.identity) +
+                       (theirs.state == State::removed ? ", removed" : "") + ".",
+                   "Copy to another place: another directory, or another prefix of the bucket.");
+  }
+  if (there_to == 0) return;
+  // What counts here has to count there.
+  const auto first_here = cluster_identities(from, name).front().number;
+  if (!find_cluster(to, name) || cluster_identities(to, name).front().number > first_here) {
+    throw conflict("It was removed there.", "Copy to another place.");
   }
 }
 

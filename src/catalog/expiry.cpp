@@ -349,7 +349,9 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
     result.wal_left = running ? *running +
                                     " is being written or read, or the run that did was "
                                     "ended by force: walvault gc finds out. If it is a copy "
-                                    "from elsewhere, walvault copy there goes on with it"
+                                    "from elsewhere that was broken off, walvault copy there goes "
+                                    "on with it, and walvault backups delete ID --yes here gives "
+                                    "it up"
                               : "a backup was completed meanwhile";
     return result;
   }
@@ -359,7 +361,7 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
                      {.timeline = hole.timeline,
                       .from = {hole.first * identity.segment_bytes},
                       .to = {hole.behind * identity.segment_bytes},
-                      .reason = "expired",
+                      .reason = expired_reason,
                       .when = now});
   }
   for (const auto& range : plan.wal) {

@@ -20,8 +20,8 @@ constexpr std::uint64_t all_numbers = std::numeric_limits<std::uint64_t>::max();
 // Of large segments fewer are in memory at once.
 constexpr std::uint64_t segments_bytes_max = 256u << 20;
 
-constexpr std::chrono::seconds expiry_wait_max{60};
-constexpr std::chrono::milliseconds nap{500};
+// So many backups are held at the destination before they are copied.
+constexpr std::size_t backups_at_once = 8;
 
 // A root has at least a head; what is shorter may be a tombstone.
 constexpr std::uint64_t tombstone_bytes_max = 256;
@@ -56,8 +56,10 @@ class ClusterCopier {
   CopiedCluster run() {
     copy_registrations(from_, to_, cluster_.name, request_.dry_run);
     identities_ = cluster_identities(from_, cluster_.name);
+    for (const auto& identity : identities_) {
+      copy_branch_openings(from_, to_, identity, request_.dry_run);
+    }
     choose_backups();
-    for (const auto& identity : identities_) copy_branches(identity);
     for (const auto& identity : identities_) {
       copiers_.try_emplace(identity.number, WalArchive(from_, identity), WalArchive(to_, identity),
                            wal_options(identity), reading_);
@@ -105,23 +107,6 @@ class ClusterCopier {
     }
   }
 
-  void copy_branches(const ClusterIdentity& identity) {
-    const auto there = list_branch_openings(to_, identity);
-    for (const auto& opening : list_branch_openings(from_, identity)) {
-      const auto same = std::ranges::find(there, opening.opened, &BranchOpening::opened);
-      if (same == there.end()) {
-        if (!request_.dry_run) (void)put_branch_opening(to_, identity, opening);
-        continue;
-      }
-      if (same->descendants == opening.descendants) continue;
-      throw Error(ErrorKind::conflict,
-                  "timeline " + std::to_string(opening.opened.timeline.value) + " of cluster " +
-                      cluster_.name + " was set aside in another way at " + to_.storage().url(),
-                  "Its branch " + opening.opened.text() + " took another one's place there.",
-                  "Copy to another place.");
-    }
-  }
-
   // What there is at the destination of the chosen ones.
   void find_states() {
     const auto prefix = "backups/" + cluster_.name + "/";
@@ -129,6 +114,11 @@ class ClusterCopier {
     to_.storage().list(prefix,
                        [&](const ObjectInfo& object) { there.emplace(object.key, object.size); });
     const auto deleted = deleted_backups(to_, cluster_.name);
+    for (const auto& [key, size] : there) {
+      const auto id = key.substr(prefix.size(), key.find('/', prefix.size()) - prefix.size());
+      has_others_ |=
+          !deleted.contains(id) && std::ranges::find(chosen_, id, &BackupInfo::id) == chosen_.end();
+    }
     for (const auto& backup : chosen_) {
       CopiedBackup result{.id = backup.id, .state = {}, .packs = {}, .why = {}};
       const auto key = backup_root_key(cluster_.name, backup.id);
@@ -178,30 +168,52 @@ class ClusterCopier {
         {.reading = reading_, .check_cancelled = listener_.check_cancelled, .waiting = [this] {
            listener_.info("a gc works at " + to_.storage().url() + ": waiting until it is done");
          }});
-    if (!request_.dry_run) {
-      trees.close_lost([this](const std::string& root_key) {
-        return from_.storage().find_size(root_key).has_value();
-      });
-    }
-    for (std::size_t i = 0; i < chosen_.size(); ++i) {
-      auto& result = result_of(i);
-      if (result.state != BackupCopyState::copied) continue;
-      listener_.check_cancelled();
-      unless_damaged(result, [&] {
-        const auto key = backup_root_key(cluster_.name, result.id);
-        if (!trees.add(key, !request_.dry_run)) result.state = BackupCopyState::gone;
-      });
-    }
-    trees.look();
+    if (!request_.dry_run) trees.give_up_lost();
     keeps_ = list_backup_keeps(from_, cluster_.name);
     keeps_there_ = list_backup_keeps(to_, cluster_.name);
     for (std::size_t i = 0; i < chosen_.size(); ++i) {
+      if (result_of(i).state == BackupCopyState::there) bring_keep(chosen_[i].id);
+    }
+    std::vector<std::size_t> batch;
+    for (std::size_t i = 0; i < chosen_.size(); ++i) {
+      if (result_of(i).state == BackupCopyState::copied) batch.push_back(i);
+      if (batch.size() < backups_at_once && i + 1 < chosen_.size()) continue;
+      copy_batch(trees, batch);
+      batch.clear();
+    }
+  }
+
+  // All are held there before it is looked what there is: one look for several.
+  void copy_batch(TreeCopier& trees, const std::vector<std::size_t>& batch) {
+    trees.forget_added();
+    for (const auto i : batch) {
+      auto& result = result_of(i);
+      listener_.check_cancelled();
+      unless_damaged(result, [&] {
+        // Before anything is held there, which would keep that expire from its end.
+        if (is_expired_there(chosen_[i])) {
+          fail(result,
+               "an expire at the destination removes WAL that it needs, or was ended by "
+               "force: walvault expire there, then copy again");
+        } else if (!trees.add(backup_root_key(cluster_.name, result.id), !request_.dry_run)) {
+          result.state = BackupCopyState::gone;
+        }
+      });
+    }
+    if (request_.dry_run) {
+      trees.look_without_waiting();
+    } else {
+      trees.look();
+    }
+    for (const auto i : batch) {
       auto& result = result_of(i);
       if (result.state != BackupCopyState::copied) continue;
       listener_.check_cancelled();
       unless_damaged(result, [&] { copy_backup(trees, chosen_[i], result); });
+      if (!request_.dry_run && result.state != BackupCopyState::copied) {
+        trees.give_up(backup_root_key(cluster_.name, result.id));
+      }
     }
-    trees.prove();
   }
 
   void copy_backup(TreeCopier& trees, const BackupInfo& backup, CopiedBackup& result) {
@@ -219,64 +231,73 @@ class ClusterCopier {
     }
     result.packs = *packs;
     // Behind the pin: of an expiry there and this, one sees the other.
-    wait_for_expiry(backup);
+    if (is_expired_there(backup)) {
+      fail(result, "an expire at the destination removes WAL that it needs");
+      return;
+    }
     if (!bring_own_wal(backup, result)) return;
     // Before the backup, so that no expiry sees the one without the other.
-    const auto keep = keeps_.find(backup.id);
-    if (keep != keeps_.end() && !keeps_there_.contains(backup.id)) {
-      put_backup_keep(to_, cluster_.name, backup.id, keep->second);
+    bring_keep(backup.id);
+    if (!trees.commit()) {
+      result.state = BackupCopyState::deleted;
+      return;
     }
-    trees.commit();
     listener_.info("copied backup " + backup.id + " of " + cluster_.name);
   }
 
-  void wait_for_expiry(const BackupInfo& backup) {
-    const WalArchive archive(
-        to_, *std::ranges::find(identities_, backup.identity_number, &ClusterIdentity::number));
-    const auto enough = clock_.now() + expiry_wait_max;
-    while (is_expiring(archive, {.timeline = backup.timeline, .branch = backup.branch},
-                       backup.start, backup.stop)) {
-      listener_.check_cancelled();
-      if (clock_.now() > enough) {
-        throw Error(ErrorKind::unavailable,
-                    "an expire at " + to_.storage().url() + " removes WAL of backup " + backup.id,
-                    "It was waited for, and did not come to an end.",
-                    "Let it end, or run walvault expire there again, and then copy again.")
-            .transient();
-      }
-      clock_.sleep_for(nap);
-    }
+  // What was decided there later stands.
+  void bring_keep(const std::string& id) {
+    const auto keep = keeps_.find(id);
+    if (keep == keeps_.end() || request_.dry_run) return;
+    const auto there = keeps_there_.find(id);
+    if (there != keeps_there_.end() && there->second.when >= keep->second.when) return;
+    put_backup_keep(to_, cluster_.name, id, keep->second);
+  }
+
+  [[nodiscard]] const ClusterIdentity& identity_of(const BackupInfo& backup) const {
+    return *std::ranges::find(identities_, backup.identity_number, &ClusterIdentity::number);
+  }
+
+  [[nodiscard]] bool is_expired_there(const BackupInfo& backup) const {
+    return is_expiring(WalArchive(to_, identity_of(backup)),
+                       {.timeline = backup.timeline, .branch = backup.branch}, backup.start,
+                       backup.stop);
   }
 
   // False: what it needs is not there in whole.
   [[nodiscard]] bool bring_own_wal(const BackupInfo& backup, CopiedBackup& result) {
-    auto& copier = copiers_.at(backup.identity_number);
-    const auto segment_bytes = copier_identity(backup).segment_bytes;
-    const auto stretch = stretch_of(backup, segment_bytes);
-    const auto there = copier.bring(stretch.branch, stretch.first, stretch.behind);
+    const auto stretch = stretch_of(backup, identity_of(backup).segment_bytes);
+    const auto there =
+        copiers_.at(backup.identity_number).bring(stretch.branch, stretch.first, stretch.behind);
     if (there == stretch.behind - stretch.first) return true;
-    fail(result, "WAL that it needs, from " + backup.start.text() + " to " + backup.stop.text() +
-                     ", is missing or damaged");
+    // Expired here meanwhile, as a whole?
+    if (!from_.storage().find_size(backup_root_key(cluster_.name, backup.id))) {
+      result.state = BackupCopyState::gone;
+    } else {
+      fail(result, "WAL that it needs, from " + backup.start.text() + " to " + backup.stop.text() +
+                       ", is missing, damaged, or other at the destination");
+    }
     return false;
   }
 
-  [[nodiscard]] const ClusterIdentity& copier_identity(const BackupInfo& backup) const {
-    return *std::ranges::find(identities_, backup.identity_number, &ClusterIdentity::number);
-  }
-
   // From the oldest backup on that the destination has: what lies before it, it has
-  // expired, or never needs. All where it has none.
+  // expired, or never needs. All where there was never a backup.
   void copy_wal(const ClusterIdentity& identity) {
     std::uint64_t first = all_numbers;
+    bool has_backups = false;
+    const auto from = [&](const BackupInfo& backup, bool is_there) {
+      if (backup.identity_number != identity.number) return;
+      has_backups = true;
+      if (is_there) first = std::min(first, backup.start.value / identity.segment_bytes);
+    };
     for (std::size_t i = 0; i < chosen_.size(); ++i) {
       const auto state = result_of(i).state;
-      if (chosen_[i].identity_number != identity.number ||
-          (state != BackupCopyState::copied && state != BackupCopyState::there)) {
-        continue;
-      }
-      first = std::min(first, chosen_[i].start.value / identity.segment_bytes);
+      from(chosen_[i], state == BackupCopyState::copied || state == BackupCopyState::there);
     }
-    if (first == all_numbers) first = 0;
+    if (has_others_ && !request_.from) {
+      for (const auto& backup : list_backups(to_, cluster_.name).backups) from(backup, true);
+    }
+    if (!has_backups && !request_.from) first = 0;
     const WalArchive archive(from_, identity);
     for (const auto& branch : archive.branches()) {
       (void)copiers_.at(identity.number).bring(branch, first, all_numbers);
@@ -287,6 +308,8 @@ class ClusterCopier {
   void copy_records(const ClusterIdentity& identity) {
     const auto there = list_accepted_gaps(to_, identity);
     for (const auto& gap : list_accepted_gaps(from_, identity)) {
+      // What is expired is each one's own.
+      if (gap.reason == expired_reason) continue;
       const bool is_there = std::ranges::any_of(there, [&](const AcceptedGap& other) {
         return encode_accepted_gap(other) == encode_accepted_gap(gap);
       });
@@ -330,6 +353,7 @@ class ClusterCopier {
   std::map<std::uint32_t, WalCopier> copiers_;
   std::map<std::string, BackupKeep> keeps_;
   std::map<std::string, BackupKeep> keeps_there_;
+  bool has_others_ = false;  // the destination, backups that are not chosen
   CopiedCluster cluster_;
 };
 
@@ -349,7 +373,7 @@ std::string_view copy_state_name(BackupCopyState state) {
 
 bool CopyReport::is_whole() const {
   return std::ranges::all_of(clusters, [](const CopiedCluster& cluster) {
-    return cluster.wal.fault_count == 0 &&
+    return cluster.failure.empty() && cluster.wal.fault_count == 0 &&
            std::ranges::none_of(cluster.backups, [](const CopiedBackup& backup) {
              return backup.state == BackupCopyState::failed ||
                     backup.state == BackupCopyState::closed;
@@ -367,9 +391,20 @@ CopyReport copy_repository(const Repository& from, const Repository& to, Clock& 
   }
   RateLimit limit(clock, request.bytes_per_second);
   CopyReport report;
-  for (auto& name : names) {
-    report.clusters.push_back(
-        ClusterCopier(from, to, clock, request, listener, limit, std::move(name)).run());
+  for (const auto& name : names) {
+    try {
+      report.clusters.push_back(
+          ClusterCopier(from, to, clock, request, listener, limit, name).run());
+    } catch (const Error& error) {
+      // What is the matter with one stops no other.
+      if (names.size() == 1 ||
+          (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict)) {
+        throw;
+      }
+      const auto why = error.message() + ": " + error.detail();
+      listener.warn("cluster " + name + " is not copied: " + why);
+      report.clusters.push_back({.name = name, .failure = why, .backups = {}, .wal = {}});
+    }
   }
   return report;
 }

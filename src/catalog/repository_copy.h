@@ -38,7 +38,7 @@ struct CopyListener {
 enum class BackupCopyState {
   copied,   // or would be
   there,    // before
-  deleted,  // at the destination: it stays so
+  deleted,  // at the destination, before or meanwhile: it stays so
   closed,   // its place there was closed, and nothing can be put there any more
   gone,     // from the source, while it was copied
   failed,   // damaged, or without its WAL
@@ -54,6 +54,7 @@ struct CopiedBackup {
 
 struct CopiedCluster {
   std::string name;
+  std::string failure;                // why nothing or not all of it was copied; empty: it was
   std::vector<CopiedBackup> backups;  // oldest first
   WalCopied wal;
 };
@@ -65,9 +66,10 @@ struct CopyReport {
   [[nodiscard]] bool is_whole() const;
 };
 
-// Error{not_found} for a cluster or backup that is not there, {conflict} where a name
-// means something else at the destination, {unavailable} where one side cannot be
-// reached. What of the source is damaged is reported, and the rest is copied.
+// Error{not_found} for a cluster or backup that is not there, {unavailable} where one side
+// cannot be reached. What of the source is damaged is reported, and so is a cluster whose
+// name means something else at the destination; the rest is copied. Of one cluster alone
+// that is an Error{conflict}.
 [[nodiscard]] CopyReport copy_repository(const Repository& from, const Repository& to, Clock& clock,
                                          const CopyRequest& request, const CopyListener& listener);
 

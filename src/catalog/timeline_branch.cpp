@@ -83,6 +83,31 @@ std::vector<BranchOpening> list_branch_openings(const Repository& repository,
   return openings;
 }
 
+void copy_branch_openings(const Repository& from, const Repository& to,
+                          const ClusterIdentity& identity, bool dry_run) {
+  const auto here = list_branch_openings(from, identity);
+  const auto there = list_branch_openings(to, identity);
+  const auto conflict = [&](const BranchOpening& opening) {
+    return Error(ErrorKind::conflict,
+                 "timeline " + std::to_string(opening.opened.timeline.value) + " of cluster " +
+                     identity.name + " was set aside in another way at " + to.storage().url(),
+                 "That is about its branch " + opening.opened.text() +
+                     ". Nothing of the cluster was "
+                     "copied.",
+                 "Copy to another place.");
+  };
+  for (const auto& opening : there) {
+    if (std::ranges::find(here, opening.opened, &BranchOpening::opened) == here.end()) {
+      throw conflict(opening);
+    }
+  }
+  for (const auto& opening : here) {
+    const auto same = std::ranges::find(there, opening.opened, &BranchOpening::opened);
+    if (same != there.end() && same->descendants != opening.descendants) throw conflict(opening);
+    if (same == there.end() && !dry_run) (void)put_branch_opening(to, identity, opening);
+  }
+}
+
 bool put_branch_opening(const Repository& repository, const ClusterIdentity& identity,
                         const BranchOpening& opening) {
   return repository.put_sealed(ObjectKind::branch,

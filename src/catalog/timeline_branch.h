@@ -46,4 +46,9 @@ struct BranchOpening {
 [[nodiscard]] bool put_branch_opening(const Repository& repository, const ClusterIdentity& identity,
                                       const BranchOpening& opening);
 
+// Sees to it that another repository has the same branches. Error{conflict} where one was
+// set aside there, or in another way. `dry_run`: only that.
+void copy_branch_openings(const Repository& from, const Repository& to,
+                          const ClusterIdentity& identity, bool dry_run);
+
 }  // namespace walvault

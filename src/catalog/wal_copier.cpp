@@ -39,12 +39,18 @@ void WalCopier::note(const File& file) {
   }
 }
 
-// Two archives of one file need not have the same bytes: their headers tell when.
+bool WalCopier::has_same_content(const std::string& key) const {
+  const auto here = from_.find_header(key);
+  const auto there = to_.find_header(key);
+  return !here || !there || here->digest == there->digest;
+}
+
+// Two archives of one file need not have the same bytes; an object that was cut short is
+// none.
 bool WalCopier::is_same(const File& file, std::uint64_t size_there) const {
   if (size_there == file.size) return true;
-  const auto here = from_.find_header(file.key);
-  const auto there = to_.find_header(file.key);
-  return !here || !there || here->digest == there->digest;
+  return has_same_content(file.key) &&
+         find_wal_fault(to_.repository(), file.key, false, reading_).value_or("") == "";
 }
 
 void WalCopier::bring_file(File& file) const {
@@ -100,8 +106,10 @@ void WalCopier::bring_histories() {
     }
     ++copied_.there;
     File file{.key = key, .size = *size};
-    if (!is_same(file, *there)) {
+    // Of one length as a rule.
+    if (!has_same_content(key)) {
       file.fault = "the destination has another history of this timeline";
+      foreign_.insert(branch);
       note(file);
     }
   }
@@ -109,6 +117,7 @@ void WalCopier::bring_histories() {
 }
 
 std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::uint64_t behind) {
+  if (foreign_.contains(branch)) return 0;
   const auto segment_bytes = from_.identity().segment_bytes;
   const auto in_log = log_bytes / segment_bytes;
   const auto directory = directory_of(branch);
@@ -143,9 +152,11 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
         count(file);
       } else {
         file.fault = "the destination has other content under this name";
+        foreign_.insert(branch);
         note(file);
       }
     }
+    if (foreign_.contains(branch)) return segments;
     bring_files(std::move(lacking), count);
   }
   return segments;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,8 @@ class WalCopier {
   // All timelines' history files.
   void bring_histories();
 
-  // All of a branch under the numbers from `first` to before `behind`. Returns how many
+  // Nothing of a branch of which the destination was found to have other content; else all of
+  // it under the numbers from `first` to before `behind`. Returns how many
   // whole segments of these the destination has then.
   std::uint64_t bring(TimelineBranch branch, std::uint64_t first, std::uint64_t behind);
 
@@ -60,6 +62,7 @@ class WalCopier {
   void bring_files(std::vector<File> files, const std::function<void(const File&)>& brought);
   void bring_file(File& file) const;
   [[nodiscard]] bool is_same(const File& file, std::uint64_t size_there) const;
+  [[nodiscard]] bool has_same_content(const std::string& key) const;
   void note(const File& file);
 
   const WalArchive from_;
@@ -67,6 +70,9 @@ class WalCopier {
   const WalCopyOptions options_;
   const std::function<void(std::uint64_t)> reading_;
   WalCopied copied_;
+  // Of which the destination has another history, or other content: nothing more of this
+  // one is mixed into it.
+  std::set<TimelineBranch> foreign_;
 };
 
 }  // namespace walvault

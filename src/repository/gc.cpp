@@ -65,9 +65,15 @@ class Collector {
     (void)repository_.put_sealed(ObjectKind::plan, plan_key,
                                  encode_gc_plan({.created = clock.now(), .condemned = dead_}));
     listener.waiting(report_.dead_packs, report_.dead_bytes);
-    for (auto left = options.grace; left > milliseconds{0}; left -= nap) {
-      listener.check_cancelled();
-      clock.sleep_for(std::min(nap, left));
+    try {
+      for (auto left = options.grace; left > milliseconds{0}; left -= nap) {
+        listener.check_cancelled();
+        clock.sleep_for(std::min(nap, left));
+      }
+    } catch (...) {
+      // Nothing of it was deleted.
+      storage_.remove({plan_key});
+      throw;
     }
     const auto reached = reach();
     const auto marked = list_damaged_packs(repository_);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
@@ -14,14 +13,7 @@ namespace walvault {
 namespace {
 
 constexpr std::string_view packs_prefix = "packs/";
-constexpr std::chrono::milliseconds nap{500};
-
-std::uint32_t number_of_pin(std::string_view key) {
-  const auto text = key.substr(key.rfind('/') + 1);
-  std::uint32_t number = 0;
-  (void)std::from_chars(text.data(), text.data() + text.size(), number);
-  return number;
-}
+constexpr std::chrono::milliseconds nap{2000};
 
 }  // namespace
 
@@ -39,19 +31,13 @@ TreeCopier::TreeCopier(const Repository& from, const Repository& to, Clock& cloc
       clock_(clock),
       options_(options),
       listener_(std::move(listener)),
-      writer_(copying_writer(from)) {
-  find_earlier_pins();
-}
+      writer_(copying_writer(from)) {}
 
-void TreeCopier::find_earlier_pins() {
-  const auto prefix = "pins/" + to_hex(writer_) + "/";
-  for (const auto& name : to_.storage().list_names(prefix)) {
-    const auto key = prefix + name;
-    next_pin_ = std::max(next_pin_, number_of_pin(key) + 1);
-    // Gone since it was listed: its root is there, or it was closed.
-    const auto payload = to_.find_sealed(ObjectKind::pin, key);
-    if (payload) pins_.emplace(decode_pin(*payload).root_key, key);
-  }
+// One for each root, for ever: under a key that came to mean another root, gc would take
+// the one for the other.
+std::string TreeCopier::pin_key_of(const std::string& root_key) const {
+  constexpr std::size_t digits = 32;
+  return "pins/" + to_hex(writer_) + "/" + sha256(as_bytes(root_key)).hex().substr(0, digits);
 }
 
 std::optional<TreeCopier::StoredRoot> TreeCopier::find_root(const std::string& root_key) const {
@@ -64,16 +50,11 @@ std::optional<TreeCopier::StoredRoot> TreeCopier::find_root(const std::string& r
 bool TreeCopier::add(const std::string& root_key, bool with_pin) {
   const auto root = find_root(root_key);
   if (!root) return false;
-  // A pin of an earlier run names the same packs: a root never changes.
-  if (with_pin && !pins_.contains(root_key)) {
-    const auto pin =
-        encode_pin({.root_key = root_key, .created = copied_for_ever, .may_borrow = root->packs});
-    std::string key;
-    do {
-      key = pin_key(writer_, next_pin_++);
-      // Taken: by another run of the same copy.
-    } while (!to_.put_sealed(ObjectKind::pin, key, pin));
-    pins_.emplace(root_key, key);
+  if (with_pin) {
+    // False: an earlier run's, which names the same packs: a root never changes.
+    (void)to_.put_sealed(
+        ObjectKind::pin, pin_key_of(root_key),
+        encode_pin({.root_key = root_key, .created = copied_for_ever, .may_borrow = root->packs}));
   }
   for (const auto& entry : root->packs.entries()) wanted_.emplace(entry.name, entry.size);
   return true;
@@ -101,12 +82,17 @@ void TreeCopier::look() {
     listener_.check_cancelled();
     clock_.sleep_for(nap);
   }
+  find_there();
+}
+
+void TreeCopier::find_there() {
+  there_.clear();
   to_.storage().list(packs_prefix, [&](const ObjectInfo& object) {
     const auto name = PackName::parse(object.key);
     if (name && wanted_.contains(*name)) there_.emplace(*name, object.size);
   });
   for (const auto& name : list_damaged_packs(to_)) {
-    if (wanted_.contains(name)) there_[name] = 0;
+    if (const auto it = there_.find(name); it != there_.end()) it->second = 0;
   }
 }
 
@@ -192,9 +178,12 @@ std::optional<TreeCopied> TreeCopier::bring_packs(const std::string& root_key) {
   return copied;
 }
 
-void TreeCopier::commit() {
-  const auto& [root_key, bytes, packs] = brought_.value();
+bool TreeCopier::commit() {
+  const auto root_key = brought_.value().key;
+  const auto& bytes = brought_->bytes;
   auto& storage = to_.storage();
+  const auto deletion = deletion_key(root_key);
+  if (storage.find_size(deletion)) return false;
   if (!storage.put_if_absent(root_key, bytes)) {
     const auto there = storage.find(root_key);
     if (!there || *there != bytes) {
@@ -203,35 +192,42 @@ void TreeCopier::commit() {
                   "Those behind it can be copied.");
     }
   }
-  for (const auto& entry : packs.entries()) committed_.insert(entry.name);
-  // Only now it protects nothing. Who may not remove leaves that to gc.
-  const auto pin = pins_.find(root_key);
-  if (pin == pins_.end() || !removes_pins_) return;
+  if (storage.find_size(deletion)) {
+    storage.remove({root_key});
+    return false;
+  }
+  if (!storage.find_size(pin_key_of(root_key))) {
+    // A gc that begins from here on sees the root; what an earlier one takes is seen behind it.
+    look();
+    if (!bring_packs(root_key)) {
+      throw Error(
+          ErrorKind::unavailable, "the backup " + root_key + " was given up while it was copied",
+          "Another copy of the same repository found it gone at the source.",
+          "walvault verify --present --repo " + storage.url() + " tells whether it is whole.");
+    }
+  }
+  give_up(root_key);
+  return true;
+}
+
+// Only behind the commit, or where there will be none, a pin protects nothing. Who may not
+// remove leaves it to gc.
+void TreeCopier::give_up(const std::string& root_key) {
+  if (!removes_pins_) return;
   try {
-    storage.remove({pin->second});
+    to_.storage().remove({pin_key_of(root_key)});
   } catch (const Error&) {
     removes_pins_ = false;
   }
-  pins_.erase(pin);
 }
 
-void TreeCopier::prove() const {
-  if (committed_.empty()) return;
-  std::set<PackName> left = committed_;
-  to_.storage().list(packs_prefix, [&](const ObjectInfo& object) {
-    if (const auto name = PackName::parse(object.key)) left.erase(*name);
-  });
-  if (left.empty()) return;
-  throw Error(ErrorKind::unavailable,
-              std::to_string(left.size()) + " packs that were copied are not there any more",
-              left.begin()->key() + " at " + to_.storage().url() + " is one of them.",
-              "Something else deletes there. walvault verify --present --repo " +
-                  to_.storage().url() + " tells what is lost; delete those backups there.");
-}
-
-void TreeCopier::close_lost(const std::function<bool(const std::string&)>& is_at_source) {
-  for (const auto& [root_key, key] : pins_) {
-    if (!is_at_source(root_key)) (void)to_.put_sealed(ObjectKind::tombstone, root_key, {});
+void TreeCopier::give_up_lost() {
+  const auto prefix = "pins/" + to_hex(writer_) + "/";
+  for (const auto& name : to_.storage().list_names(prefix)) {
+    const auto payload = to_.find_sealed(ObjectKind::pin, prefix + name);
+    if (!payload) continue;
+    const auto root_key = decode_pin(*payload).root_key;
+    if (!from_.storage().find_size(root_key)) give_up(root_key);
   }
 }
 

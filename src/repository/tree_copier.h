@@ -9,7 +9,9 @@
 //   2. then LIST the plans of gcs, until none names a pack of them: a name that is
 //      brought here a second time must not be on the list of one who deletes;
 //   3. then LIST the packs that are there, and PUT those that are not;
-//   4. put_if_absent of each root: the commit.
+//   4. put_if_absent of each root: the commit;
+//   5. then look whether its pin is still there. If not, another run from the same source
+//      has given it up: wait and look as in 2 and 3 once more, and PUT what went.
 // Nothing is written at the source.
 #pragma once
 
@@ -59,6 +61,8 @@ class TreeCopier {
   // Steps 2 and 3, behind all of those: what is there. Error{unavailable} when gcs do
   // not come to an end.
   void look();
+  // Step 3 alone, for who only wants to know.
+  void look_without_waiting() { find_there(); }
 
   // As if the packs of a root that was added were brought.
   [[nodiscard]] TreeCopied pretend(const std::string& root_key);
@@ -67,17 +71,20 @@ class TreeCopier {
   // pack that is damaged on either side.
   [[nodiscard]] std::optional<TreeCopied> bring_packs(const std::string& root_key);
 
-  // Step 4, of the root whose packs were brought last. Error{conflict} where its key holds
-  // something else, or was closed.
-  void commit();
+  // Steps 4 and 5, of the root whose packs were brought last. False: it was deleted there
+  // meanwhile, and stays so. Error{conflict} where its key holds something else, or was
+  // closed.
+  [[nodiscard]] bool commit();
 
-  // Behind all: Error{unavailable} when packs of what was committed are not there. Nothing
-  // known takes them away; a delete that was on its way for as long as all of this would.
-  void prove() const;
+  // For a root that will not be committed: what was brought for it is gc's. That it cannot be
+  // done is no error.
+  void give_up(const std::string& root_key);
 
-  // Closes the root keys of earlier copies from the same source that were broken off, and
-  // whose roots the source has no more: what they brought is gc's.
-  void close_lost(const std::function<bool(const std::string& root_key)>& is_at_source);
+  // The same for those that an earlier run began and that the source has no more.
+  void give_up_lost();
+
+  // Before further roots are added: of earlier ones nothing is asked any more.
+  void forget_added() { wanted_.clear(); }
 
  private:
   struct StoredRoot {
@@ -86,8 +93,9 @@ class TreeCopier {
     PackTable packs;
   };
   [[nodiscard]] std::optional<StoredRoot> find_root(const std::string& root_key) const;
-  void find_earlier_pins();
+  [[nodiscard]] std::string pin_key_of(const std::string& root_key) const;
   [[nodiscard]] bool is_condemned() const;
+  void find_there();
   [[nodiscard]] bool bring(const PackTable::Entry& entry);
 
   const Repository& from_;
@@ -96,12 +104,9 @@ class TreeCopier {
   const TreeCopyOptions options_;
   const TreeCopyListener listener_;
   const RandomId writer_;
-  std::uint32_t next_pin_ = 1;
   bool removes_pins_ = true;
-  std::map<std::string, std::string> pins_;   // by root key: the key of its pin
   std::map<PackName, std::uint64_t> wanted_;  // of all roots, with their sizes
   std::map<PackName, std::uint64_t> there_;   // of those, at the destination
-  std::set<PackName> committed_;
   std::optional<StoredRoot> brought_;
 };
 

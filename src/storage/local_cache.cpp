@@ -20,7 +20,7 @@ namespace {
 
 namespace fs = boost::filesystem;
 
-constexpr std::string_view magic = "walvault cache 1\n";
+constexpr std::string_view magic = "walvault cache 1";
 constexpr std::size_t content_bytes_max = 16u << 20;
 constexpr std::size_t name_bytes_max = 2048;
 constexpr std::size_t digits = 40;
@@ -48,7 +48,7 @@ std::string LocalCache::path_of(std::string_view name) const {
 std::optional<Bytes> LocalCache::read(const std::string& path, std::string_view name) const {
   const auto bytes = read_file(path, content_bytes_max + name_bytes_max + 256);
   ByteReader in(bytes, "a file of the cache");
-  if (as_text(in.raw(magic.size())) != magic || in.string(name_bytes_max) != name) {
+  if (in.string(magic.size()) != magic || in.string(name_bytes_max) != name) {
     return std::nullopt;
   }
   const auto digest = Digest::read(in);
@@ -90,7 +90,7 @@ void LocalCache::keep(std::string_view name, ByteView content) const try {
   }
   make_directories(directory_);
   ByteWriter out;
-  out.raw(as_bytes(magic));
+  out.string(magic);
   out.string(name);
   out.raw(sha256(content).view());
   out.raw(content);

@@ -346,7 +346,7 @@ class World {
                       {.reading = [](auto) {}, .check_cancelled = [] {}, .waiting = [] {}});
     if (!copier.add(copied_key)) return;
     copier.look();
-    if (copier.bring_packs(copied_key)) copier.commit();
+    if (copier.bring_packs(copied_key)) (void)copier.commit();
   }
 
   // What a gc did with plans of others, until a copy could bring a pack a second time.

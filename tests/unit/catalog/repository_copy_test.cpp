@@ -147,8 +147,7 @@ TEST_F(RepositoryCopyTest, BringsEverythingUnderItsNameAndNothingTwice) {
   EXPECT_THAT(states(again), ElementsAre(State::there, State::there, State::there));
   EXPECT_EQ(read_, 0u);
   EXPECT_EQ(again.clusters[0].wal.there, 21u);
-  // The registration is offered each time.
-  EXPECT_THAT(puts, ElementsAre("clusters/main/1"));
+  EXPECT_THAT(puts, IsEmpty());
 }
 
 TEST_F(RepositoryCopyTest, WritesNothingAtTheSourceAndWithDryRunNothingAtAll) {
@@ -344,11 +343,114 @@ TEST_F(RepositoryCopyTest, OtherContentUnderANameOfWalIsAFault) {
   archive_file(there, name, random_bytes(test_segment_bytes, 5));
   // The same file, archived by itself: another object with the same content.
   const auto same = WalSegmentSpec{.number = 15}.name();
-  archive_file(there, same, chained_segment(1, 15), minute_of(15), minute_of(16), Bytes(20));
+  archive_file(there, same, chained_segment(1, 15), minute_of(15), minute_of(16));
   const auto report = copy();
   EXPECT_FALSE(report.is_whole());
   ASSERT_EQ(report.clusters[0].wal.faults.size(), 1u);
   EXPECT_THAT(report.clusters[0].wal.faults[0].key, HasSubstr(name));
+  EXPECT_FALSE(there.has_segment({.timeline = {1}, .number = 20})) << "it is mixed into another's";
+}
+
+TEST_F(RepositoryCopyTest, AnotherHistoryOfATimelineIsAFaultThoughAsLong) {
+  store_three();
+  archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(15)}});
+  archive_segments(archive_, 2, 15, 16);
+  (void)add_cluster(to_made_.repository, test_cluster());
+  const WalArchive there(to_made_.repository, test_cluster());
+  archive_history(there, 2, {{.timeline = {1}, .end = lsn_in(16)}});
+  const auto report = copy();
+  ASSERT_EQ(report.clusters[0].wal.faults.size(), 1u);
+  EXPECT_FALSE(there.has_segment({.timeline = {2}, .number = 15}));
+  EXPECT_TRUE(there.has_segment({.timeline = {1}, .number = 20}));
+}
+
+TEST_F(RepositoryCopyTest, ARemovalHereHidesNothingThere) {
+  store_three();
+  (void)copy();
+  remove_cluster(from_.repository, "main", minute_of(60));
+  (void)add_cluster(from_.repository, test_cluster());
+  const auto error = expect_error(ErrorKind::conflict, [&] { (void)copy(); });
+  EXPECT_THAT(error.hint(), HasSubstr("cluster remove main --yes --repo"));
+  EXPECT_EQ(backups_there().size(), 3u);
+  // Confirmed there.
+  remove_cluster(to_made_.repository, "main", minute_of(61));
+  EXPECT_TRUE(copy().is_whole());
+  EXPECT_EQ(find_cluster(to_made_.repository, "main")->number, 3u);
+}
+
+TEST_F(RepositoryCopyTest, WhatWasRemovedThereIsNoPlaceForIt) {
+  store_three();
+  (void)copy();
+  remove_cluster(to_made_.repository, "main", minute_of(60));
+  (void)expect_error(ErrorKind::conflict, [&] { (void)copy(); });
+  (void)add_cluster(to_made_.repository, test_cluster());
+  (void)expect_error(ErrorKind::conflict, [&] { (void)copy(); });
+}
+
+TEST_F(RepositoryCopyTest, OneClusterThatCannotBeCopiedStopsNoOther) {
+  store_three();
+  auto other = test_cluster();
+  other.name = "billing";
+  (void)add_cluster(from_.repository, other);
+  other.system_identifier += 1;
+  (void)add_cluster(to_made_.repository, other);
+  const auto report = copy();
+  EXPECT_FALSE(report.is_whole());
+  ASSERT_EQ(report.clusters.size(), 2u);
+  EXPECT_THAT(report.clusters[0].failure, HasSubstr("another cluster"));
+  EXPECT_EQ(report.clusters[1].backups.size(), 3u);
+  EXPECT_EQ(backups_there().size(), 3u);
+}
+
+TEST_F(RepositoryCopyTest, APinMeansOneRootForEver) {
+  store_three();
+  std::vector<std::string> pins;
+  hooked_.after = [&](std::string_view operation, std::string_view key) {
+    if (operation == "put" && key.starts_with("pins/")) pins.emplace_back(key);
+  };
+  (void)copy();
+  store("d", 15, 16, {1, 4});
+  (void)copy();
+  ASSERT_EQ(pins.size(), 4u);
+  EXPECT_EQ(std::set<std::string>(pins.begin(), pins.end()).size(), 4u);
+}
+
+// By another run from the same source, which found the backup gone there; then a gc came.
+TEST_F(RepositoryCopyTest, WhatWentWithItsPinIsBroughtOnceMore) {
+  store_three();
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "put" || key != backup_root_key("main", "a")) return;
+    to_made_.storage.remove(keys_under(to_made_.storage, "pins/"));
+    to_made_.storage.remove({put_pack(1).key()});
+  };
+  EXPECT_TRUE(copy().is_whole());
+  expect_sound();
+  EXPECT_EQ(backups_there().size(), 3u);
+}
+
+TEST_F(RepositoryCopyTest, ABackupThatIsDeletedThereMeanwhileStaysDeleted) {
+  store_three();
+  bool is_before = true;
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "put" || key != backup_root_key("main", is_before ? "a" : "b")) return;
+    delete_backup(to_made_.repository, "main", is_before ? "a" : "b", minute_of(60));
+    is_before = false;
+  };
+  EXPECT_THAT(states(copy()), ElementsAre(State::deleted, State::deleted, State::copied));
+  EXPECT_FALSE(to_made_.storage.find_size(backup_root_key("main", "a")));
+  EXPECT_THAT(backups_there(), ElementsAre("c"));
+}
+
+TEST_F(RepositoryCopyTest, BringsADecisionThatCameLater) {
+  store_three();
+  (void)copy();
+  put_backup_keep(from_.repository, "main", "b", {.when = minute_of(70), .until = {}});
+  (void)copy();
+  EXPECT_TRUE(list_backup_keeps(to_made_.repository, "main").contains("b"));
+  put_backup_keep(to_made_.repository, "main", "b",
+                  {.when = minute_of(80), .until = minute_of(90)});
+  (void)copy();
+  EXPECT_TRUE(list_backup_keeps(to_made_.repository, "main").at("b").until);
 }
 
 TEST_F(RepositoryCopyTest, APackThatIsDamagedThereIsNotReliedOn) {
@@ -379,16 +481,16 @@ TEST_F(RepositoryCopyTest, WaitsForAGcThatHasCondemnedWhatItNeeds) {
   EXPECT_EQ(looks, 3);
 }
 
-TEST_F(RepositoryCopyTest, WaitsForAnExpiryOfWhatABackupNeeds) {
+TEST_F(RepositoryCopyTest, LeavesABackupWhoseWalIsExpiredThere) {
   store_three();
   (void)announce_wal_expiry(
       to_made_.repository, "main", id_of(77),
       {.created = {}, .ranges = {{.timeline = {.timeline = {1}}, .first = 8, .behind = 9}}});
-  expect_error(ErrorKind::unavailable, [&] { (void)copy(); });
-  EXPECT_THAT(backups_there(), ElementsAre("a"));
+  EXPECT_THAT(states(copy()), ElementsAre(State::copied, State::failed, State::copied));
+  EXPECT_THAT(keys_under(to_made_.storage, "pins/"), IsEmpty()) << "that expire may go on";
 }
 
-TEST_F(RepositoryCopyTest, ClosesWhatAnEarlierRunBeganAndTheSourceHasNoMore) {
+TEST_F(RepositoryCopyTest, GivesUpWhatAnEarlierRunBeganAndTheSourceHasNoMore) {
   store_three();
   hooked_.before = [](std::string_view operation, std::string_view key) {
     if (operation == "put" && key.starts_with("wal/")) throw std::runtime_error("killed");
