@@ -160,6 +160,10 @@ std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& a
                                                              const std::string& name) const {
   auto note = read(name);
   const auto& repository = archive.repository();
+  if (note && recent_by_ != nullptr) {
+    const auto now = recent_by_->now();
+    if (note->noted > now || now - note->noted > recent) return std::nullopt;
+  }
   if (!note || note->repository != repository.id() || note->place != place_ ||
       note->key != archive.key_of(name) || note->plain_bytes != archive.identity().segment_bytes) {
     return std::nullopt;

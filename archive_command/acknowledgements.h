@@ -42,6 +42,9 @@ class Acknowledgements {
         archiver_(std::move(archiver)),
         place_(std::move(place)) {}
 
+  // For a segment that is stored in other places, too, which are not looked at.
+  void believe_recent_only(Clock& clock) { recent_by_ = &clock; }
+
   // Whether there is a directory for notes that can be written to; it is made.
   [[nodiscard]] bool can_be_kept() const;
 
@@ -79,6 +82,7 @@ class Acknowledgements {
   std::string directory_;
   Archiver archiver_;
   std::string place_;
+  Clock* recent_by_ = nullptr;
 };
 
 }  // namespace walvault

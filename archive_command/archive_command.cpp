@@ -20,9 +20,9 @@ constexpr unsigned object_store_uploads = 8;
 
 // Of all that a segment is stored in: a note for some of them is none.
 std::string places_of(const Config& config) {
-  auto places = repository_place(config.repository());
+  auto places = config.repository().place();
   for (const auto& [number, place] : config.archived_beside()) {
-    places += (place.required ? " and " : " or ") + repository_place(place);
+    places += (place.required ? " and " : " or ") + place.place();
   }
   return places;
 }
@@ -34,9 +34,10 @@ struct Pushed {
 
 Pushed push(Program& program, const std::string& path, Caching caching) {
   const auto& config = program.config();
-  const auto ahead = config.segments_ahead();
-  const auto notes =
-      ahead > 0 ? Acknowledgements::of_current_directory(places_of(config)) : std::nullopt;
+  const bool is_alone = config.archived_beside().empty();
+  auto ahead = config.segments_ahead();
+  auto notes = ahead > 0 ? Acknowledgements::of_current_directory(places_of(config)) : std::nullopt;
+  if (notes && !is_alone) notes->believe_recent_only(system_clock());
   if (notes && config.is_remote()) {
     const auto known = notes->take_recent(config.cluster(), path, system_clock().now());
     if (known) return {.result = {.offered = *known}};
@@ -47,13 +48,18 @@ Pushed push(Program& program, const std::string& path, Caching caching) {
   FurtherArchives further(config, program.writer(), archive.identity());
   PushOptions options{.compression = config.wal_compression,
                       .threads = std::min(config.worker_threads(), threads_max)};
-  options.store_elsewhere = [&](const PushOptions::StoreIn& store_in) { further.store(store_in); };
+  options.store_elsewhere = [&](const PushOptions::StoreIn& store_in) {
+    return further.store(store_in);
+  };
+  if (further.lacks_one()) ahead = 0;
   Pushed pushed;
-  pushed.result = push_and_ahead(
-      archive, path, system_clock(),
-      {.push = options, .ahead = ahead, .uploads = config.is_remote() ? object_store_uploads : 1},
-      notes ? &*notes : nullptr);
-  pushed.absences = further.absences();
+  pushed.result =
+      push_and_ahead(archive, path, system_clock(),
+                     {.push = options,
+                      .ahead = ahead,
+                      .uploads = config.is_remote() && is_alone ? object_store_uploads : 1},
+                     notes ? &*notes : nullptr);
+  if (!pushed.result.offered.everywhere) pushed.absences = further.absences();
   return pushed;
 }
 
@@ -63,12 +69,20 @@ Pushed push(Program& program, const std::string& path) {
   try {
     return push(program, path, Caching::registration);
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::conflict && error.kind() != ErrorKind::not_found) throw;
+    if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
   }
   return push(program, path, Caching::none);
 }
 
+void warn_of_those_left_out(const Config& config) {
+  if (!config.leaves_others_out()) return;
+  log_warning("the repository " + config.repository().url +
+              " is none of those in the configuration file: what it says of further ones does not "
+              "hold, and nothing is archived to them");
+}
+
 void archive_file(Program& program, const std::string& path) {
+  warn_of_those_left_out(program.config());
   const auto [pushed, absences] = push(program, path);
   const auto& result = pushed.offered;
   if (!result.damage.empty()) {

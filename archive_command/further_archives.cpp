@@ -1,6 +1,8 @@
 #include "archive_command/further_archives.h"
 
-#include "app/store_memory.h"
+#include <algorithm>
+
+#include "app/open_repository.h"
 #include "base/error.h"
 
 namespace walvault {
@@ -9,12 +11,11 @@ namespace {
 // For one that need not be there the archiver does not stand still.
 constexpr std::chrono::seconds patience_when_not_required{5};
 
+// That a place did not answer, in the cache.
+constexpr std::string_view out_of_reach = "out of reach";
+
 // What fails at once is tried with each segment.
 constexpr std::chrono::milliseconds worth_remembering{1000};
-
-StoreMemory memory_of(const Config& config, const RepositoryConfig& place) {
-  return {config.cache_path.value_or(default_cache_directory()), repository_place(place)};
-}
 
 }  // namespace
 
@@ -30,8 +31,8 @@ bool FurtherArchives::is_absent(Place& place) {
   const std::lock_guard lock(mutex_);
   // Each segment would wait for it otherwise.
   if (place.absent.empty() && !place.opened &&
-      memory_of(config_, place.config)
-          .knows(StoreMemory::Fact::out_of_reach, system_clock().now())) {
+      cache_of(config_, place.config)
+          .find_recent(out_of_reach, system_clock().now(), std::chrono::seconds(60))) {
     place.absent = "it did not answer less than a minute ago";
   }
   return !place.absent.empty();
@@ -64,18 +65,29 @@ void FurtherArchives::give_up(Place& place, const Error& error, std::chrono::mil
   if (!place.absent.empty()) return;
   place.absent = error.message() + (error.detail().empty() ? "" : ": " + error.detail());
   if (error.kind() == ErrorKind::unavailable && took >= worth_remembering) {
-    memory_of(config_, place.config).keep(StoreMemory::Fact::out_of_reach);
+    cache_of(config_, place.config).keep(out_of_reach, {});
   }
 }
 
-void FurtherArchives::store(const PushOptions::StoreIn& store_in) {
+bool FurtherArchives::lacks_one() {
+  return std::ranges::any_of(places_, [this](Place& place) { return is_absent(place); });
+}
+
+bool FurtherArchives::store(const PushOptions::StoreIn& store_in) {
+  bool everywhere = true;
   for (auto& place : places_) {
-    if (is_absent(place)) continue;
+    if (is_absent(place)) {
+      everywhere = false;
+      continue;
+    }
     const auto began = std::chrono::steady_clock::now();
     try {
       store_in(archive_of(place));
     } catch (const Error& error) {
-      if (!place.config.required) {
+      const bool is_out_of_reach =
+          error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::not_found;
+      if (!place.config.required && is_out_of_reach) {
+        everywhere = false;
         give_up(place, error,
                 std::chrono::duration_cast<std::chrono::milliseconds>(
                     std::chrono::steady_clock::now() - began));
@@ -85,11 +97,14 @@ void FurtherArchives::store(const PushOptions::StoreIn& store_in) {
                   "in repository " + std::to_string(place.number) + ", " + place.config.url + ": " +
                       error.message(),
                   error.detail(),
-                  error.hint() + (error.hint().empty() ? "" : " ") +
-                      "Where archiving may go on without it: required = false in [repository." +
-                      std::to_string(place.number) + "].");
+                  !is_out_of_reach ? error.hint()
+                                   : error.hint() + (error.hint().empty() ? "" : " ") +
+                                         "Where archiving may go on without it: required = false "
+                                         "in [repository." +
+                                         std::to_string(place.number) + "].");
     }
   }
+  return everywhere;
 }
 
 std::vector<FurtherArchives::Absence> FurtherArchives::absences() const {

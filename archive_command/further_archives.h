@@ -23,9 +23,14 @@ class FurtherArchives {
   // `identity`: of the cluster in the first repository.
   FurtherArchives(const Config& config, RandomId writer, ClusterIdentity identity);
 
-  // Stores in each, one after another. Error where a required one fails. One that is not
-  // required and fails is left out from then on; `absences` tells.
-  void store(const PushOptions::StoreIn& store_in);
+  // Stores in each, one after another. Error where a required one fails, and where one has
+  // other content. One that is not required and cannot be reached is left out from then on;
+  // `absences` tells. False: it is not in all of them.
+  [[nodiscard]] bool store(const PushOptions::StoreIn& store_in);
+
+  // Whether one is known to be out of reach: then nothing is archived ahead, since nothing
+  // of that would be noted.
+  [[nodiscard]] bool lacks_one();
 
   struct Absence {
     unsigned number = 0;

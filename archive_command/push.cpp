@@ -224,7 +224,7 @@ PushResult store_everywhere(const WalArchive& archive, const CompressedFile& fil
                             PushResult result, const PushOptions& options) {
   store(archive, key_in(archive, file.header), file, result);
   if (options.store_elsewhere) {
-    options.store_elsewhere([&](const WalArchive& other) {
+    result.everywhere = options.store_elsewhere([&](const WalArchive& other) {
       auto there = result;
       store(other, key_in(other, file.header), file, there);
     });

@@ -15,9 +15,10 @@ struct PushOptions {
   CompressionSetting compression;
   unsigned threads = 2;
   // Called behind each file that is stored, with what stores it in another archive of the
-  // same cluster; what it throws, the push throws. From any thread.
+  // same cluster; what it throws, the push throws. False: some place is without it. From any
+  // thread.
   using StoreIn = std::function<void(const WalArchive& other)>;
-  std::function<void(const StoreIn&)> store_elsewhere = {};
+  std::function<bool(const StoreIn&)> store_elsewhere = {};
 };
 
 struct PushResult {
@@ -29,6 +30,8 @@ struct PushResult {
   // Where and why its WAL breaks off; empty: it does not. Such a segment is
   // stored all the same, because to lose it were worse.
   std::string damage;
+  // It is in all places where it should be.
+  bool everywhere = true;
 };
 
 // Archives the segment, .history, .backup or .partial file at `path`. When it

@@ -118,8 +118,8 @@ class Pipeline {
       return;
     }
     ++result_.ahead;
-    // Of damage its own call tells.
-    if (item.stored->damage.empty()) notes_.put(archive_, *item.stored);
+    // Of damage its own call tells, and of a place that is without it.
+    if (item.stored->damage.empty() && item.stored->everywhere) notes_.put(archive_, *item.stored);
   }
 
   const WalArchive& archive_;

@@ -4,6 +4,7 @@
 
 #include "app/connection_options.h"
 #include "base/format.h"
+#include "base/path.h"
 #include "basebackup/catalogue_reader.h"
 #include "catalog/recovery_window.h"
 #include "catalog/repository_copy.h"
@@ -288,8 +289,10 @@ void run_check(Program& program, const Options& options) {
   for (const auto& name : judged_settings()) {
     if (auto value = server->show(name)) settings.emplace(name, std::move(*value));
   }
-  const auto judged = judge_settings(settings, "walvault-archive --repo " + opened.storage->url() +
-                                                   " --cluster " + cluster + " %p");
+  const auto judged = judge_settings(
+      settings, "walvault-archive " +
+                    (config.path.empty() ? "" : "--config " + absolute_path(config.path) + " ") +
+                    "--repo " + config.repository_text() + " --cluster " + cluster + " %p");
   findings.insert(findings.end(), judged.begin(), judged.end());
   // A foreign server is not made to switch.
   if (is_right_server) {

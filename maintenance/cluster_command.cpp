@@ -2,9 +2,9 @@
 #include <nlohmann/json.hpp>
 
 #include "app/connection_options.h"
-#include "app/log.h"
 #include "base/path.h"
 #include "catalog/backup_info.h"
+#include "maintenance/further_repositories.h"
 #include "maintenance/identify_cluster.h"
 #include "maintenance/maintenance_commands.h"
 #include "postgres/client/replication_connection.h"
@@ -26,7 +26,7 @@ ordered_json cluster_json(const ClusterIdentity& identity) {
 std::string place_for_archive_command(const Config& config) {
   std::string place;
   if (!config.path.empty()) place = "--config " + absolute_path(config.path) + " ";
-  return place + "--repo " + config.repository().url;
+  return place + "--repo " + config.repository_text();
 }
 
 struct Options {
@@ -47,25 +47,12 @@ std::string identity_text(const ClusterIdentity& identity) {
          ", system identifier " + std::to_string(identity.system_identifier) + ".\n";
 }
 
-// In the further repositories it has the same number, so that both can be copied to each
+// In the further repositories it has the same number, so that each can be copied to the
 // other.
 void register_beside(Program& program, const Repository& repository, const std::string& name) {
-  const auto& config = program.config();
-  for (const auto& [number, place] : config.archived_beside()) {
-    try {
-      const auto there = open_repository(config, place, program.writer());
-      copy_registrations(repository, there.repository, name, false);
-    } catch (const Error& error) {
-      const auto where = "in repository " + std::to_string(number) + ", " + place.url +
-                         ", it is not registered: " + error.message();
-      if (place.required) {
-        throw Error(error.kind(), where, error.detail(),
-                    error.hint() + (error.hint().empty() ? "" : " ") +
-                        "It is registered in the first one. Then run this command again.");
-      }
-      log_warning(where + ": " + error.detail() + " walvault copy brings the registration.");
-    }
-  }
+  for_each_further(program, "the cluster is not registered", [&](const Repository& further) {
+    copy_registrations(repository, further, name, false);
+  });
 }
 
 void add(Program& program, const Options& options) {

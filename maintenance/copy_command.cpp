@@ -53,18 +53,14 @@ std::vector<RepositoryConfig> destinations(const Options& options, const Config&
   if (options.to) {
     places.push_back(config.repository_at(*options.to, {}));
   } else {
-    for (const auto& [number, place] : config.further_repositories) {
-      if (place.url != from.url) places.push_back(place);
-    }
-    const auto& first = config.first_repository;
-    if (!first.url.empty() && first.url != from.url) places.push_back(first);
+    for (const auto& [number, place] : config.archived_beside()) places.push_back(place);
   }
   if (places.empty()) {
     throw Error(ErrorKind::usage, "where to copy is not said", {},
                 "Give --to URL, or put a section [repository.2] into the configuration file.");
   }
   for (const auto& place : places) {
-    if (repository_place(place) == repository_place(from)) {
+    if (place.place() == from.place()) {
       throw Error(ErrorKind::usage, "a repository cannot be copied to itself",
                   "It is " + from.url + ".", "Give another place with --to.");
     }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "catalog/wal_archive.h"
+#include "maintenance/further_repositories.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {
@@ -39,6 +40,10 @@ void set_aside(Program& program, const Options& options) {
                 "add --yes.");
   }
   const auto opened_branch = archive.set_aside(timeline, system_clock().now());
+  for_each_further(program, "the timeline is not set aside", [&](const Repository& further) {
+    copy_registrations(opened.repository, further, cluster, false);
+    copy_branch_openings(opened.repository, further, archive.identity(), false);
+  });
   program.print(
       {{"set_aside", {{"timeline", timeline.value}, {"branch", before.branch}}},
        {"opened", {{"timeline", timeline.value}, {"branch", opened_branch.branch}}}},

@@ -49,7 +49,7 @@ std::string restore_command(const Config& config, const ClusterIdentity& identit
                             const RecoveryPlan& plan, bool standby) {
   std::string command = shell_quoted(fetch_program());
   if (!config.path.empty()) command += " --config " + shell_quoted(absolute_path(config.path));
-  command += " --repo " + shell_quoted(config.repository().url) + " --cluster " + identity.name +
+  command += " --repo " + shell_quoted(config.repository_text()) + " --cluster " + identity.name +
              " --identity " + std::to_string(identity.number);
   for (const auto& branch : plan.branches) command += " --branch " + branch.text();
   // A standby gets what follows from its primary.

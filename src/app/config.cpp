@@ -215,11 +215,19 @@ void read_repositories(Config& config, const toml::table& table) {
   }
   check_keys(path, "[repository]", table, known);
   config.first_repository = place_of(path, "[repository]", table);
-  for (const auto& [number, place] : config.further_repositories) {
-    if (place.url == config.first_repository.url) {
-      throw bad_config(
-          path, "[repository." + std::to_string(number) + "] is the same place as [repository].");
+  std::map<std::string, std::string> places;
+  const auto add = [&](const RepositoryConfig& place, const std::string& where) {
+    if (place.url.empty()) return;
+    if (place.is_remote() && place.mode != RepositoryConfig().mode) {
+      throw bad_config(path, where + " has a mode, which is for directories.");
     }
+    const auto [other, is_new] = places.emplace(place.place(), where);
+    if (!is_new) throw bad_config(path, where + " is the same place as " + other->second + ".");
+  };
+  if (config.further_repositories.empty()) return;
+  add(config.first_repository, "[repository]");
+  for (const auto& [number, place] : config.further_repositories) {
+    add(place, "[repository." + std::to_string(number) + "]");
   }
 }
 
@@ -341,27 +349,83 @@ RepositoryConfig Config::repository() const {
               "configuration file.");
 }
 
+namespace {
+
+// Whether a section means the place of that URL: with what it says of its store.
+bool is_place(const RepositoryConfig& section, const std::string& url) {
+  if (section.url.empty() || is_object_store(section.url) != is_object_store(url)) return false;
+  auto asked = section;
+  asked.url = url;
+  return asked.place() == section.place();
+}
+
+}  // namespace
+
 RepositoryConfig Config::repository_at(const std::string& url,
                                        const RepositoryConfig& defaults) const {
   if (url == "1" && !first_repository.url.empty()) return first_repository;
   const auto number = repository_number(url);
-  for (const auto& [each, place] : further_repositories) {
-    if (each == number || place.url == url) return place;
-  }
-  if (url == first_repository.url) return first_repository;
   if (number || url == "1") {
+    const auto it = further_repositories.find(number.value_or(1));
+    if (it != further_repositories.end()) return it->second;
     throw Error(ErrorKind::usage, "the configuration file has no repository " + url, {},
                 url == "1" ? "Put url into [repository]."
                            : "Put a section [repository." + url + "] with its url into it.");
+  }
+  if (is_place(first_repository, url)) return first_repository;
+  for (const auto& [each, place] : further_repositories) {
+    if (is_place(place, url)) return place;
   }
   auto place = defaults;
   place.url = url;
   return place;
 }
 
+std::string Config::repository_text() const {
+  return repository_asked && (repository_number(*repository_asked) || *repository_asked == "1")
+             ? *repository_asked
+             : repository().url;
+}
+
 std::map<unsigned, RepositoryConfig> Config::archived_beside() const {
-  const bool is_first = !repository_asked || repository().url == first_repository.url;
-  return is_first ? further_repositories : std::map<unsigned, RepositoryConfig>();
+  std::map<unsigned, RepositoryConfig> beside;
+  if (further_repositories.empty() || leaves_others_out()) return beside;
+  const auto own = repository().place();
+  if (!first_repository.url.empty()) beside.emplace(1, first_repository);
+  beside.insert(further_repositories.begin(), further_repositories.end());
+  std::erase_if(beside, [&](const auto& each) { return each.second.place() == own; });
+  return beside;
+}
+
+bool Config::leaves_others_out() const {
+  if (further_repositories.empty() || first_repository.url.empty()) return false;
+  const auto own = repository().place();
+  return own != first_repository.place() &&
+         std::ranges::none_of(further_repositories,
+                              [&](const auto& each) { return each.second.place() == own; });
+}
+
+std::string directory_of(const std::string& url) {
+  std::string path = url;
+  if (path.starts_with("file://")) path.erase(0, 7);
+  if (!path.starts_with('/')) {
+    const auto scheme = path.find("://");
+    const auto shown = url.find('@') == std::string::npos ? url : url.substr(0, scheme) + "...";
+    throw Error(ErrorKind::usage, "\"" + shown + "\" is not a repository",
+                scheme == std::string::npos
+                    ? "A repository on a directory is named by its absolute path."
+                    : "The scheme \"" + path.substr(0, scheme) + "\" is not known.",
+                "Write /path/to/repository, file:///path/to/repository or s3://BUCKET/PREFIX.");
+  }
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+std::string RepositoryConfig::place() const {
+  if (!is_remote()) return directory_of(url);
+  const auto settings = object_store_settings(url, object_store);
+  // No part of these has a blank in it.
+  return settings.endpoint + " " + settings.region + " " + settings.bucket + " " + settings.prefix;
 }
 
 std::string Config::cluster() const {

@@ -34,7 +34,14 @@ struct RepositoryConfig {
 
   // Whether it lies in an object store.
   [[nodiscard]] bool is_remote() const { return is_object_store(url); }
+
+  // What tells it from any other, however it is spelled, the endpoint of its store included.
+  // Error{usage} for a URL or settings that are wrong.
+  [[nodiscard]] std::string place() const;
 };
+
+// The directory that a URL names. Error{usage} for another scheme or a relative path.
+[[nodiscard]] std::string directory_of(const std::string& url);
 
 struct Config {
   std::string path;  // of the file that was read; empty for none
@@ -60,14 +67,19 @@ struct Config {
   // The one that a command works on: the one asked for, else [repository]. Error{usage}.
   [[nodiscard]] RepositoryConfig repository() const;
 
-  // A repository by its URL, or its number in the file. What a section says of that URL
+  // As a command line names it: by its number, where it has one, else by its URL.
+  [[nodiscard]] std::string repository_text() const;
+
+  // A repository by its URL, or its number in the file. What a section says of that place
   // holds; else `defaults` do. Error{usage} for a number that the file does not have.
   [[nodiscard]] RepositoryConfig repository_at(const std::string& url,
                                                const RepositoryConfig& defaults) const;
 
-  // Those that are archived to beside it: all further ones, unless another than
-  // [repository] was asked for.
+  // Those that are archived to beside it: all others of the file, if it is one of the file's
+  // itself, or takes the place of a [repository] without a url.
   [[nodiscard]] std::map<unsigned, RepositoryConfig> archived_beside() const;
+  // Whether the file has others and the one that was asked for is none of its.
+  [[nodiscard]] bool leaves_others_out() const;
 
   // The cluster that was asked for, or the only one there is. Error{usage}.
   std::optional<std::string> cluster_asked;

@@ -8,17 +8,24 @@ namespace walvault {
 
 std::unique_ptr<ReaderPin> hold_backup(const Repository& repository, const RandomId& run,
                                        const BackupInfo& backup) {
-  const TreeReader tree(repository, backup_root_key(backup.cluster, backup.id));
+  const auto root_key = backup_root_key(backup.cluster, backup.id);
+  const TreeReader tree(repository, root_key);
+  std::unique_ptr<ReaderPin> pin;
   try {
-    return std::make_unique<ReaderPin>(repository, system_clock(), run, 1, backup.cluster,
-                                       tree.root().packs);
+    pin = std::make_unique<ReaderPin>(repository, system_clock(), run, 1, backup.cluster,
+                                      tree.root().packs);
   } catch (const Error& error) {
     log_warning(
         "what is read cannot be held against walvault gc and expire; do not run them "
         "meanwhile: " +
         error.message() + ". " + error.detail());
-    return nullptr;
   }
+  // Behind the pin, and before anything is done: the root may be known from a cache.
+  if (!repository.storage().find_size(root_key)) {
+    throw Error(ErrorKind::unavailable, "the backup " + backup.id + " was deleted meanwhile", {},
+                "Run it again: it plans with those that are there.");
+  }
+  return pin;
 }
 
 }  // namespace walvault

@@ -1,10 +1,16 @@
 #include "app/open_repository.h"
 
+#include <pwd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+
 #include "app/log.h"
 #include "app/object_store.h"
-#include "app/store_memory.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "repository/tree.h"
 #include "storage/caching_storage.h"
 #include "storage/posix_storage.h"
 #include "storage/retrying_storage.h"
@@ -13,26 +19,30 @@
 namespace walvault {
 namespace {
 
-std::string directory_of(const std::string& url) {
-  std::string path = url;
-  if (path.starts_with("file://")) path.erase(0, 7);
-  if (!path.starts_with('/')) {
-    const auto scheme = path.find("://");
-    const auto shown = url.find('@') == std::string::npos ? url : url.substr(0, scheme) + "...";
-    throw Error(ErrorKind::usage, "\"" + shown + "\" is not a repository",
-                scheme == std::string::npos
-                    ? "A repository on a directory is named by its absolute path."
-                    : "The scheme \"" + path.substr(0, scheme) + "\" is not known.",
-                "Write /path/to/repository, file:///path/to/repository or s3://BUCKET/PREFIX.");
+// That a store was seen to heed If-None-Match, in the cache.
+constexpr std::string_view conditional_writes = "conditional writes";
+
+bool is_whole(std::string_view key, ByteRange range, ByteView content) try {
+  if (key.starts_with("backups/")) {
+    if (range.length == whole_object.length) {
+      (void)decode_root(content, key);
+    } else {
+      (void)decode_root_head(content, key);
+    }
+    return range.offset == 0;
   }
-  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
-  return path;
+  const auto kind = key.starts_with("wal-ledger/") ? ObjectKind::ledger : ObjectKind::catalogue;
+  (void)unseal(kind, key, content);
+  return true;
+} catch (const Error&) {
+  return false;
 }
 
 CachePolicy policy_of(Caching caching) {
   switch (caching) {
     case Caching::none: return {};
-    case Caching::content: return {.lasting = {"backups/", "wal-ledger/", "catalogues/"}};
+    case Caching::content:
+      return {.lasting = {"backups/", "wal-ledger/", "catalogues/"}, .is_whole = is_whole};
     case Caching::registration: return {.recent = {"format/", "clusters/"}};
   }
   throw Error(ErrorKind::internal, "caching of no kind");
@@ -41,13 +51,11 @@ CachePolicy policy_of(Caching caching) {
 std::unique_ptr<Storage> open_object_store(const Config& config, const RepositoryConfig& place,
                                            Patience patience, Caching caching) {
   auto settings = object_store_settings(place.url, place.object_store);
-  const StoreMemory memory(config.cache_path.value_or(default_cache_directory()),
-                           repository_place(place));
+  const auto cache = cache_of(config, place);
   settings.conditional_writes_seen =
-      memory.knows(StoreMemory::Fact::conditional_writes, system_clock().now());
-  settings.saw_conditional_writes = [memory] {
-    memory.keep(StoreMemory::Fact::conditional_writes);
-  };
+      cache.find_recent(conditional_writes, system_clock().now(), std::chrono::hours(24))
+          .has_value();
+  settings.saw_conditional_writes = [cache] { cache.keep(conditional_writes, {}); };
   auto storage = std::make_unique<S3Storage>(
       std::move(settings), [store = place.object_store] { return load_credentials(store); },
       system_clock());
@@ -60,9 +68,8 @@ std::unique_ptr<Storage> open_object_store(const Config& config, const Repositor
   auto patient =
       std::make_unique<RetryingStorage>(std::move(storage), system_clock(), std::move(policy));
   if (caching == Caching::none) return patient;
-  return std::make_unique<CachingStorage>(
-      std::move(patient), LocalCache(memory.answers_directory(), config.cache_bytes),
-      system_clock(), policy_of(caching));
+  return std::make_unique<CachingStorage>(std::move(patient), cache, system_clock(),
+                                          policy_of(caching));
 }
 
 std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
@@ -70,6 +77,28 @@ std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
 }
 
 }  // namespace
+
+LocalCache cache_of(const Config& config, const RepositoryConfig& place) {
+  return {config.cache_path.value_or(default_cache_directory()), place.place(), config.cache_bytes};
+}
+
+std::string default_cache_directory() {
+  if (::geteuid() == 0) return "/var/cache/walvault";
+  for (const auto& [name, below] :
+       {std::pair("XDG_CACHE_HOME", "/walvault"), std::pair("HOME", "/.cache/walvault")}) {
+    const char* const value = std::getenv(name);
+    if (value != nullptr && *value == '/') return std::string(value) + below;
+  }
+  // What starts a server need not say where its user is at home.
+  struct passwd entry {};
+  struct passwd* found = nullptr;
+  std::array<char, 4096> room{};
+  if (::getpwuid_r(::geteuid(), &entry, room.data(), room.size(), &found) == 0 &&
+      found != nullptr && found->pw_dir != nullptr && *found->pw_dir == '/') {
+    return std::string(found->pw_dir) + "/.cache/walvault";
+  }
+  return "";
+}
 
 std::unique_ptr<Storage> open_storage(const Config& config, const RepositoryConfig& place,
                                       RandomId writer, Patience patience, Caching caching) {
@@ -84,13 +113,6 @@ std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer) {
   auto storage = std::make_unique<PosixStorage>(directory_of(place.url), writer, place.mode);
   storage->prepare();
   return open_directory(std::move(storage));
-}
-
-std::string repository_place(const RepositoryConfig& place) {
-  if (!place.is_remote()) return directory_of(place.url);
-  const auto settings = object_store_settings(place.url, place.object_store);
-  // No part of these has a blank in it.
-  return settings.endpoint + " " + settings.region + " " + settings.bucket + " " + settings.prefix;
 }
 
 OpenRepository open_repository(const Config& config, const RepositoryConfig& place, RandomId writer,

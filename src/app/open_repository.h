@@ -8,6 +8,7 @@
 #include "app/config.h"
 #include "base/clock.h"
 #include "repository/repository.h"
+#include "storage/local_cache.h"
 #include "storage/storage.h"
 
 namespace walvault {
@@ -35,9 +36,12 @@ using Patience = std::optional<std::chrono::milliseconds>;
 // Likewise that of the configured repository, and makes the directory of a new one.
 [[nodiscard]] std::unique_ptr<Storage> create_storage(const Config& config, RandomId writer);
 
-// What tells a repository from any other, the endpoint of its store included; for notes
-// that are kept about it.
-[[nodiscard]] std::string repository_place(const RepositoryConfig& place);
+// What is remembered of a place on this machine.
+[[nodiscard]] LocalCache cache_of(const Config& config, const RepositoryConfig& place);
+
+// Where a cache lies when nothing is said: /var/cache/walvault for root, else below
+// $XDG_CACHE_HOME or the user's home; empty where there is neither.
+[[nodiscard]] std::string default_cache_directory();
 
 // A repository together with the storage that it lives in.
 struct OpenRepository {

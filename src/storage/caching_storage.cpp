@@ -36,7 +36,9 @@ std::optional<Bytes> CachingStorage::find(std::string_view key, ByteRange range)
       is_lasting ? cache_.find(name) : cache_.find_recent(name, clock_.now(), policy_.recent_for);
   if (known) return known;
   auto content = inner_->find(key, range);
-  if (content) cache_.keep(name, *content);
+  if (content && (!is_lasting || policy_.is_whole(key, range, *content))) {
+    cache_.keep(name, *content);
+  }
   return content;
 }
 

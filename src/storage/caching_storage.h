@@ -3,6 +3,7 @@
 // what is stored.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,6 +18,9 @@ struct CachePolicy {
   // Objects whose keys begin so never change, and are asked for by who has seen them
   // listed: their content is believed whenever it is known.
   std::vector<std::string> lasting = {};
+  // Whether such an answer is whole; what is damaged is asked for each time, since it may be
+  // mended. Not called for what is recent.
+  std::function<bool(std::string_view key, ByteRange range, ByteView content)> is_whole = {};
   // What was found and listed below these is believed for so long, and no absence is.
   std::vector<std::string> recent = {};
   std::chrono::seconds recent_for{60};

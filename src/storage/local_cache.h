@@ -1,5 +1,6 @@
 // Small files on this machine that remember what a far-away store said. All of them are
-// derived and may go at any time; several processes use one directory at once.
+// derived and may go at any time; several processes use one directory at once, each user
+// a part of it that nobody else can write to.
 #pragma once
 
 #include <chrono>
@@ -10,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/file.h"
 
 namespace walvault {
 
@@ -17,24 +19,33 @@ namespace walvault {
 // nothing is remembered.
 class LocalCache {
  public:
-  // An empty directory: nothing is remembered. The directory is made, with its parent, when
-  // something is kept, and holds about `bytes_max` at most: the least used goes.
-  LocalCache(std::string directory, std::uint64_t bytes_max)
-      : directory_(std::move(directory)), bytes_max_(bytes_max) {}
+  // For what one place said, in DIRECTORY/USER/PLACE, which are made when something is kept.
+  // It holds about `bytes_max` at most: the least used goes. An empty directory: nothing is
+  // remembered.
+  LocalCache(const std::string& directory, std::string_view place, std::uint64_t bytes_max);
 
-  // What was kept under that name, by this user, and is whole.
+  // What was kept under that name, and is whole.
   [[nodiscard]] std::optional<Bytes> find(std::string_view name) const;
   // Only what was kept within this time before `now`.
   [[nodiscard]] std::optional<Bytes> find_recent(std::string_view name, Timestamp now,
                                                  std::chrono::seconds within) const;
   void keep(std::string_view name, ByteView content) const;
 
+  // Where it lies.
+  [[nodiscard]] std::string path() const;
+
  private:
-  [[nodiscard]] std::string path_of(std::string_view name) const;
-  [[nodiscard]] std::optional<Bytes> read(const std::string& path, std::string_view name) const;
-  void trim() const;
+  [[nodiscard]] std::optional<FileDescriptor> open(bool makes) const;
+  struct Found {
+    Bytes content;
+    std::int64_t modified = 0;  // seconds since 1970
+  };
+  [[nodiscard]] std::optional<Found> read(std::string_view name, bool notes_use) const;
+  void trim(const FileDescriptor& directory) const;
 
   std::string directory_;
+  std::string user_;
+  std::string place_;
   std::uint64_t bytes_max_;
 };
 

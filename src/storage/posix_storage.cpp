@@ -31,7 +31,12 @@ std::optional<struct stat> owner_to_give_to(const std::string& root) {
 // Whoever's umask it is; a group that is let in is that of the directory above.
 void set_directory_mode(const std::string& path, mode_t mode) {
   if (mode == PosixStorage::private_mode) return;
-  if (::chmod(path.c_str(), mode | S_ISGID) != 0) {
+  const auto directory = open_file(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  struct stat status {};
+  if (::fstat(directory.get(), &status) == 0 && (status.st_mode & 07777) == (mode | S_ISGID)) {
+    return;
+  }
+  if (::fchmod(directory.get(), mode | S_ISGID) != 0) {
     throw system_error("set the mode of \"" + path + "\"", errno);
   }
 }

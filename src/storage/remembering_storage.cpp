@@ -36,9 +36,10 @@ bool RememberingStorage::put_if_absent(std::string_view key, const ObjectContent
   const auto holds = [&](const auto& known) { return key.starts_with(known.first); };
   std::erase_if(names_, holds);
   for (auto& known : lists_) {
-    if (!is_new || !holds(known)) continue;
+    if (!holds(known)) continue;
     auto objects = std::make_shared<Objects>(*known.second);
     const auto place = std::ranges::lower_bound(*objects, key, {}, &ObjectInfo::key);
+    if (place != objects->end() && place->key == key) continue;
     objects->insert(place, {.key = std::string(key), .size = content.size()});
     known.second = std::move(objects);
   }
@@ -127,6 +128,10 @@ std::vector<std::string> RememberingStorage::list_names(std::string_view prefix)
       auto name = rest.substr(0, rest.find('/'));
       if (names.empty() || names.back() != name) names.emplace_back(name);
     }
+    // Of keys '-' sorts before what ends a part.
+    std::ranges::sort(names);
+    const auto same = std::ranges::unique(names);
+    names.erase(same.begin(), same.end());
     return names;
   }
   {

@@ -41,6 +41,10 @@ class TwoRepositories : public ::testing::Test {
     const auto done = attempt(std::move(arguments));
     ASSERT_EQ(done.exit_code, 0) << done.text();
   }
+  [[nodiscard]] Outcome run_archive(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), job_.binary("walvault-archive"));
+    return walvault::run(arguments, {}, job_.directory().path());
+  }
   // Of WAL, relative.
   [[nodiscard]] static std::set<std::string> wal_in(const std::string& repository) {
     std::set<std::string> files;
@@ -135,22 +139,47 @@ TEST_F(TwoRepositories, OtherContentInTheSecondIsAConflict) {
   set_up(true);
   write_and_switch();
   job_.archive_everything();
-  const auto segment = server_.sql("SELECT last_archived_wal FROM pg_stat_archiver");
-  // The next one is there already, as another server would have it.
+  // The next one is there as it is now, and goes on differently, as on another server.
   (void)server_.sql("INSERT INTO t VALUES (0, 'in the next one')");
   const auto next = server_.sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
-  for (const auto& file : wal_in(other_)) {
-    if (!file.ends_with(segment)) continue;
-    auto copy = file;
-    copy.replace(copy.size() - next.size(), next.size(), next);
-    std::filesystem::copy_file(other_ + "/" + file, other_ + "/" + copy);
-  }
+  const auto early = job_.directory().path(next);
+  std::filesystem::copy_file(server_.data() + "/pg_wal/" + next, early);
+  give_to_server_user(early);
+  const auto put = run_archive({"--repo", other_, "--cluster", "main", early});
+  ASSERT_EQ(put.exit_code, 0) << put.text();
   write_and_switch();
   for (int i = 0; i < 100 && server_.sql("SELECT failed_count > 0 FROM pg_stat_archiver") != "t";
        ++i) {
     std::this_thread::sleep_for(100ms);
   }
   EXPECT_THAT(server_.log(), HasSubstr("in repository 2"));
+  EXPECT_THAT(server_.log(), HasSubstr("already archived with different content"));
+  EXPECT_LT(server_.sql("SELECT last_archived_wal FROM pg_stat_archiver"), next);
+}
+
+// However the command line spells the first one.
+TEST_F(TwoRepositories, AnotherSpellingIsTheSameRepository) {
+  (void)server_.sql("CREATE TABLE t (id int, filler text)");
+  set_up(true);
+  (void)server_.sql("ALTER SYSTEM SET archive_command = '" + job_.binary("walvault-archive") +
+                    " --config " + config_ + " --repo file://" + job_.repository() +
+                    "/ --cluster main %p'");
+  (void)server_.sql("SELECT pg_reload_conf()");
+  write_and_switch(3);
+  job_.archive_everything();
+  EXPECT_EQ(wal_in(other_), wal_in(job_.repository()));
+}
+
+TEST_F(TwoRepositories, WhatIsSetAsideIsSetAsideInBoth) {
+  (void)server_.sql("CREATE TABLE t (id int, filler text)");
+  set_up(true);
+  write_and_switch(2);
+  job_.archive_everything();
+  run({"timeline", "set-aside", "1", "--yes"});
+  write_and_switch(2);
+  job_.archive_everything();
+  EXPECT_EQ(wal_in(other_), wal_in(job_.repository()));
+  EXPECT_TRUE(std::filesystem::exists(other_ + "/branches/main/1/00000001/1"));
 }
 
 }  // namespace

@@ -256,9 +256,25 @@ TEST_F(AConfig, KnowsFurtherRepositoriesByNumberAndByUrl) {
   options_.repo = "2";
   EXPECT_EQ(load_config(options_).repository().url, "s3://two");
   EXPECT_TRUE(load_config(options_).is_remote());
-  EXPECT_TRUE(load_config(options_).archived_beside().empty());
+  EXPECT_EQ(load_config(options_).archived_beside().count(1), 1u);
+  EXPECT_EQ(load_config(options_).archived_beside().count(2), 0u);
+  EXPECT_EQ(load_config(options_).repository_text(), "2");
+  for (const auto* spelling : {"file:///one", "/one/", "s3://two/", "s3://two"}) {
+    options_.repo = spelling;
+    EXPECT_EQ(load_config(options_).archived_beside().size(), 2u) << spelling;
+    EXPECT_FALSE(load_config(options_).leaves_others_out()) << spelling;
+  }
+  EXPECT_EQ(load_config(options_).repository().object_store.region, "eu");
   options_.repo = "/elsewhere";
   EXPECT_TRUE(load_config(options_).archived_beside().empty());
+  EXPECT_TRUE(load_config(options_).leaves_others_out());
+}
+
+TEST_F(AConfig, MayLeaveTheFirstRepositoryToTheCommandLine) {
+  write("[repository]\ncompression = \"lz4\"\n[repository.2]\nurl = \"/two\"\n");
+  options_.repo = "/one";
+  EXPECT_EQ(load_config(options_).archived_beside().at(2).url, "/two");
+  EXPECT_FALSE(load_config(options_).leaves_others_out());
 }
 
 TEST_F(AConfig, KnowsWhoseARepositoryIs) {
@@ -275,6 +291,20 @@ TEST_F(AConfig, RefusesAFurtherRepositoryThatIsNone) {
               HasSubstr("[repository.2]"));
   EXPECT_THAT(expect_refused("[repository]\nurl = \"/x\"\n[repository.2]\nurl = \"/x\"\n").detail(),
               HasSubstr("same place"));
+  EXPECT_THAT(
+      expect_refused("[repository]\nurl = \"/x\"\n[repository.2]\nurl = \"file:///x/\"\n").detail(),
+      HasSubstr("same place"));
+  EXPECT_THAT(
+      expect_refused("[repository.3]\nurl = \"/x\"\n[repository.2]\nurl = \"/x\"\n").detail(),
+      HasSubstr("same place"));
+  // One bucket's name at two endpoints.
+  EXPECT_EQ(load("[repository]\nurl = \"s3://xyz\"\nendpoint = \"https://a\"\n"
+                 "[repository.2]\nurl = \"s3://xyz\"\nendpoint = \"https://b\"\n")
+                .archived_beside()
+                .size(),
+            1u);
+  expect_refused(
+      "[repository]\nurl = \"/x\"\n[repository.2]\nurl = \"s3://xyz\"\nmode = \"0750\"\n");
   expect_refused("[repository]\n2 = \"/x\"\n");
   expect_refused("[repository]\nrequired = true\n");
   expect_refused("[repository.1]\nurl = \"/x\"\n");

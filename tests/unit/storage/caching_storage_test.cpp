@@ -40,8 +40,9 @@ class LocalCacheTest : public testing::Test {
   }
 
   TemporaryDirectory directory_;
-  const std::string path_ = directory_.path() + "/a/b/c";
-  LocalCache cache_{path_, 100'000};
+  const std::string top_ = directory_.path() + "/a/b";
+  LocalCache cache_{top_, "a place", 100'000};
+  const std::string path_ = cache_.path();
 };
 
 TEST_F(LocalCacheTest, FindsWhatWasKept) {
@@ -51,7 +52,8 @@ TEST_F(LocalCacheTest, FindsWhatWasKept) {
   cache_.keep("x", as_bytes("three"));
   EXPECT_EQ(cache_.find("x"), bytes_of("three"));
   EXPECT_EQ(cache_.find("y"), bytes_of("two"));
-  EXPECT_EQ(LocalCache(path_, 1).find("x"), bytes_of("three"));
+  EXPECT_EQ(LocalCache(top_, "another place", 1).find("x"), std::nullopt);
+  EXPECT_EQ(LocalCache(top_, "a place", 1).find("x"), bytes_of("three"));
   struct stat status {};
   ASSERT_EQ(::stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777u, 0700u);
@@ -94,6 +96,40 @@ TEST_F(LocalCacheTest, BelievesNothingThatIsNotWhole) {
   EXPECT_EQ(cache_.find("x"), bytes_of("again"));
 }
 
+// Somebody else's directory is none, and so is what leads elsewhere.
+TEST_F(LocalCacheTest, UsesNothingThatOthersCanWriteTo) {
+  cache_.keep("x", as_bytes("one"));
+  const auto file = files().at(0);
+  for (const auto& directory : {path_, path_.substr(0, path_.rfind('/'))}) {
+    ASSERT_EQ(::chmod(directory.c_str(), 0770), 0);
+    EXPECT_EQ(cache_.find("x"), std::nullopt) << directory;
+    cache_.keep("y", as_bytes("two"));
+    EXPECT_EQ(files().size(), 1u);
+    ASSERT_EQ(::chmod(directory.c_str(), 0700), 0);
+    EXPECT_TRUE(cache_.find("x"));
+    if (::geteuid() != 0) continue;
+    ASSERT_EQ(::chown(directory.c_str(), 65534, 65534), 0);
+    EXPECT_EQ(cache_.find("x"), std::nullopt) << directory;
+    ASSERT_EQ(::chown(directory.c_str(), 0, 0), 0);
+  }
+  const auto elsewhere = directory_.path() + "/elsewhere";
+  fs::rename(path_, elsewhere);
+  fs::create_symlink(elsewhere, path_);
+  EXPECT_EQ(cache_.find("x"), std::nullopt);
+  fs::remove(path_);
+  fs::rename(elsewhere, path_);
+  fs::rename(file, elsewhere);
+  fs::create_symlink(elsewhere, file);
+  EXPECT_EQ(cache_.find("x"), std::nullopt);
+}
+
+TEST_F(LocalCacheTest, LeavesFilesAloneThatAreNotItsOwn) {
+  cache_.keep("x", as_bytes("one"));
+  std::ofstream(path_ + "/somebody's") << std::string(200'000, 'x');
+  for (int i = 0; i < 200; ++i) cache_.keep(std::to_string(i), random_bytes(1000, 1));
+  EXPECT_TRUE(fs::exists(path_ + "/somebody's"));
+}
+
 TEST_F(LocalCacheTest, KnowsHowOldItIs) {
   cache_.keep("x", as_bytes("one"));
   EXPECT_TRUE(cache_.find_recent("x", now(), std::chrono::seconds(60)));
@@ -115,7 +151,7 @@ TEST_F(LocalCacheTest, SeveralAtOnceDisturbNobody) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      const LocalCache cache(path_, 20'000);
+      const LocalCache cache(top_, "a place", 20'000);
       for (int i = 0; i < 300; ++i) {
         const auto name = std::to_string(i % 30);
         if (const auto found = cache.find(name)) {
@@ -129,9 +165,9 @@ TEST_F(LocalCacheTest, SeveralAtOnceDisturbNobody) {
 }
 
 TEST_F(LocalCacheTest, WithoutADirectoryItKnowsNothing) {
-  LocalCache("", 1000).keep("x", as_bytes("one"));
-  EXPECT_EQ(LocalCache("", 1000).find("x"), std::nullopt);
-  const LocalCache hopeless("/dev/null/cache", 1000);
+  LocalCache("", "a place", 1000).keep("x", as_bytes("one"));
+  EXPECT_EQ(LocalCache("", "a place", 1000).find("x"), std::nullopt);
+  const LocalCache hopeless("/dev/null/cache", "a place", 1000);
   hopeless.keep("x", as_bytes("one"));
   EXPECT_EQ(hopeless.find("x"), std::nullopt);
 }
@@ -148,7 +184,10 @@ class CachingStorageTest : public LocalCacheTest {
     hooked->before = [this](std::string_view, std::string_view) { ++asked_; };
     return std::make_unique<CachingStorage>(
         std::move(hooked), cache_, clock_,
-        CachePolicy{.lasting = {"backups/"}, .recent = {"format/"}});
+        CachePolicy{.lasting = {"backups/"},
+                    .is_whole = [](std::string_view, ByteRange,
+                                   ByteView content) { return as_text(content) != "damaged"; },
+                    .recent = {"format/"}});
   }
   [[nodiscard]] int asked() { return std::exchange(asked_, 0); }
 
@@ -178,6 +217,13 @@ TEST_F(CachingStorageTest, WhetherSomethingIsThereItAlwaysAsks) {
   EXPECT_EQ(storage->find("backups/b/1", whole_object), std::nullopt);
   (void)memory_.put_if_absent("backups/b/1", as_bytes("x"));
   EXPECT_TRUE(storage->find("backups/b/1", whole_object));
+}
+
+TEST_F(CachingStorageTest, DoesNotRememberDamage) {
+  (void)memory_.put_if_absent("backups/d/1", as_bytes("damaged"));
+  EXPECT_TRUE(open()->find("backups/d/1", whole_object));
+  memory_.overwrite("backups/d/1", bytes_of("mended"));
+  EXPECT_EQ(open()->find("backups/d/1", whole_object), bytes_of("mended"));
 }
 
 TEST_F(CachingStorageTest, BelievesWhatIsRecentForAMinute) {

@@ -87,12 +87,12 @@ TEST_F(RememberingStorageTest, ListsOnceAndKnowsTheSizes) {
 }
 
 TEST_F(RememberingStorageTest, AListAnswersForAllBelowIt) {
-  (void)memory_.put_if_absent("backup", as_bytes("x"));
+  (void)memory_.put_if_absent("backups-2/a", as_bytes("x"));
   (void)memory_.put_if_absent("backups/a/2", as_bytes("x"));
   (void)keys_under("");
   EXPECT_EQ(keys_under("backups/a/"), (std::vector<std::string>{"backups/a/1", "backups/a/2"}));
   EXPECT_EQ(storage_.list_names("backups/"), (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(storage_.list_names(""), (std::vector<std::string>{"backup", "backups", "packs"}));
+  EXPECT_EQ(storage_.list_names(""), (std::vector<std::string>{"backups", "backups-2", "packs"}));
   EXPECT_TRUE(storage_.list_names("wal/").empty());
   EXPECT_TRUE(keys_under("backups/ab/").empty());
   EXPECT_EQ(asked_["list"], 1);
