@@ -27,8 +27,9 @@ struct Options {
   bool dry_run = false;
 };
 
-CopyRequest request_of(const Options& options, const Config& config) {
+CopyRequest request_of(const Options& options, const Config& config, const RandomId& run) {
   CopyRequest request;
+  request.run = run;
   request.cluster = config.cluster_asked;
   if (!options.backups.empty() && options.from) {
     throw Error(ErrorKind::usage, "--backup and --from exclude each other",
@@ -183,7 +184,7 @@ Outcome copy_to(Program& program, const RepositoryConfig& place, const Repositor
 void copy(Program& program, const Options& options) {
   program.catch_signals();
   const auto& config = program.config();
-  const auto request = request_of(options, config);
+  const auto request = request_of(options, config, program.writer());
   const auto places = destinations(options, config);
   const auto from = program.open_repository();
   ordered_json documents = ordered_json::array();

@@ -164,11 +164,11 @@ class ClusterCopier {
       to_.announce(Feature::delta_frames);
     }
     TreeCopier trees(
-        from_, to_, clock_, {.jobs = request_.jobs},
+        from_, to_, clock_, request_.run, {.jobs = request_.jobs},
         {.reading = reading_, .check_cancelled = listener_.check_cancelled, .waiting = [this] {
            listener_.info("a gc works at " + to_.storage().url() + ": waiting until it is done");
          }});
-    if (!request_.dry_run) trees.give_up_lost();
+    if (!request_.dry_run) trees.close_lost();
     keeps_ = list_backup_keeps(from_, cluster_.name);
     keeps_there_ = list_backup_keeps(to_, cluster_.name);
     for (std::size_t i = 0; i < chosen_.size(); ++i) {
@@ -238,8 +238,15 @@ class ClusterCopier {
     if (!bring_own_wal(backup, result)) return;
     // Before the backup, so that no expiry sees the one without the other.
     bring_keep(backup.id);
-    if (!trees.commit()) {
-      result.state = BackupCopyState::deleted;
+    try {
+      if (!trees.commit()) {
+        result.state = BackupCopyState::deleted;
+        return;
+      }
+    } catch (const Error& error) {
+      // Closed by a run that found it gone here.
+      if (error.kind() != ErrorKind::conflict || from_.storage().find_size(key)) throw;
+      result.state = BackupCopyState::gone;
       return;
     }
     listener_.info("copied backup " + backup.id + " of " + cluster_.name);

@@ -23,6 +23,7 @@ struct CopyRequest {
   std::vector<std::string> backups = {};
   // This one, those behind it, and all WAL from its start on.
   std::optional<std::string> from = {};
+  RandomId run{};     // random, of this run
   unsigned jobs = 2;  // objects on their way at once
   std::uint64_t bytes_per_second = 0;
   bool dry_run = false;

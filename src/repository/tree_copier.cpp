@@ -25,19 +25,21 @@ RandomId copying_writer(const Repository& from) {
 }
 
 TreeCopier::TreeCopier(const Repository& from, const Repository& to, Clock& clock,
-                       TreeCopyOptions options, TreeCopyListener listener)
+                       const RandomId& run, TreeCopyOptions options, TreeCopyListener listener)
     : from_(from),
       to_(to),
       clock_(clock),
       options_(options),
       listener_(std::move(listener)),
-      writer_(copying_writer(from)) {}
+      writer_(copying_writer(from)),
+      run_(to_hex(run)) {}
 
-// One for each root, for ever: under a key that came to mean another root, gc would take
-// the one for the other.
+// One for each root and run, for ever: under a key that came to mean another root, gc would
+// take the one for the other.
 std::string TreeCopier::pin_key_of(const std::string& root_key) const {
   constexpr std::size_t digits = 32;
-  return "pins/" + to_hex(writer_) + "/" + sha256(as_bytes(root_key)).hex().substr(0, digits);
+  return "pins/" + to_hex(writer_) + "/" +
+         sha256(as_bytes(root_key + " " + run_)).hex().substr(0, digits);
 }
 
 std::optional<TreeCopier::StoredRoot> TreeCopier::find_root(const std::string& root_key) const {
@@ -51,7 +53,7 @@ bool TreeCopier::add(const std::string& root_key, bool with_pin) {
   const auto root = find_root(root_key);
   if (!root) return false;
   if (with_pin) {
-    // False: an earlier run's, which names the same packs: a root never changes.
+    // A key of a fresh random run is taken only by this call's own lost try.
     (void)to_.put_sealed(
         ObjectKind::pin, pin_key_of(root_key),
         encode_pin({.root_key = root_key, .created = copied_for_ever, .may_borrow = root->packs}));
@@ -196,16 +198,6 @@ bool TreeCopier::commit() {
     storage.remove({root_key});
     return false;
   }
-  if (!storage.find_size(pin_key_of(root_key))) {
-    // A gc that begins from here on sees the root; what an earlier one takes is seen behind it.
-    look();
-    if (!bring_packs(root_key)) {
-      throw Error(
-          ErrorKind::unavailable, "the backup " + root_key + " was given up while it was copied",
-          "Another copy of the same repository found it gone at the source.",
-          "walvault verify --present --repo " + storage.url() + " tells whether it is whole.");
-    }
-  }
   give_up(root_key);
   return true;
 }
@@ -221,14 +213,20 @@ void TreeCopier::give_up(const std::string& root_key) {
   }
 }
 
-void TreeCopier::give_up_lost() {
-  const auto prefix = "pins/" + to_hex(writer_) + "/";
-  for (const auto& name : to_.storage().list_names(prefix)) {
-    const auto payload = to_.find_sealed(ObjectKind::pin, prefix + name);
-    if (!payload) continue;
+void TreeCopier::close_lost() {
+  const auto own = "pins/" + to_hex(writer_) + "/";
+  std::set<std::string> lost;
+  for (const auto& name : to_.storage().list_names(own)) {
+    const auto payload = to_.find_sealed(ObjectKind::pin, own + name);
+    if (!payload) continue;  // its root is there by now
     const auto root_key = decode_pin(*payload).root_key;
-    if (!from_.storage().find_size(root_key)) give_up(root_key);
+    if (!from_.storage().find_size(root_key)) lost.insert(root_key);
   }
+  if (lost.empty()) return;
+  for (const auto& stored : list_pins(to_)) {
+    if (stored.writer != to_hex(writer_)) lost.erase(stored.pin.root_key);
+  }
+  for (const auto& root_key : lost) (void)to_.put_sealed(ObjectKind::tombstone, root_key, {});
 }
 
 }  // namespace walvault

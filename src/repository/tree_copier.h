@@ -9,9 +9,8 @@
 //   2. then LIST the plans of gcs, until none names a pack of them: a name that is
 //      brought here a second time must not be on the list of one who deletes;
 //   3. then LIST the packs that are there, and PUT those that are not;
-//   4. put_if_absent of each root: the commit;
-//   5. then look whether its pin is still there. If not, another run from the same source
-//      has given it up: wait and look as in 2 and 3 once more, and PUT what went.
+//   4. put_if_absent of each root: the commit.
+// Each run has pins of its own, which nobody else removes as long as the root may come.
 // Nothing is written at the source.
 #pragma once
 
@@ -50,9 +49,9 @@ struct TreeCopied {
 // Not thread-safe.
 class TreeCopier {
  public:
-  // The references must outlive the copier.
-  TreeCopier(const Repository& from, const Repository& to, Clock& clock, TreeCopyOptions options,
-             TreeCopyListener listener);
+  // The references must outlive the copier. `run`: random, of this run.
+  TreeCopier(const Repository& from, const Repository& to, Clock& clock, const RandomId& run,
+             TreeCopyOptions options, TreeCopyListener listener);
 
   // Step 1 for one root. False: it is not at the source any more. Error{corrupt}: it is
   // damaged there. `with_pin` false: for who only wants to know what would be brought.
@@ -71,7 +70,7 @@ class TreeCopier {
   // pack that is damaged on either side.
   [[nodiscard]] std::optional<TreeCopied> bring_packs(const std::string& root_key);
 
-  // Steps 4 and 5, of the root whose packs were brought last. False: it was deleted there
+  // Step 4, of the root whose packs were brought last. False: it was deleted there
   // meanwhile, and stays so. Error{conflict} where its key holds something else, or was
   // closed.
   [[nodiscard]] bool commit();
@@ -80,8 +79,9 @@ class TreeCopier {
   // done is no error.
   void give_up(const std::string& root_key);
 
-  // The same for those that an earlier run began and that the source has no more.
-  void give_up_lost();
+  // Closes the keys of roots that an earlier run began, which the source has no more, and
+  // which no other repository is being copied from: what was brought for them is gc's.
+  void close_lost();
 
   // Before further roots are added: of earlier ones nothing is asked any more.
   void forget_added() { wanted_.clear(); }
@@ -104,6 +104,7 @@ class TreeCopier {
   const TreeCopyOptions options_;
   const TreeCopyListener listener_;
   const RandomId writer_;
+  const std::string run_;
   bool removes_pins_ = true;
   std::map<PackName, std::uint64_t> wanted_;  // of all roots, with their sizes
   std::map<PackName, std::uint64_t> there_;   // of those, at the destination

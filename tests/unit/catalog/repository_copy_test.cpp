@@ -48,12 +48,23 @@ class RepositoryCopyTest : public testing::Test {
     store("b", 7, 8, {2, 3});
     store("c", 12, 13, {3, 4});
   }
-  CopyReport copy(const CopyRequest& request = {}) {
+  CopyReport copy(CopyRequest request = {}) {
+    request.run = id_of(++runs_);
     return copy_repository(from_.repository, to_, to_made_.clock, request,
                            {.read = [this](std::uint64_t bytes) { read_ += bytes; },
                             .info = [](const std::string&) {},
                             .warn = [](const std::string&) {},
                             .check_cancelled = [] {}});
+  }
+  CopyReport copy_as(std::uint8_t run) {
+    runs_ = run;
+    return copy();
+  }
+  // Who is at work on that root.
+  [[nodiscard]] bool put_pin_of_another(const std::string& root_key) {
+    return to_made_.repository.put_sealed(
+        ObjectKind::pin, pin_key(id_of(99), 1),
+        encode_pin({.root_key = root_key, .created = copied_for_ever, .may_borrow = {}}));
   }
   static std::vector<State> states(const CopyReport& report) {
     std::vector<State> states;
@@ -107,6 +118,7 @@ class RepositoryCopyTest : public testing::Test {
   Repository to_ = Repository::open(hooked_);
   WalArchive archive_{from_.repository, test_cluster()};
   std::atomic<std::uint64_t> read_ = 0;
+  std::uint8_t runs_ = 0;
 };
 
 TEST_F(RepositoryCopyTest, BringsEverythingUnderItsNameAndNothingTwice) {
@@ -415,17 +427,56 @@ TEST_F(RepositoryCopyTest, APinMeansOneRootForEver) {
   EXPECT_EQ(std::set<std::string>(pins.begin(), pins.end()).size(), 4u);
 }
 
-// By another run from the same source, which found the backup gone there; then a gc came.
-TEST_F(RepositoryCopyTest, WhatWentWithItsPinIsBroughtOnceMore) {
+// By another run from the same source, which finds the backup gone there.
+TEST_F(RepositoryCopyTest, WhatAnotherRunClosesIsNotCommitted) {
   store_three();
+  bool once = true;
   hooked_.before = [&](std::string_view operation, std::string_view key) {
-    if (operation != "put" || key != backup_root_key("main", "a")) return;
-    to_made_.storage.remove(keys_under(to_made_.storage, "pins/"));
-    to_made_.storage.remove({put_pack(1).key()});
+    if (operation != "put" || key != backup_root_key("main", "a") || !std::exchange(once, false)) {
+      return;
+    }
+    delete_backup(from_.repository, "main", "a", minute_of(60));
+    EXPECT_TRUE(copy_as(7).is_whole());
+    (void)collect();
+  };
+  EXPECT_THAT(states(copy()), ElementsAre(State::gone, State::copied, State::copied));
+  EXPECT_THAT(backups_there(), ElementsAre("b", "c"));
+  expect_sound();
+}
+
+// Each has pins of its own: that one leaves a backup takes nothing from the other.
+TEST_F(RepositoryCopyTest, TwoRunsAtOnceDisturbNeither) {
+  store_three();
+  bool once = true;
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "put" || key != backup_root_key("main", "b") || !std::exchange(once, false)) {
+      return;
+    }
+    const auto wal = archive_.key_of(WalSegmentSpec{.number = 8}.name());
+    const auto content = from_.storage.find(wal, whole_object).value();
+    from_.storage.remove({wal});
+    to_made_.storage.remove({wal});
+    EXPECT_THAT(states(copy_as(7)), ElementsAre(State::there, State::failed, State::copied));
+    (void)collect();
+    (void)from_.storage.put_if_absent(wal, content);
+    (void)to_made_.storage.put_if_absent(wal, content);
   };
   EXPECT_TRUE(copy().is_whole());
   expect_sound();
   EXPECT_EQ(backups_there().size(), 3u);
+}
+
+TEST_F(RepositoryCopyTest, WhatAnotherRepositoryIsBeingCopiedFromIsNotClosed) {
+  store_three();
+  hooked_.before = [](std::string_view operation, std::string_view key) {
+    if (operation == "put" && key.starts_with("wal/")) throw std::runtime_error("killed");
+  };
+  EXPECT_THROW((void)copy(), std::runtime_error);
+  hooked_.before = [](std::string_view, std::string_view) {};
+  EXPECT_TRUE(put_pin_of_another(backup_root_key("main", "a")));
+  delete_backup(from_.repository, "main", "a", minute_of(50));
+  (void)copy();
+  EXPECT_FALSE(to_made_.storage.find_size(backup_root_key("main", "a")));
 }
 
 TEST_F(RepositoryCopyTest, ABackupThatIsDeletedThereMeanwhileStaysDeleted) {
@@ -490,7 +541,7 @@ TEST_F(RepositoryCopyTest, LeavesABackupWhoseWalIsExpiredThere) {
   EXPECT_THAT(keys_under(to_made_.storage, "pins/"), IsEmpty()) << "that expire may go on";
 }
 
-TEST_F(RepositoryCopyTest, GivesUpWhatAnEarlierRunBeganAndTheSourceHasNoMore) {
+TEST_F(RepositoryCopyTest, ClosesWhatAnEarlierRunBeganAndTheSourceHasNoMore) {
   store_three();
   hooked_.before = [](std::string_view operation, std::string_view key) {
     if (operation == "put" && key.starts_with("wal/")) throw std::runtime_error("killed");
