@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds poll_first{20};
 constexpr milliseconds poll_max{500};
+constexpr int further_tries = 6;
 
 struct Options {
   std::optional<std::string> pg;
@@ -208,6 +209,15 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
                 "Take a new backup."));
 }
 
+CopyReport compare(const Repository& repository, const Repository& further,
+                   const std::string& cluster) {
+  return copy_repository(repository, further, system_clock(), {.cluster = cluster, .dry_run = true},
+                         {.read = [](std::uint64_t) {},
+                          .info = [](const std::string&) {},
+                          .warn = [](const std::string&) {},
+                          .check_cancelled = Program::check_cancelled});
+}
+
 // What the repositories lack that are archived to beside the first one.
 void check_further(Program& program, const Repository& repository, const std::string& cluster,
                    std::vector<Finding>& findings) {
@@ -216,12 +226,13 @@ void check_further(Program& program, const Repository& repository, const std::st
     const auto name = "repository " + std::to_string(number);
     try {
       const auto there = open_repository(config, place, program.writer());
-      const auto report = copy_repository(repository, there.repository, system_clock(),
-                                          {.cluster = cluster, .dry_run = true},
-                                          {.read = [](std::uint64_t) {},
-                                           .info = [](const std::string&) {},
-                                           .warn = [](const std::string&) {},
-                                           .check_cancelled = Program::check_cancelled});
+      // The segment that was just tried may still be on its way there.
+      auto report = compare(repository, there.repository, cluster);
+      for (int tries = 0; tries < further_tries && report.clusters.at(0).wal.files > 0; ++tries) {
+        Program::check_cancelled();
+        system_clock().sleep_for(poll_max);
+        report = compare(repository, there.repository, cluster);
+      }
       const auto& copied = report.clusters.at(0);
       const auto backups =
           std::ranges::count(copied.backups, BackupCopyState::copied, &CopiedBackup::state);
