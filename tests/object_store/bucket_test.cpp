@@ -117,14 +117,15 @@ TEST_F(BucketTest, VersionsAreKeptAndDeletionsAreMarkers) {
       "<Status>Enabled</Status></VersioningConfiguration>");
   copy();
   const auto packs = keys_under("packs/").size();
+  EXPECT_GT(packs, 0u);
   (void)job_.server().sql("UPDATE t SET text = md5(text)");
   rows_ = job_.server().sql("SELECT count(*), sum(hashtext(text)) FROM t");
   (void)job_.backup();
   job_.archive_everything();
   run(walvault({"copy", "--to", "2"}));
   run(there({"expire", "--keep-last", "1"}));
-  run(there({"gc", "--grace", "0s"}));
-  EXPECT_GT(packs, 0u);
+  // Ceph's gateway heeds no condition where it keeps versions, and that is found out.
+  run(there({"gc", "--grace", "0s", "--exclusive"}));
   run(there({"verify", "--deep"}));
   run(walvault({"copy", "--to", "2"}));
   expect_restorable("restored");
@@ -141,7 +142,7 @@ TEST_F(BucketTest, LockedObjectsAreNeverOverwritten) {
   job_.archive_everything();
   run(walvault({"copy", "--to", "2"}));
   run(there({"expire", "--keep-last", "1"}));
-  run(there({"gc", "--grace", "0s"}));
+  run(there({"gc", "--grace", "0s", "--exclusive"}));
   run(there({"verify"}));
   expect_restorable("restored");
 }
@@ -183,6 +184,8 @@ TEST_F(BucketTest, AlteredAndExchangedObjectsAreFound) {
     const auto verified = there({"verify"});
     EXPECT_EQ(verified.exit_code, 5) << verified.text();
     EXPECT_THAT(verified.text(), HasSubstr(says));
+    // A root that this machine has seen whole is whole.
+    std::filesystem::remove_all(job_.directory().path("cache"));
     const auto restored = there({"restore", "--pgdata", job_.directory().path("r")});
     EXPECT_NE(restored.exit_code, 0) << restored.text();
     std::filesystem::remove_all(job_.directory().path("r"));
