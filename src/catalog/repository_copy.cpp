@@ -89,8 +89,8 @@ class ClusterCopier {
       for (const auto& id : request_.backups) chosen_.push_back(get_backup(list.backups, id));
       std::ranges::sort(chosen_, {},
                         [](const BackupInfo& info) { return std::pair(info.start_time, info.id); });
-      const auto same = std::ranges::unique(chosen_, {}, &BackupInfo::id);
-      chosen_.erase(same.begin(), same.end());
+      const auto is_same = [](const BackupInfo& a, const BackupInfo& b) { return a.id == b.id; };
+      chosen_.erase(std::unique(chosen_.begin(), chosen_.end(), is_same), chosen_.end());
       return;
     }
     chosen_ = std::move(list.backups);
@@ -409,7 +409,9 @@ CopyReport copy_repository(const Repository& from, const Repository& to, Clock& 
         throw;
       }
       const auto why = error.message() + ": " + error.detail();
-      listener.warn("cluster " + name + " is not copied: " + why);
+      std::string text("cluster ");
+      text.append(name).append(" is not copied: ").append(why);
+      listener.warn(text);
       report.clusters.push_back({.name = name, .failure = why, .backups = {}, .wal = {}});
     }
   }

@@ -164,9 +164,9 @@ std::optional<TreeCopied> TreeCopier::bring_packs(const std::string& root_key) {
         ++copied.packs;
         copied.bytes += item.entry.size;
       });
-  for (auto& entry : lacking) {
+  for (const auto& entry : lacking) {
     listener_.check_cancelled();
-    workers.submit({.entry = std::move(entry)});
+    workers.submit({.entry = entry});
   }
   workers.finish();
   if (!missing.empty()) {

@@ -130,8 +130,7 @@ std::vector<std::string> RememberingStorage::list_names(std::string_view prefix)
     }
     // Of keys '-' sorts before what ends a part.
     std::ranges::sort(names);
-    const auto same = std::ranges::unique(names);
-    names.erase(same.begin(), same.end());
+    names.erase(std::unique(names.begin(), names.end()), names.end());
     return names;
   }
   {
