@@ -194,10 +194,8 @@ bool TreeCopier::commit() {
                   "Those behind it can be copied.");
     }
   }
-  if (storage.find_size(deletion)) {
-    storage.remove({root_key});
-    return false;
-  }
+  // Recorded meanwhile: then that root is none, and expire removes it.
+  if (storage.find_size(deletion)) return false;
   give_up(root_key);
   return true;
 }

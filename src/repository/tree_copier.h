@@ -33,7 +33,7 @@ struct TreeCopyOptions {
 };
 
 struct TreeCopyListener {
-  // Before stored bytes are read, and behind each pack. From any thread; may throw.
+  // Before stored bytes are read. From any thread; may throw.
   std::function<void(std::uint64_t bytes)> reading;
   std::function<void()> check_cancelled;
   // A gc at the destination is waited for.

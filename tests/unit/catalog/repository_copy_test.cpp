@@ -488,8 +488,8 @@ TEST_F(RepositoryCopyTest, ABackupThatIsDeletedThereMeanwhileStaysDeleted) {
     is_before = false;
   };
   EXPECT_THAT(states(copy()), ElementsAre(State::deleted, State::deleted, State::copied));
-  EXPECT_FALSE(to_made_.storage.find_size(backup_root_key("main", "a")));
   EXPECT_THAT(backups_there(), ElementsAre("c"));
+  EXPECT_THAT(keys_under(to_made_.storage, "pins/"), IsEmpty());
 }
 
 TEST_F(RepositoryCopyTest, BringsADecisionThatCameLater) {
