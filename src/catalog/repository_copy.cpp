@@ -203,7 +203,13 @@ class ClusterCopier {
     if (request_.dry_run) {
       trees.look_without_waiting();
     } else {
-      trees.look();
+      try {
+        trees.look();
+      } catch (...) {
+        // Nothing of them was brought: what is held would only keep expire there from its end.
+        for (const auto i : batch) trees.give_up(backup_root_key(cluster_.name, result_of(i).id));
+        throw;
+      }
     }
     for (const auto i : batch) {
       auto& result = result_of(i);

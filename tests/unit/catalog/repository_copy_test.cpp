@@ -520,6 +520,7 @@ TEST_F(RepositoryCopyTest, WaitsForAGcThatHasCondemnedWhatItNeeds) {
   (void)to_made_.repository.put_sealed(ObjectKind::plan, "plans/x", encode_gc_plan(plan));
   const auto error = expect_error(ErrorKind::unavailable, [&] { (void)copy(); });
   EXPECT_THAT(error.hint(), HasSubstr("gc --exclusive"));
+  EXPECT_THAT(keys_under(to_made_.storage, "pins/"), IsEmpty());
   EXPECT_THAT(keys_under(to_made_.storage, "packs/"), IsEmpty());
 
   int looks = 0;
