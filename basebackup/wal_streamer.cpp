@@ -1,6 +1,7 @@
 #include "basebackup/wal_streamer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -12,7 +13,7 @@ WalStreamer::WalStreamer(const WalArchive& archive, ReplicationConnection& serve
       server_(server),
       slot_(std::move(slot)),
       clock_(clock),
-      options_(options) {}
+      options_(std::move(options)) {}
 
 WalStreamer::~WalStreamer() {
   wanted_ = false;
