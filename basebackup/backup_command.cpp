@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/backup_text.h"
+#include "app/cancellation.h"
 #include "app/connection_options.h"
 #include "app/expiry_text.h"
 #include "app/log.h"
@@ -130,8 +131,8 @@ Expired expire_after(Program& program, const Repository& repository, const Backu
   try {
     const auto now = system_clock().now();
     const auto plan = plan_expiry(repository, info.cluster, settings.retention, now, true);
-    const auto result = carry_out_expiry(repository, info.cluster, plan, program.writer(), now,
-                                         Program::check_cancelled);
+    const auto result =
+        carry_out_expiry(repository, info.cluster, plan, program.writer(), now, check_cancelled);
     return {.document = expiry_json(plan, &result), .text = expiry_text(plan, &result)};
   } catch (const Error& error) {
     log_warning("the backup is complete, but what the policy does not keep could not be deleted: " +
@@ -142,7 +143,7 @@ Expired expire_after(Program& program, const Repository& repository, const Backu
 }
 
 void run_backup(Program& program, const Options& options) {
-  program.catch_signals();
+  catch_signals();
   const auto& config = program.config();
   auto request = request_of(options, config);
   if (options.keep_for) {
@@ -153,7 +154,7 @@ void run_backup(Program& program, const Options& options) {
   const WalArchive archive(opened.repository,
                            get_cluster(opened.repository, cluster, ErrorKind::conflict));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
-                               .check_cancelled = Program::check_cancelled};
+                               .check_cancelled = check_cancelled};
   auto server = connect_replication(connect);
   if (streams_wal(options, *server)) {
     request.connect_for_wal = [&] { return connect_replication(connect); };
@@ -178,7 +179,7 @@ void run_backup(Program& program, const Options& options) {
                              .received = [&](std::uint64_t bytes) { progress.add(bytes); },
                              .note = log_info,
                              .warning = log_warning,
-                             .check_cancelled = Program::check_cancelled});
+                             .check_cancelled = check_cancelled});
   };
   // Until it comes, from some try on with everything.
   const auto take_all_the_same = [&] {

@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/connection_options.h"
 #include "base/format.h"
 #include "base/path.h"
@@ -90,7 +91,7 @@ std::optional<Finding> try_archiving(const WalArchive& archive, SqlConnection& s
   auto pause = poll_first;
   const auto waited = [&] { return std::chrono::duration_cast<milliseconds>(clock.now() - began); };
   while (true) {
-    Program::check_cancelled();
+    check_cancelled();
     if (const auto content = archive.find_file(segment)) {
       const auto took = waited();
       if (as_text(*content).find(mark) == std::string_view::npos) return std::nullopt;
@@ -161,7 +162,7 @@ void repair_gaps(const WalArchive& archive, const ConnectOptions& connect,
       fetch_missing_wal(archive, gap, connect, system_clock());
       findings.push_back(good("repair", "WAL from " + where + " was missing and is archived now"));
     } catch (const Error& error) {
-      Program::check_cancelled();
+      check_cancelled();
       findings.push_back(bad("repair",
                              "WAL from " + where + " cannot be had from this server: " +
                                  error.message() + ": " + error.detail(),
@@ -215,7 +216,7 @@ CopyReport compare(const Repository& repository, const Repository& further,
                          {.read = [](std::uint64_t) {},
                           .info = [](const std::string&) {},
                           .warn = [](const std::string&) {},
-                          .check_cancelled = Program::check_cancelled});
+                          .check_cancelled = check_cancelled});
 }
 
 // What the repositories lack that are archived to beside the first one.
@@ -229,7 +230,7 @@ void check_further(Program& program, const Repository& repository, const std::st
       // The segment that was just tried may still be on its way there.
       auto report = compare(repository, there.repository, cluster);
       for (int tries = 0; tries < further_tries && report.clusters.at(0).wal.files > 0; ++tries) {
-        Program::check_cancelled();
+        check_cancelled();
         system_clock().sleep_for(poll_max);
         report = compare(repository, there.repository, cluster);
       }
@@ -250,7 +251,7 @@ void check_further(Program& program, const Repository& repository, const std::st
                                            " backups of the first one",
                                        "walvault copy --to " + std::to_string(number)));
     } catch (const Error& error) {
-      Program::check_cancelled();
+      check_cancelled();
       if (place.required) {
         findings.push_back(bad(name, error));
       } else {
@@ -284,14 +285,14 @@ std::string finding_text(const Finding& finding) {
 }
 
 void run_check(Program& program, const Options& options) {
-  program.catch_signals();
+  catch_signals();
   const auto& config = program.config();
   const auto timeout = parse_duration(options.timeout, "--timeout");
   const auto cluster = config.cluster();
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
-                               .check_cancelled = Program::check_cancelled};
+                               .check_cancelled = check_cancelled};
   const auto server = connect_replication(connect);
 
   std::vector<Finding> findings{check_identity(archive.identity(), *server)};

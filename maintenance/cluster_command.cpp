@@ -1,6 +1,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/connection_options.h"
 #include "base/path.h"
 #include "catalog/backup_info.h"
@@ -38,7 +39,7 @@ struct Options {
 ClusterIdentity identify(Program& program, const Options& options) {
   const auto server =
       connect_replication({.conninfo = conninfo_for(program.config(), options.name, options.pg),
-                           .check_cancelled = Program::check_cancelled});
+                           .check_cancelled = check_cancelled});
   return identify_cluster(options.name, *server, system_clock().now());
 }
 

@@ -2,6 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/log.h"
 #include "app/progress.h"
 #include "base/format.h"
@@ -159,7 +160,7 @@ Outcome copy_to(Program& program, const RepositoryConfig& place, const Repositor
                                       {.read = [&](std::uint64_t bytes) { progress.add(bytes); },
                                        .info = log_info,
                                        .warn = log_warning,
-                                       .check_cancelled = Program::check_cancelled});
+                                       .check_cancelled = check_cancelled});
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
   Outcome outcome;
@@ -182,7 +183,7 @@ Outcome copy_to(Program& program, const RepositoryConfig& place, const Repositor
 }
 
 void copy(Program& program, const Options& options) {
-  program.catch_signals();
+  catch_signals();
   const auto& config = program.config();
   const auto request = request_of(options, config, program.writer());
   const auto places = destinations(options, config);

@@ -1,6 +1,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/expiry_text.h"
 #include "app/log.h"
 #include "base/format.h"
@@ -23,7 +24,7 @@ struct Options {
 };
 
 void expire(Program& program, const Options& options) {
-  program.catch_signals();
+  catch_signals();
   const auto& config = program.config();
   const auto cluster = config.cluster();
   auto policy = config.of_cluster(cluster).retention;
@@ -56,8 +57,8 @@ void expire(Program& program, const Options& options) {
                   expiry_text(plan, nullptr) + "Nothing was deleted (--dry-run).\n");
     return;
   }
-  const auto result = carry_out_expiry(opened.repository, cluster, plan, program.writer(), now,
-                                       Program::check_cancelled);
+  const auto result =
+      carry_out_expiry(opened.repository, cluster, plan, program.writer(), now, check_cancelled);
   program.print({{"expire", expiry_json(plan, &result)}}, expiry_text(plan, &result));
 }
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/backup_text.h"
+#include "app/cancellation.h"
 #include "app/log.h"
 #include "app/progress.h"
 #include "base/format.h"
@@ -269,7 +270,7 @@ std::string report_text(const VerifyReport& report, std::chrono::milliseconds du
 }
 
 void run_verify(Program& program, const Options& options) {
-  program.catch_signals();
+  catch_signals();
   const auto request = request_of(options, program.config());
   const auto opened = program.open_repository();
   const auto began = std::chrono::steady_clock::now();
@@ -288,7 +289,7 @@ void run_verify(Program& program, const Options& options) {
                                   },
                               .info = log_info,
                               .warn = log_warning,
-                              .check_cancelled = Program::check_cancelled});
+                              .check_cancelled = check_cancelled});
   progress.reset();
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "app/cancellation.h"
 #include "app/hold_backup.h"
 #include "app/log.h"
 #include "base/file.h"
@@ -99,7 +100,7 @@ FileEntry find_file_entry(TreeReader& tree, const Options& options) {
 }
 
 void run_extract(Program& program, const Options& options) {
-  program.catch_signals();
+  catch_signals();
   if (program.options().json && !options.output) {
     throw Error(ErrorKind::usage, "--json and the file cannot both go to standard output", {},
                 "Give --output FILE.");
@@ -115,7 +116,7 @@ void run_extract(Program& program, const Options& options) {
 
   Output output(options.output);
   tree.read_file(entry, [&](ByteView bytes) {
-    Program::check_cancelled();
+    check_cancelled();
     output.write(bytes);
   });
   output.finish();

@@ -124,8 +124,8 @@ FetchOutcome fetch_with_patience(Program& program, const Request& request) {
       const auto until = is_gap ? gap_deadline : deadline;
       const bool may_pass = error.kind() == ErrorKind::unavailable || is_gap;
       if (!may_pass || clock.now() + pause >= until) throw;
-      log_warning(error.message() + (error.detail().empty() ? "" : ": " + error.detail()) +
-                  "; trying again");
+      log_warning(error.message() + (error.detail().empty() ? "." : ": " + error.detail()) +
+                  " Trying again.");
     }
     clock.sleep_for(pause);
     pause = std::min(pause * 2, pause_max);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/log.h"
 #include "base/format.h"
 #include "catalog/change_finder.h"
@@ -179,7 +180,7 @@ std::string change_text(const TransactionChange& change, const std::string& rest
 }
 
 void run_find(Program& program, const Options& options) {
-  program.catch_signals();
+  catch_signals();
   const auto& config = program.config();
   const auto query = query_of(options);
   const auto cluster = config.cluster();
@@ -214,7 +215,7 @@ void run_find(Program& program, const Options& options) {
         documents.push_back(change_json(change, restore));
         text += change_text(change, restore);
       },
-      Program::check_cancelled);
+      check_cancelled);
   if (count > changes_max) {
     log_warning("only the first " + std::to_string(changes_max) + " of " + std::to_string(count) +
                 " transactions are shown: narrow the search with --from and --until");

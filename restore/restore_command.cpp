@@ -8,6 +8,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/connection_options.h"
 #include "app/hold_backup.h"
 #include "app/log.h"
@@ -261,7 +262,7 @@ std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
 }
 
 void run_restore(Program& program, const RestoreOptions& options) {
-  program.catch_signals();
+  catch_signals();
   const auto& config = program.config();
   check_agreement(options);
   PlanRequest wanted;
@@ -333,7 +334,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
   }
   const auto pin = hold_backup(opened.repository, program.writer(), plan.backup);
   log_info("reading the WAL that replay needs, to see that it is whole");
-  if (!expect_readable(archive, proved, request.jobs, options.standby, Program::check_cancelled)) {
+  if (!expect_readable(archive, proved, request.jobs, options.standby, check_cancelled)) {
     request.settings.reads_ahead = plan.backup.server_version < prefetch_version_min;
   }
   const auto began = std::chrono::steady_clock::now();
@@ -341,7 +342,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
                     program.shows_progress());
   const auto result = restore_backup(archive, plan, request,
                                      {.written = [&](std::uint64_t bytes) { progress.add(bytes); },
-                                      .check_cancelled = Program::check_cancelled});
+                                      .check_cancelled = check_cancelled});
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
   program.print(

@@ -2,6 +2,7 @@
 # Installs what walvault needs on Debian 12, and nothing that is there already.
 #   install-deps.sh          to build it and run the demo
 #   install-deps.sh --test   also what tests and checks need
+#   install-deps.sh --long   and what only the longest tests do
 #   install-deps.sh --bench  also the programs it is compared with
 set -euo pipefail
 
@@ -12,16 +13,18 @@ packages=(
   postgresql-15 postgresql-client-15
 )
 test_packages=(
-  clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs curl gcovr
+  clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs procps curl gcovr
   ceph-mon ceph-osd ceph-mgr radosgw ceph-common
 )
+long_packages=(swift-proxy swift-account swift-container swift-object memcached)
 bench_packages=(pgbackrest barman zstd)
 
 for option in "$@"; do
   case $option in
     --test) packages+=("${test_packages[@]}") ;;
+    --long) packages+=("${test_packages[@]}" "${long_packages[@]}") ;;
     --bench) packages+=("${bench_packages[@]}") ;;
-    *) echo "usage: $0 [--test] [--bench]" >&2; exit 2 ;;
+    *) echo "usage: $0 [--test] [--long] [--bench]" >&2; exit 2 ;;
   esac
 done
 

@@ -16,7 +16,9 @@ for option in "$@"; do
   esac
 done
 
-bash scripts/install-deps.sh --test
+dependencies=--test
+[ "$WALVAULT_TEST_LONG" = 0 ] || dependencies=--long
+bash scripts/install-deps.sh $dependencies
 if [ ${#selection[@]} -eq 0 ]; then bash scripts/install-servers.sh 13 14 16 17 18; fi
 cmake --preset dev >/dev/null
 cmake --build --preset dev

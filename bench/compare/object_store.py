@@ -12,7 +12,7 @@ import sys
 import urllib.parse
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "tests/support/object_store.sh"
-ACCESS_KEY, SECRET_KEY, REGION = "AKIDTEST", "SECRETTEST", "us-east-1"
+ACCESS_KEY, SECRET_KEY, REGION = "test:tester", "testing-secret", "us-east-1"
 
 
 class ObjectStore:

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "app/cancellation.h"
 #include "app/log.h"
 #include "app/object_store.h"
 #include "base/error.h"
@@ -62,9 +63,11 @@ std::unique_ptr<Storage> open_object_store(const Config& config, const Repositor
   RetryPolicy policy{.patience = patience.value_or(place.retry_for),
                      .first_pause = std::chrono::milliseconds(100),
                      .jitter = true,
-                     .notice = [](const Error& error) {
-                       log_warning(error.message() + ": " + error.detail() + " Trying again.");
-                     }};
+                     .notice =
+                         [](const Error& error) {
+                           log_warning(error.message() + ": " + error.detail() + " Trying again.");
+                         },
+                     .check_cancelled = check_cancelled};
   auto patient =
       std::make_unique<RetryingStorage>(std::move(storage), system_clock(), std::move(policy));
   if (caching == Caching::none) return patient;

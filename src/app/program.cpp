@@ -6,18 +6,13 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/log.h"
 
 namespace walvault {
 namespace {
 
 using nlohmann::ordered_json;
-
-volatile std::sig_atomic_t caught_signal = 0;
-
-struct Interrupted {
-  int signal;
-};
 
 std::string dump(const ordered_json& document) {
   // Names of files and labels are bytes; what is not UTF-8 in them is shown
@@ -55,24 +50,6 @@ OpenRepository Program::open_repository(Caching caching, Patience patience) {
 
 void Program::print(const ordered_json& document, const std::string& text) const {
   print_to_stdout(options_.json ? dump(document) : text);
-}
-
-void Program::catch_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int number) { caught_signal = number; };
-  sigemptyset(&action.sa_mask);
-  // A second signal ends the process at once.
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-  // Who reads the output may go: then writing fails, and what was begun is ended.
-  action.sa_handler = SIG_IGN;
-  action.sa_flags = 0;
-  ::sigaction(SIGPIPE, &action, nullptr);
-}
-
-void Program::check_cancelled() {
-  if (caught_signal != 0) throw Interrupted{caught_signal};
 }
 
 void Program::report(const Error& error, bool json) const {

@@ -35,13 +35,6 @@ class Program {
 
   [[nodiscard]] bool shows_progress() const { return !options_.no_progress; }
 
-  // Lets SIGINT and SIGTERM end the work at the next check_cancelled, so that
-  // it can be said what was left behind; without it they end the process.
-  void catch_signals();
-
-  // Throws when a caught signal came.
-  static void check_cancelled();
-
   // Parses, runs, and turns whatever is thrown into words and an exit code.
   // The last stop of every exception.
   using ExitCode = std::function<int(ErrorKind)>;

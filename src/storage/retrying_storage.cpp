@@ -10,6 +10,7 @@ namespace walvault {
 namespace {
 
 constexpr std::size_t keys_at_once = 1000;
+constexpr std::chrono::milliseconds pause_unheard{200};
 
 std::chrono::milliseconds shortened(std::chrono::milliseconds pause) {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -44,9 +45,18 @@ auto RetryingStorage::with_retries(Operation&& operation, bool* has_gone_on) {
       if (!first && again > policy_.patience) throw;
       if (policy_.notice && again >= policy_.noticed_from) policy_.notice(error);
     }
-    clock_.sleep_for(policy_.jitter ? shortened(pause) : pause);
+    wait(policy_.jitter ? shortened(pause) : pause);
     pause = std::min(pause * 2, policy_.pause_max);
   }
+}
+
+void RetryingStorage::wait(std::chrono::milliseconds pause) {
+  while (policy_.check_cancelled && pause > pause_unheard) {
+    policy_.check_cancelled();
+    clock_.sleep_for(pause_unheard);
+    pause -= pause_unheard;
+  }
+  clock_.sleep_for(pause);
 }
 
 bool RetryingStorage::put_if_absent(std::string_view key, const ObjectContent& content) {

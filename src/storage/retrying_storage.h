@@ -27,6 +27,9 @@ struct RetryPolicy {
   // failure, for somebody who waits and wonders; from any thread.
   std::function<void(const Error&)> notice = {};
   std::chrono::milliseconds noticed_from{2000};
+  // Called some times a second during a pause, from any thread; what it throws ends the
+  // operation.
+  std::function<void()> check_cancelled = {};
 };
 
 class RetryingStorage final : public Storage {
@@ -47,6 +50,8 @@ class RetryingStorage final : public Storage {
   // `has_gone_on`: set by an operation that came further than before.
   template <typename Operation>
   auto with_retries(Operation&& operation, bool* has_gone_on = nullptr);
+
+  void wait(std::chrono::milliseconds pause);
 
   std::unique_ptr<Storage> inner_;
   Clock& clock_;

@@ -24,9 +24,7 @@ using testing::HasSubstr;
 class NetworkTest : public testing::Test {
  protected:
   NetworkTest() {
-    ::setenv("WALVAULT_TEST_ON_OBJECT_STORE", "1", 1);
-    job_ = std::make_unique<MainJob>(15);
-    ::unsetenv("WALVAULT_TEST_ON_OBJECT_STORE");
+    job_ = std::make_unique<MainJob>(15, MainJobPlace{.bucket = new_bucket("main-job")});
     (void)job_->server().sql(
         "CREATE TABLE t AS SELECT g AS n, repeat(md5(g::text), 20) AS text"
         " FROM generate_series(1, 60000) g");
@@ -91,6 +89,87 @@ TEST_F(NetworkTest, EveryCommandSaysThatItIsGone) {
   }
   proxy_.come_up();
   expect_restorable();
+}
+
+// In the middle: at half of the requests that the same command took before.
+TEST_F(NetworkTest, EveryCommandGoesOnWhenItComesBack) {
+  go_by(proxy_.endpoint(), "150s");
+  const auto away = long_tests() ? std::chrono::milliseconds(60s) : 1s;
+  auto& server = job_->server();
+  const auto path = [&](const std::string& name) { return job_->directory().path(name); };
+  std::string id;
+  for (int i = 0; i < 4; ++i) {
+    (void)server.sql("UPDATE t SET text = md5(text) || text WHERE n % 10 = " + std::to_string(i));
+    id = job_->backup()["id"];
+  }
+  job_->archive_everything();
+  const auto segment = server.sql("SELECT last_archived_wal FROM pg_stat_archiver");
+  std::vector<std::string> to_archive(2);
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(job_->walvault({"init", "--repo", path("copy-" + std::to_string(i))}).exit_code, 0);
+  }
+
+  const auto expect_to_go_on = [&](std::vector<std::string> command,
+                                   std::vector<std::string> again) {
+    const auto words = command[0] + " " + command[1];
+    SCOPED_TRACE(words);
+    std::filesystem::remove_all(path("cache"));
+    (void)proxy_.take_requests();
+    const auto undisturbed = job_->start(std::move(command))->wait();
+    EXPECT_EQ(undisturbed.exit_code, 0) << undisturbed.text();
+    const auto requests = proxy_.take_requests().size();
+    std::filesystem::remove_all(path("cache"));
+    proxy_.go_down_after(static_cast<int>(requests / 2 + 1));
+    const auto disturbed = job_->start(std::move(again));
+    while (!proxy_.is_down() && disturbed->is_running()) std::this_thread::sleep_for(1ms);
+    EXPECT_TRUE(proxy_.is_down()) << "only " << requests << " requests";
+    std::this_thread::sleep_for(away);
+    EXPECT_TRUE(disturbed->is_running());
+    proxy_.come_up();
+    const auto done = disturbed->wait();
+    EXPECT_EQ(done.exit_code, 0) << done.text();
+    if (long_tests()) {
+      EXPECT_THAT(done.err, HasSubstr("Trying again"));
+    }
+    std::printf("%s: away at request %zu of %zu\n", words.c_str(), requests / 2 + 1, requests);
+  };
+  const auto expect_both_to_go_on = [&](const std::vector<std::string>& command) {
+    expect_to_go_on(command, command);
+  };
+  expect_both_to_go_on({"walvault", "info"});
+  expect_both_to_go_on({"walvault", "check", "--pg", server.conninfo()});
+  expect_both_to_go_on({"walvault", "backup", "--pg", server.conninfo()});
+  expect_both_to_go_on({"walvault", "backups", "keep", id, "--for", "1d"});
+  expect_both_to_go_on({"walvault", "find", "--drops"});
+  expect_both_to_go_on({"walvault", "verify", "--deep"});
+  expect_to_go_on({"walvault", "extract", id, "PG_VERSION", "--output", path("version-0")},
+                  {"walvault", "extract", id, "PG_VERSION", "--output", path("version-1")});
+  expect_to_go_on({"walvault", "restore", "--pgdata", path("restored-0")},
+                  {"walvault", "restore", "--pgdata", path("restored-1")});
+  expect_to_go_on({"walvault", "copy", "--to", path("copy-0")},
+                  {"walvault", "copy", "--to", path("copy-1")});
+  expect_to_go_on({"walvault-fetch", "--prefetch", "0", segment, path("fetched-0")},
+                  {"walvault-fetch", "--prefetch", "0", segment, path("fetched-1")});
+  expect_to_go_on({"walvault", "expire", "--keep-last", "4"},
+                  {"walvault", "expire", "--keep-last", "2"});
+  expect_both_to_go_on({"walvault", "gc", "--grace", "0s"});
+  (void)server.sql("ALTER SYSTEM SET archive_command = '/bin/true'");
+  (void)server.sql("SELECT pg_reload_conf()");
+  for (auto& file : to_archive) {
+    (void)server.sql("INSERT INTO t VALUES (-1, 'more')");
+    file = server.data() + "/pg_wal/" + server.sql("SELECT pg_walfile_name(pg_switch_wal())");
+  }
+  expect_to_go_on({"walvault-archive", to_archive[0]}, {"walvault-archive", to_archive[1]});
+}
+
+TEST_F(NetworkTest, AnInterruptIsHeardWhileItIsAway) {
+  go_by(proxy_.endpoint(), "60s");
+  proxy_.go_down();
+  const auto verify = job_->start_walvault({"verify"});
+  std::this_thread::sleep_for(500ms);
+  verify->send(SIGINT);
+  const auto interrupted = verify->wait(5s);
+  EXPECT_EQ(interrupted.signal, SIGINT) << interrupted.text();
 }
 
 TEST_F(NetworkTest, TheNextBackupReusesWhatAnInterruptedOneStored) {

@@ -140,11 +140,13 @@ std::string PostgresServer::sql(const std::string& query, const std::string& dat
 }
 
 MainJob::MainJob(int major, const std::string& settings,
-                 const std::vector<std::string>& initdb_options)
-    : major_(major), repository_(directory_.path("repo")) {
-  if (const char* value = ::getenv("WALVAULT_TEST_ON_OBJECT_STORE");
-      value != nullptr && std::string(value) == "1") {
-    use_object_store();
+                 const std::vector<std::string>& initdb_options, MainJobPlace place)
+    : major_(major), repository_(directory_.path("repo")), cluster_(std::move(place.cluster)) {
+  const char* const on_object_store = ::getenv("WALVAULT_TEST_ON_OBJECT_STORE");
+  if (place.bucket) {
+    use_bucket(*place.bucket);
+  } else if (on_object_store != nullptr && std::string(on_object_store) == "1") {
+    use_bucket(new_bucket("main-job"));
   } else {
     storage_ = std::make_unique<PosixStorage>(repository_, RandomId{});
   }
@@ -155,17 +157,18 @@ MainJob::MainJob(int major, const std::string& settings,
   server_ = std::make_unique<PostgresServer>(directory_, major, "pg", initdb_options);
   server_->configure("archive_mode = on\narchive_command = '" + binary("walvault-archive") +
                      (config_.empty() ? "" : " --config " + config_) + " --repo " + repository() +
-                     " --cluster main %p'\n" + settings);
+                     " --cluster " + cluster_ + " %p'\n" + settings);
   if (!server_->start()) throw std::runtime_error("the server does not start: " + server_->log());
-  for (const auto& arguments : std::vector<std::vector<std::string>>{
-           {"init"}, {"cluster", "add", "main", "--pg", server_->conninfo()}}) {
+  std::vector<std::vector<std::string>> commands{
+      {"cluster", "add", cluster_, "--pg", server_->conninfo()}};
+  if (!place.repository_exists) commands.insert(commands.begin(), {"init"});
+  for (const auto& arguments : commands) {
     const auto done = walvault(arguments);
     if (done.exit_code != 0) throw std::runtime_error(arguments[0] + ": " + done.text());
   }
 }
 
-void MainJob::use_object_store() {
-  const auto bucket = new_bucket("main-job");
+void MainJob::use_bucket(const S3Settings& bucket) {
   storage_ = std::make_unique<S3Storage>(bucket, test_credentials, system_clock());
   repository_ = "s3://" + bucket.bucket + "/" + bucket.prefix;
   config_ = directory_.path("walvault.toml");
@@ -185,15 +188,20 @@ void MainJob::remove_object(const std::string& key) {
 
 std::map<std::string, std::string> MainJob::environment() const {
   std::map<std::string, std::string> variables{{"WALVAULT_REPO", repository()},
-                                               {"WALVAULT_CLUSTER", "main"}};
+                                               {"WALVAULT_CLUSTER", cluster_}};
   if (!config_.empty()) variables["WALVAULT_CONFIG"] = config_;
   return variables;
 }
 
-std::unique_ptr<Child> MainJob::start_walvault(const std::vector<std::string>& arguments) {
-  std::vector<std::string> command{binary("walvault")};
-  command.insert(command.end(), arguments.begin(), arguments.end());
+std::unique_ptr<Child> MainJob::start(std::vector<std::string> command) {
+  command.front() = binary(command.front());
   return std::make_unique<Child>(command, environment(), directory_.path());
+}
+
+std::unique_ptr<Child> MainJob::start_walvault(const std::vector<std::string>& arguments) {
+  std::vector<std::string> command{"walvault"};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return start(std::move(command));
 }
 
 Outcome MainJob::walvault(const std::vector<std::string>& arguments) {

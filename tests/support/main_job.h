@@ -5,9 +5,11 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "storage/s3/s3_client.h"
 #include "storage/storage.h"
 #include "support/process.h"
 
@@ -68,13 +70,20 @@ class PostgresServer {
   bool running_ = false;
 };
 
-// A registered, archiving server. With WALVAULT_TEST_ON_OBJECT_STORE=1 in the
-// environment its repository lies in a bucket of the shared ObjectStore, else in a
-// directory.
+struct MainJobPlace {
+  // What the repository lies in. None: a directory; with WALVAULT_TEST_ON_OBJECT_STORE=1 in
+  // the environment a new bucket of the shared ObjectStore.
+  std::optional<S3Settings> bucket = {};
+  std::string cluster = "main";
+  bool repository_exists = false;
+};
+
+// A registered, archiving server.
 class MainJob {
  public:
   explicit MainJob(int major, const std::string& settings = "",
-                   const std::vector<std::string>& initdb_options = {});
+                   const std::vector<std::string>& initdb_options = {}, MainJobPlace place = {});
+  MainJob(int major, MainJobPlace place) : MainJob(major, "", {}, std::move(place)) {}
 
   [[nodiscard]] TestDirectory& directory() { return directory_; }
   [[nodiscard]] PostgresServer& server() { return *server_; }
@@ -92,6 +101,8 @@ class MainJob {
   // walvault with --repo and --cluster in its environment.
   [[nodiscard]] Outcome walvault(const std::vector<std::string>& arguments);
   [[nodiscard]] std::unique_ptr<Child> start_walvault(const std::vector<std::string>& arguments);
+  // Any of the three programs, its name first.
+  [[nodiscard]] std::unique_ptr<Child> start(std::vector<std::string> command);
   // The same, expected to succeed, its JSON.
   [[nodiscard]] nlohmann::json walvault_json(std::vector<std::string> arguments);
 
@@ -111,11 +122,12 @@ class MainJob {
  private:
   [[nodiscard]] std::map<std::string, std::string> environment() const;
 
-  void use_object_store();
+  void use_bucket(const S3Settings& bucket);
 
   TestDirectory directory_;
   int major_;
   std::string repository_;
+  std::string cluster_;
   std::string config_;  // empty: none
   std::unique_ptr<Storage> storage_;
   std::unique_ptr<PostgresServer> server_;

@@ -17,7 +17,7 @@
 namespace walvault {
 namespace {
 
-constexpr int ports = 3;  // http, https, the monitor's
+constexpr int ports = 5;  // http, https, the monitor's; Swift: http, and four of its own
 
 bool is_free(int port) {
   const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -69,14 +69,16 @@ ObjectStore::ObjectStore(const std::string& kind) : port_(free_ports()) {
     throw std::runtime_error("cannot make pipes");
   }
   const auto port = std::to_string(port_);
+  const std::string script = kind == "swift" ? WALVAULT_SOURCE_DIR "/tests/support/swift_store.sh"
+                                             : WALVAULT_SOURCE_DIR "/tests/support/object_store.sh";
   pid_ = ::fork();
   if (pid_ == 0) {
     // What ends the tests (Ctrl-C) leaves the script to its cleaning up.
     ::setpgid(0, 0);
     ::dup2(to[0], 0);
     ::dup2(from[1], 1);
-    ::execlp("bash", "bash", WALVAULT_SOURCE_DIR "/tests/support/object_store.sh",
-             directory_.c_str(), port.c_str(), kind.c_str(), nullptr);
+    ::execlp("bash", "bash", script.c_str(), directory_.c_str(), port.c_str(), kind.c_str(),
+             nullptr);
     ::_exit(127);
   }
   ::close(to[0]);
@@ -107,7 +109,7 @@ void ObjectStore::await_ready() {
       line.clear();
     }
   }
-  throw std::runtime_error("the object store does not start; scripts/install-deps.sh --test");
+  throw std::runtime_error("the object store does not start; scripts/install-deps.sh --long");
 }
 
 std::string ObjectStore::endpoint() const { return "http://127.0.0.1:" + std::to_string(port_); }

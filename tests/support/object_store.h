@@ -1,5 +1,5 @@
-// A real S3 server (Ceph's gateway, tests/support/object_store.sh), one for each
-// test program that asks for it.
+// A real S3 server (Ceph's gateway, object_store.sh, or Swift, swift_store.sh), started by
+// the test program that asks for it.
 #pragma once
 
 #include <sys/types.h>
@@ -11,11 +11,12 @@ namespace walvault {
 
 class ObjectStore {
  public:
-  // Started at the first call, ended with the program, however that ends. With
-  // WALVAULT_TEST_OBJECT_STORE=PORT in the environment, one that runs already.
+  // Ceph in memory, started at the first call, ended with the program, however that ends.
+  // With WALVAULT_TEST_OBJECT_STORE=PORT in the environment, one that runs already.
   [[nodiscard]] static ObjectStore& shared();
 
-  explicit ObjectStore(const std::string& kind);  // memstore or bluestore
+  // "memstore" and "bluestore" are Ceph; "swift" has no conditional writes.
+  explicit ObjectStore(const std::string& kind);
   ~ObjectStore();
   ObjectStore(const ObjectStore&) = delete;
   ObjectStore& operator=(const ObjectStore&) = delete;
@@ -25,10 +26,10 @@ class ObjectStore {
   [[nodiscard]] std::string ca_file() const { return directory_ + "/tls.crt"; }
   [[nodiscard]] int port() const { return port_; }
 
-  static constexpr const char* access_key = "AKIDTEST";
-  static constexpr const char* secret_key = "SECRETTEST";
+  static constexpr const char* access_key = "test:tester";
+  static constexpr const char* secret_key = "testing-secret";
 
-  // SIGKILL to a daemon: "osd.0", "mon.a", "client.rgw".
+  // SIGKILL to a daemon of Ceph: "osd.0", "mon.a", "client.rgw".
   void kill_daemon(const std::string& name) const;
   // Starts what is gone; returns when the store answers again.
   void restart();

@@ -4,7 +4,7 @@
 # Prints "ready" when http://127.0.0.1:PORT answers (and https:// at PORT + 1, with
 # DIRECTORY/tls.crt as its authority), then takes lines: "restart" starts the daemons that
 # are gone, and says "ready" again. Ends, with all daemons, when its standard input does.
-# The user of the store: access key AKIDTEST, secret SECRETTEST; DIRECTORY/run has pids.
+# The user of the store: access key test:tester, secret testing-secret; DIRECTORY/run has pids.
 set -euo pipefail
 directory=$1
 port=$2
@@ -77,7 +77,13 @@ rgw enable apis = s3, admin
 rgw zone root pool = .rgw.root
 CONFIGURATION
 
-alive() { [ -f "$directory/run/$1.pid" ] && kill -0 "$(cat "$directory/run/$1.pid")" 2>/dev/null; }
+# One that was killed may stay as a zombie, where nobody reaps it.
+alive() {
+  local pid state
+  pid=$(cat "$directory/run/$1.pid" 2>/dev/null) || return
+  state=$(ps -o state= -p "$pid") || return
+  [ "${state# }" != Z ]
+}
 
 stop() {
   local file
@@ -146,8 +152,8 @@ uuid=$(cat "$directory/osd/fs_fsid" 2>/dev/null || cat "$directory/osd/fsid")
 repeated ceph osd new "$uuid" 0
 start_daemons
 make_user() {
-  radosgw-admin -n client.rgw user create --uid=test --display-name=test --access-key=AKIDTEST \
-    --secret-key=SECRETTEST || radosgw-admin -n client.rgw user info --uid=test
+  radosgw-admin -n client.rgw user create --uid=test --display-name=test --access-key=test:tester \
+    --secret-key=testing-secret || radosgw-admin -n client.rgw user info --uid=test
 }
 for try in 1 2 3 4 5 6 7 8 9 10; do
   make_user >"$directory/log/user" 2>&1 && break

@@ -1,4 +1,4 @@
-// A bucket of the shared object store, for one test.
+// A bucket of an object store, for one test.
 #pragma once
 
 #include <atomic>
@@ -18,12 +18,13 @@ namespace walvault {
 }
 
 // Makes the bucket.
-[[nodiscard]] inline S3Settings new_bucket(const std::string& prefix = "") {
+[[nodiscard]] inline S3Settings new_bucket(const std::string& prefix = "",
+                                           const ObjectStore& store = ObjectStore::shared()) {
   static std::atomic<int> count{0};
   S3Settings settings{.bucket = "b" + to_hex(system_randomness().id()).substr(0, 12) + "-" +
                                 std::to_string(++count),
                       .prefix = prefix,
-                      .endpoint = ObjectStore::shared().endpoint(),
+                      .endpoint = store.endpoint(),
                       .path_style = true};
   S3Client client(settings, test_credentials, system_clock());
   const S3Request request{.action = S3Action::put, .method = "PUT"};

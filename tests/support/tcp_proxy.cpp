@@ -1,5 +1,4 @@
 #include "support/tcp_proxy.h"
-#include <utility>
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -7,6 +6,7 @@
 #include <unistd.h>
 
 #include <stdexcept>
+#include <utility>
 
 namespace walvault {
 namespace {
@@ -31,20 +31,28 @@ bool send_all(int to, const char* bytes, std::size_t size) {
 
 }  // namespace
 
-TcpProxy::TcpProxy(int server_port)
-    : server_port_(server_port), listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  auto address = loopback(0);
-  socklen_t size = sizeof address;
-  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), size) != 0 ||
-      ::listen(listener_, 64) != 0 ||
-      ::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+int TcpProxy::listen_on_loopback() {
+  const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const auto address = loopback(0);
+  if (::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+      ::listen(listener, 64) != 0) {
     throw std::runtime_error("the proxy cannot listen");
+  }
+  return listener;
+}
+
+TcpProxy::TcpProxy(int server_port, int listener) : server_port_(server_port), listener_(listener) {
+  sockaddr_in address{};
+  socklen_t size = sizeof address;
+  if (::getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
+    throw std::runtime_error("the proxy's socket is none");
   }
   port_ = ntohs(address.sin_port);
   acceptor_ = std::thread([this] { run(); });
 }
 
 TcpProxy::~TcpProxy() {
+  let_go();
   ::shutdown(listener_, SHUT_RDWR);
   acceptor_.join();
   go_down();
@@ -88,8 +96,31 @@ void TcpProxy::note_request(std::string_view sent) {
   const auto line = sent.substr(0, sent.find("\r\n"));
   const auto version = line.rfind(" HTTP/1.1");
   if (version == std::string_view::npos) return;
+  {
+    const std::scoped_lock lock(mutex_);
+    requests_.emplace_back(line.substr(0, version));
+  }
+  if (requests_left_ > 0 && --requests_left_ == 0) go_down();
+  wait_if_held(line);
+}
+
+void TcpProxy::hold(const std::string& request) {
   const std::scoped_lock lock(mutex_);
-  requests_.emplace_back(line.substr(0, version));
+  to_hold_ = request;
+}
+
+void TcpProxy::let_go() {
+  const std::scoped_lock lock(mutex_);
+  to_hold_.clear();
+  let_go_.notify_all();
+}
+
+void TcpProxy::wait_if_held(std::string_view line) {
+  std::unique_lock lock(mutex_);
+  if (to_hold_.empty() || line.find(to_hold_) == std::string_view::npos) return;
+  holding_ = true;
+  let_go_.wait(lock, [this] { return to_hold_.empty(); });
+  holding_ = false;
 }
 
 std::vector<std::string> TcpProxy::take_requests() {

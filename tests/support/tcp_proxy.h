@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -13,10 +14,15 @@ namespace walvault {
 
 class TcpProxy {
  public:
-  explicit TcpProxy(int server_port);
+  explicit TcpProxy(int server_port) : TcpProxy(server_port, listen_on_loopback()) {}
+  // Takes the socket, one that listens on the loopback of whatever network it was made in.
+  TcpProxy(int server_port, int listener);
   ~TcpProxy();
   TcpProxy(const TcpProxy&) = delete;
   TcpProxy& operator=(const TcpProxy&) = delete;
+
+  // In the network of the calling thread.
+  [[nodiscard]] static int listen_on_loopback();
 
   [[nodiscard]] int port() const { return port_; }
   [[nodiscard]] std::string endpoint() const { return "http://127.0.0.1:" + std::to_string(port_); }
@@ -25,7 +31,17 @@ class TcpProxy {
   void delay(std::chrono::milliseconds delay) { delay_ = delay; }
   // Ends every connection, and each new one at once, until it is up again.
   void go_down();
-  void come_up() { down_ = false; }
+  void come_up() {
+    requests_left_ = 0;
+    down_ = false;
+  }
+  // Goes down as soon as so many more requests have begun.
+  void go_down_after(int requests) { requests_left_ = requests; }
+  [[nodiscard]] bool is_down() const { return down_; }
+  // The first request whose line has this in it waits, and whoever sent it, until it is let go.
+  void hold(const std::string& request);
+  [[nodiscard]] bool holds() const { return holding_; }
+  void let_go();
   // Every so many bytes from the server one bit is turned; 0: none.
   void corrupt_every(std::size_t bytes) { corrupt_every_ = bytes; }
   // So many connections end, each after so many bytes from the client.
@@ -43,6 +59,7 @@ class TcpProxy {
  private:
   void run();
   void note_request(std::string_view sent);
+  void wait_if_held(std::string_view line);
   void relay(int from, int to, bool from_server);
 
   int server_port_;
@@ -50,6 +67,10 @@ class TcpProxy {
   int port_ = 0;
   std::atomic<std::chrono::milliseconds> delay_{std::chrono::milliseconds(0)};
   std::atomic<bool> down_{false};
+  std::atomic<int> requests_left_{0};
+  std::atomic<bool> holding_{false};
+  std::condition_variable let_go_;
+  std::string to_hold_;
   std::atomic<std::size_t> corrupt_every_{0};
   std::atomic<std::size_t> cut_after_{0};
   std::atomic<int> cuts_left_{0};

@@ -131,6 +131,22 @@ TEST_F(RetryingStorageTest, PassesOnWhatIsNoErrorOfTheStorage) {
   EXPECT_EQ(calls_, 1);
 }
 
+TEST_F(RetryingStorageTest, EndsInAPauseWhenItIsCancelled) {
+  auto hooked = std::make_unique<HookedStorage>(memory_);
+  hooked->before = [](std::string_view, std::string_view) {
+    throw Error(ErrorKind::unavailable, "the network is away").transient();
+  };
+  struct Cancelled {};
+  RetryingStorage retrying(std::move(hooked), clock_,
+                           {.patience = milliseconds(60'000),
+                            .first_pause = milliseconds(5000),
+                            .check_cancelled = [this] {
+                              if (paused() >= milliseconds(1000)) throw Cancelled{};
+                            }});
+  EXPECT_THROW((void)retrying.find("k", whole_object), Cancelled);
+  EXPECT_LE(paused(), milliseconds(1200));
+}
+
 TEST_F(RetryingStorageTest, DoesNotPauseWhenNothingFails) {
   for (const auto& [name, operation] : all_operations()) operation();
   EXPECT_EQ(paused(), milliseconds(0));
