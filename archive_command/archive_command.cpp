@@ -48,17 +48,16 @@ Pushed push(Program& program, const std::string& path, Caching caching) {
   FurtherArchives further(config, program.writer(), archive.identity());
   PushOptions options{.compression = config.wal_compression,
                       .threads = std::min(config.worker_threads(), threads_max)};
-  options.store_elsewhere = [&](const PushOptions::StoreIn& store_in) {
-    return further.store(store_in);
-  };
+  options.elsewhere = [&](const PushOptions::DoIn& what) { return further.each(what); };
   if (further.lacks_one()) ahead = 0;
   Pushed pushed;
-  pushed.result =
-      push_and_ahead(archive, path, system_clock(),
-                     {.push = options,
-                      .ahead = ahead,
-                      .uploads = config.is_remote() && is_alone ? object_store_uploads : 1},
-                     notes ? &*notes : nullptr);
+  pushed.result = push_and_ahead(
+      archive, path, system_clock(),
+      {.push = options,
+       .ahead = ahead,
+       // A directory gets one segment after another.
+       .uploads = config.is_remote() && further.are_remote() ? object_store_uploads : 1},
+      notes ? &*notes : nullptr);
   if (!pushed.result.offered.everywhere) pushed.absences = further.absences();
   return pushed;
 }

@@ -73,7 +73,11 @@ bool FurtherArchives::lacks_one() {
   return std::ranges::any_of(places_, [this](Place& place) { return is_absent(place); });
 }
 
-bool FurtherArchives::store(const PushOptions::StoreIn& store_in) {
+bool FurtherArchives::are_remote() const {
+  return std::ranges::all_of(places_, [](const Place& place) { return place.config.is_remote(); });
+}
+
+bool FurtherArchives::each(const PushOptions::DoIn& what) {
   bool everywhere = true;
   for (auto& place : places_) {
     if (is_absent(place)) {
@@ -82,7 +86,7 @@ bool FurtherArchives::store(const PushOptions::StoreIn& store_in) {
     }
     const auto began = std::chrono::steady_clock::now();
     try {
-      store_in(archive_of(place));
+      what(archive_of(place));
     } catch (const Error& error) {
       const bool is_out_of_reach =
           error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::not_found;

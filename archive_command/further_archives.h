@@ -23,10 +23,13 @@ class FurtherArchives {
   // `identity`: of the cluster in the first repository.
   FurtherArchives(const Config& config, RandomId writer, ClusterIdentity identity);
 
-  // Stores in each, one after another. Error where a required one fails, and where one has
+  // Does it in each, one after another. Error where a required one fails, and where one has
   // other content. One that is not required and cannot be reached is left out from then on;
-  // `absences` tells. False: it is not in all of them.
-  [[nodiscard]] bool store(const PushOptions::StoreIn& store_in);
+  // `absences` tells. False: it was not done in all of them.
+  [[nodiscard]] bool each(const PushOptions::DoIn& what);
+
+  // Whether all of them are object stores.
+  [[nodiscard]] bool are_remote() const;
 
   // Whether one is known to be out of reach: then nothing is archived ahead, since nothing
   // of that would be noted.

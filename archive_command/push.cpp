@@ -223,8 +223,8 @@ struct Prepared {
 PushResult store_everywhere(const WalArchive& archive, const CompressedFile& file,
                             PushResult result, const PushOptions& options) {
   store(archive, key_in(archive, file.header), file, result);
-  if (options.store_elsewhere) {
-    result.everywhere = options.store_elsewhere([&](const WalArchive& other) {
+  if (options.elsewhere) {
+    result.everywhere = options.elsewhere([&](const WalArchive& other) {
       auto there = result;
       store(other, key_in(other, file.header), file, there);
     });

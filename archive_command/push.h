@@ -14,11 +14,11 @@ namespace walvault {
 struct PushOptions {
   CompressionSetting compression;
   unsigned threads = 2;
-  // Called behind each file that is stored, with what stores it in another archive of the
-  // same cluster; what it throws, the push throws. False: some place is without it. From any
-  // thread.
-  using StoreIn = std::function<void(const WalArchive& other)>;
-  std::function<bool(const StoreIn&)> store_elsewhere = {};
+  // Does what it is given in every other archive of the same cluster that wants the file too:
+  // behind each file that is stored, to store it there. What it throws, the push throws.
+  // False: in some place it was not done. From any thread.
+  using DoIn = std::function<void(const WalArchive& other)>;
+  std::function<bool(const DoIn&)> elsewhere = {};
 };
 
 struct PushResult {

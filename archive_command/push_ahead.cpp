@@ -134,20 +134,25 @@ class Pipeline {
 };
 
 // Which of those that follow may be stored at the same time: none where the first is
-// archived already, by another server perhaps, or that is not known.
-unsigned uploads_behind(const WalArchive& archive, const SegmentName& offered, unsigned uploads,
-                        std::vector<std::string>& next) try {
+// archived already in some place, by another server perhaps, or that is not known.
+unsigned uploads_behind(const WalArchive& archive, const SegmentName& offered,
+                        const PushAheadOptions& options, std::vector<std::string>& next) try {
   std::set<std::uint64_t> archived;
-  for (const auto& segment : archive.segments(offered.timeline, offered.number + 1)) {
-    archived.insert(segment.number);
-  }
+  const auto look = [&](const WalArchive& place) {
+    for (const auto& segment : place.segments(offered.timeline, offered.number + 1)) {
+      archived.insert(segment.number);
+    }
+  };
+  look(archive);
+  // What is not everywhere is not noted, and would be done again by its own call.
+  if (options.push.elsewhere && !options.push.elsewhere(look)) next.clear();
   const auto first = std::ranges::find_if(next, [&](const std::string& name) {
     const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
     return !segment || archived.contains(segment->number);
   });
   if (first == next.begin()) return 1;
   next.erase(first, next.end());
-  return uploads;
+  return options.uploads;
 } catch (const Error&) {
   next.clear();
   return 1;
@@ -205,7 +210,7 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
   // nothing of this one gets into that one's history.
   result.offered = push_wal_file(archive, path, clock, options.push);
   try {
-    const auto uploads = uploads_behind(archive, *segment, options.uploads, next);
+    const auto uploads = uploads_behind(archive, *segment, options, next);
     Pipeline pipeline(archive, clock, options, uploads, *notes, result);
     archive_next(pipeline);
   } catch (const std::exception&) {

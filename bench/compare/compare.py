@@ -3,7 +3,7 @@
 
     bench/compare/compare.py [--scale 135] [--runs 3] [--rows NAME,NAME] [--self]
                              [--bin build/release/bin] [--json FILE] [--svg FILE]
-                             [--object-store]
+                             [--object-store [--request-delay MILLISECONDS]]
 
 Starts a throw-away PostgreSQL 15, fills it with pgbench (scale 135 is about 2 GB), and lets
 walvault, pgBackRest and Barman do the same things in turn, so that a drift of the machine
@@ -356,6 +356,8 @@ def main():
     parser.add_argument("--rows", default=",".join(ROWS), help="of: " + ", ".join(ROWS))
     parser.add_argument("--object-store", action="store_true",
                         help="with all repositories in one, Ceph's on this machine")
+    parser.add_argument("--request-delay", type=int, metavar="MILLISECONDS",
+                        help="until each answer of the object store comes")
     parser.add_argument("--self", action="store_true", dest="twice")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--json", type=pathlib.Path)
@@ -370,7 +372,11 @@ def main():
     shutil.copytree(options.bin, work / "bin")
     become_server_user(work)
     lab = Laboratory(work, options.scale)
-    store = ObjectStore(work / "store") if options.object_store else None
+    slow_network = None
+    if options.request_delay:
+        slow_network = [work / "bin" / "slow_network", str(options.request_delay)]
+    store = (ObjectStore(work / "store", slow_network=slow_network) if options.object_store
+             else None)
     if store:
         def ours(*how):
             return WalvaultInObjectStore(lab, store, *how)

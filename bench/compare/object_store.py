@@ -16,8 +16,10 @@ ACCESS_KEY, SECRET_KEY, REGION = "test:tester", "testing-secret", "us-east-1"
 
 
 class ObjectStore:
-    def __init__(self, directory, port=21480):
+    def __init__(self, directory, port=21480, slow_network=None):
+        """`slow_network`: a command that is given a port and prints that of a slow way to it."""
         self.port, self.directory = port, directory
+        self.network, self.tls_port = None, port + 1
         self.ca_file = directory / "tls.crt"
         # All of the machine's memory that the store may take.
         env = dict(os.environ, MEMSTORE_BYTES=str(12 << 30))
@@ -27,9 +29,17 @@ class ObjectStore:
         if self.process.stdout.readline() != b"ready\n":
             sys.exit("the object store does not start; scripts/install-deps.sh --test")
 
+        if slow_network:
+            self.network = subprocess.Popen([slow_network[0], str(self.tls_port),
+                                             *slow_network[1:]],
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            self.tls_port = int(self.network.stdout.readline())
+
     def stop(self):
-        self.process.stdin.close()
-        self.process.wait()
+        for process in (self.network, self.process):
+            if process:
+                process.stdin.close()
+                process.wait()
 
     def request(self, method, path, query=""):
         time = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")

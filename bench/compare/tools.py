@@ -151,7 +151,7 @@ class WalvaultInObjectStore(InObjectStore, Walvault):
         self.wal, self.backups = "wal/", ["packs/", "backups/", "pins/"]
         self.config = lab.work / f"{self.bucket}.toml"
         self.config.write_text(f"""[repository]
-endpoint = "https://localhost:{store.port + 1}"
+endpoint = "https://localhost:{store.tls_port}"
 ca_file = "{store.ca_file}"
 access_key_id = "{object_store.ACCESS_KEY}"
 secret_access_key = "{object_store.SECRET_KEY}"
@@ -184,7 +184,7 @@ repo1-s3-region={object_store.REGION}
 repo1-s3-uri-style=path
 repo1-s3-key={object_store.ACCESS_KEY}
 repo1-s3-key-secret={object_store.SECRET_KEY}
-repo1-storage-port={self.store.port + 1}
+repo1-storage-port={self.store.tls_port}
 repo1-storage-ca-file={self.store.ca_file}"""
 
 

@@ -24,7 +24,9 @@ namespace {
 
 void add_globals(CLI::App& app, GlobalOptions& options) {
   app.add_option("--config", options.config, "The configuration file [$WALVAULT_CONFIG]");
-  app.add_option("--repo", options.repo, "The repository: /path or file:///path [$WALVAULT_REPO]");
+  app.add_option(
+      "--repo", options.repo,
+      "The repository: /path, s3://BUCKET/PREFIX, or the number of a further one [$WALVAULT_REPO]");
   app.add_option("--cluster", options.cluster, "The name of the cluster [$WALVAULT_CLUSTER]");
   app.add_flag("--json", options.json, "Print the result as one JSON document");
   app.add_option("--log-level", options.log_level, "debug, info, warning or error")

@@ -5,6 +5,11 @@
 namespace walvault {
 namespace {
 
+// Of what is read ahead.
+constexpr std::uint64_t ahead_bytes_min = 64u << 10;
+constexpr std::uint64_t ahead_bytes_max = 1u << 20;
+constexpr std::uint64_t kept_bytes_max = 8u << 20;
+
 constexpr auto other_digest = "Its content has another digest.";
 
 // What goes wrong in `action` is damage of the frame at `place`.
@@ -58,13 +63,49 @@ void StoredFrames::read(std::vector<FramePlace> places,
   }
 }
 
-ByteView StoredFrames::at(const ChunkRef& ref, const FramePlace& place) const {
-  const auto covers = [&](const Range& range) {
+void StoredFrames::read_ahead(const std::vector<FramePlace>& places) {
+  std::uint64_t kept = 0;
+  std::erase_if(ranges_, [&](const Range& range) {
+    kept += range.end - range.begin;
+    return kept > kept_bytes_max;
+  });
+  for (const auto& place : places) {
+    if (const auto range = find_range(place); range != ranges_.end()) {
+      ranges_.splice(ranges_.begin(), ranges_, range);
+      continue;
+    }
+    const std::uint64_t begin = place.frame.offset;
+    const auto goes_on = [&](const Range& range) {
+      return range.pack == place.pack && range.begin <= begin &&
+             begin <= range.end + hole_bytes_max;
+    };
+    const auto before = std::ranges::find_if(ranges_, goes_on);
+    const auto ahead = before == ranges_.end() ? ahead_bytes_min
+                                               : std::clamp(2 * (before->end - before->begin),
+                                                            ahead_bytes_min, ahead_bytes_max);
+    const auto& pack = packs_.at(place.pack);
+    const auto end =
+        std::max(begin + place.frame.length, std::min(begin + ahead, std::uint64_t{pack.size}));
+    ranges_.insert(
+        ranges_.begin(),
+        {.pack = place.pack,
+         .begin = begin,
+         .end = end,
+         .bytes = storage_.find(pack.name.key(), {.offset = begin, .length = end - begin})});
+  }
+}
+
+std::list<StoredFrames::Range>::const_iterator StoredFrames::find_range(
+    const FramePlace& place) const {
+  // There are not many: they were put together.
+  return std::ranges::find_if(ranges_, [&](const Range& range) {
     return range.pack == place.pack && range.begin <= place.frame.offset &&
            place.frame.offset + std::uint64_t{place.frame.length} <= range.end;
-  };
-  // A handful: they were put together.
-  const auto range = std::ranges::find_if(ranges_, covers);
+  });
+}
+
+ByteView StoredFrames::at(const ChunkRef& ref, const FramePlace& place) const {
+  const auto range = find_range(place);
   if (range == ranges_.end()) throw Error(ErrorKind::internal, "a frame was not read");
   if (!range->bytes) throw DamagedChunk(packs_, ref, place, "Its pack is gone.");
   const auto begin = place.frame.offset - range->begin;
@@ -137,16 +178,13 @@ ChunkDecoder::Base ChunkDecoder::decode_last_base(const StoredFrames& frames, co
   return {.bytes = whole_chunk(frames, ref, places.back()), .id = id};
 }
 
-Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
-                 ChunkDecoder& decoder) {
+Bytes ChunkReader::read(const ChunkRef& ref) {
   if (ref.zero) {
     throw Error(ErrorKind::corrupt, "a stored list is damaged",
                 "It gives zeros where a part of a tree should be.");
   }
-  StoredFrames frames(storage, packs);
-  frames.read(ref.places(), [](std::uint64_t) {});
-  decoder.forget();
-  const auto chunk = decoder.decode(frames, ref);
+  frames_.read_ahead(ref.places());
+  const auto chunk = decoder_.decode(frames_, ref);
   return {chunk.begin(), chunk.end()};
 }
 

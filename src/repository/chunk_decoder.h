@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -44,6 +45,11 @@ class StoredFrames {
   // `reading` is told of the bytes before they are.
   void read(std::vector<FramePlace> places, const std::function<void(std::uint64_t)>& reading);
 
+  // Reads those of one chunk, for who goes on to the next: what was read so far stays, and
+  // what follows is read with them, the more the longer that was of use. Not to be mixed
+  // with read(). Memory: 8 MiB, and these frames.
+  void read_ahead(const std::vector<FramePlace>& places);
+
   // The bytes of a frame that was read, one of those that `ref` takes. DamagedChunk
   // when its pack is gone or cut short.
   [[nodiscard]] ByteView at(const ChunkRef& ref, const FramePlace& place) const;
@@ -58,9 +64,11 @@ class StoredFrames {
     std::optional<Bytes> bytes;  // nullopt: there is no such pack
   };
 
+  [[nodiscard]] std::list<Range>::const_iterator find_range(const FramePlace& place) const;
+
   Storage& storage_;
   const PackTable& packs_;
-  std::vector<Range> ranges_;  // ascending
+  std::list<Range> ranges_;  // ascending; those of read_ahead: the latest used first
 };
 
 // Not thread-safe: one a thread. Memory: a few chunks.
@@ -80,9 +88,6 @@ class ChunkDecoder {
   [[nodiscard]] Base decode_base(const StoredFrames& frames, const ChunkRef& ref);
   [[nodiscard]] Base decode_last_base(const StoredFrames& frames, const ChunkRef& ref);
 
-  // What comes next is of another repository or backup.
-  void forget() { decoded_place_.reset(); }
-
   [[nodiscard]] Compressor& compressor() { return compressor_; }
 
  private:
@@ -98,8 +103,18 @@ class ChunkDecoder {
   Bytes base_;
 };
 
-// One chunk, by a request of its own for each frame that it takes.
-[[nodiscard]] Bytes read_chunk(Storage& storage, const PackTable& packs, const ChunkRef& ref,
-                               ChunkDecoder& decoder);
+// Chunks one after another, reading ahead. Not thread-safe. Memory: 9 MiB, as a rule.
+class ChunkReader {
+ public:
+  // The references must outlive this.
+  ChunkReader(Storage& storage, const PackTable& packs) : frames_(storage, packs) {}
+
+  // DamagedChunk; Error{corrupt} for a reference to zeros.
+  [[nodiscard]] Bytes read(const ChunkRef& ref);
+
+ private:
+  StoredFrames frames_;
+  ChunkDecoder decoder_;
+};
 
 }  // namespace walvault

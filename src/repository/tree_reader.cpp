@@ -23,11 +23,12 @@ TreeReader::TreeReader(const Repository& repository, const std::string& root_key
     : TreeReader(repository, load_root(repository, root_key)) {}
 
 TreeReader::TreeReader(const Repository& repository, Root root)
-    : repository_(repository), root_(std::move(root)), table_(&root_.stream("files")) {}
+    : root_(std::move(root)),
+      table_(&root_.stream("files")),
+      lists_(repository.storage(), root_.packs),
+      content_(repository.storage(), root_.packs) {}
 
-Bytes TreeReader::table_chunk(std::size_t index) {
-  return read_chunk(repository_.storage(), root_.packs, table_->chunks.at(index), decoder_);
-}
+Bytes TreeReader::table_chunk(std::size_t index) { return lists_.read(table_->chunks.at(index)); }
 
 void TreeReader::for_each_entry(const std::function<void(FileEntry&)>& each) {
   for (std::size_t i = 0; i < table_chunks(); ++i) {
@@ -41,7 +42,7 @@ void TreeReader::for_each_entry(const std::function<void(FileEntry&)>& each) {
 }
 
 std::vector<ChunkRef> TreeReader::chunks_of_map(const FileEntry& entry, std::size_t index) {
-  const auto map = read_chunk(repository_.storage(), root_.packs, entry.maps.at(index), decoder_);
+  const auto map = lists_.read(entry.maps.at(index));
   auto refs = decode_map(map, root_.packs);
   const auto chunks = (entry.size + chunk_bytes - 1) / chunk_bytes;
   const auto expected = std::min<std::uint64_t>(map_chunks_max, chunks - index * map_chunks_max);
@@ -74,8 +75,7 @@ void TreeReader::read_chunks(std::span<const ChunkRef> refs, std::uint64_t& left
                              const std::function<void(ByteView)>& sink) {
   for (const auto& ref : refs) {
     const auto expected = std::min<std::uint64_t>(chunk_bytes, left);
-    const auto chunk =
-        ref.zero ? Bytes(expected) : read_chunk(repository_.storage(), root_.packs, ref, decoder_);
+    const auto chunk = ref.zero ? Bytes(expected) : content_.read(ref);
     if (chunk.size() != expected) throw DamagedChunk(root_.packs, ref, "It has another length.");
     left -= expected;
     sink(chunk);

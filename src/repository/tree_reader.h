@@ -13,12 +13,14 @@
 
 namespace walvault {
 
-// Not thread-safe.
+// Not thread-safe. Lists, and a file's content, are read ahead of what is asked for.
 class TreeReader {
  public:
   // Error{not_found} when there is no such root.
   TreeReader(const Repository& repository, const std::string& root_key);
   TreeReader(const Repository& repository, Root root);
+  TreeReader(const TreeReader&) = delete;
+  TreeReader& operator=(const TreeReader&) = delete;
 
   [[nodiscard]] const Root& root() const { return root_; }
 
@@ -48,10 +50,10 @@ class TreeReader {
   void read_chunks(std::span<const ChunkRef> refs, std::uint64_t& left,
                    const std::function<void(ByteView)>& sink);
 
-  const Repository& repository_;
   Root root_;
   const Stream* table_;
-  ChunkDecoder decoder_;
+  ChunkReader lists_;
+  ChunkReader content_;
 };
 
 }  // namespace walvault

@@ -367,5 +367,33 @@ TEST_F(RequestsTest, ABackupOfManySmallFilesPutsFewObjects) {
               count(requests, "PUT "), count(of_next, "PUT "));
 }
 
+// Each has a list of its chunks.
+TEST_F(RequestsTest, FilesOfSeveralChunksAreFoundAgainWithFewRequests) {
+  constexpr int files = 500;
+  const auto directory = job_->server().data() + "/base/many";
+  std::filesystem::create_directory(directory);
+  std::string text;
+  for (int i = 0; i < 60'000; ++i) text += std::to_string(i * 7919) + ",";
+  for (int i = 0; i < files; ++i) {
+    write_text(directory + "/" + std::to_string(i), std::to_string(i) + text);
+  }
+  (void)job_->backup();
+  (void)proxy_.take_requests();
+  const std::string id = job_->backup()["id"];
+  const auto of_backup = proxy_.take_requests();
+  EXPECT_LT(of_backup.size(), 80u) << text_of(of_backup);
+  const auto extracted = job_->walvault(
+      {"extract", id, "base/many/7", "--output", job_->directory().path("extracted")});
+  EXPECT_EQ(extracted.exit_code, 0) << extracted.text();
+  const auto of_extract = proxy_.take_requests();
+  EXPECT_LT(of_extract.size(), 40u) << text_of(of_extract);
+  const auto restored = job_->walvault({"restore", "--pgdata", job_->directory().path("restored")});
+  EXPECT_EQ(restored.exit_code, 0) << restored.text();
+  const auto of_restore = proxy_.take_requests();
+  EXPECT_LT(of_restore.size(), 150u) << text_of(of_restore);
+  std::printf("%d files of 400 kB: the next backup %zu requests, extract %zu, restore %zu\n", files,
+              of_backup.size(), of_extract.size(), of_restore.size());
+}
+
 }  // namespace
 }  // namespace walvault

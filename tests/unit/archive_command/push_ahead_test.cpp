@@ -44,9 +44,12 @@ class PushAheadTest : public testing::Test {
 
   PushAheadResult offer(const std::string& file, unsigned ahead = 4) {
     const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
-    auto result = push_and_ahead(
-        archive_, path(file), made_.clock,
-        {.push = {.compression = {}, .threads = 2}, .ahead = ahead, .uploads = uploads_}, &notes);
+    auto result =
+        push_and_ahead(archive_, path(file), made_.clock,
+                       {.push = {.compression = {}, .threads = 2, .elsewhere = elsewhere_},
+                        .ahead = ahead,
+                        .uploads = uploads_},
+                       &notes);
     // As the archiver does.
     fs::rename(path("archive_status/" + file + ".ready"), path("archive_status/" + file + ".done"));
     return result;
@@ -78,6 +81,7 @@ class PushAheadTest : public testing::Test {
   Archiver archiver_{.pid = 7, .started = 100, .boot = "b"};
   std::map<std::string, int> puts_;
   unsigned uploads_ = 1;
+  std::function<bool(const PushOptions::DoIn&)> elsewhere_ = {};
   std::string place_ = "here";
 
   void SetUp() override {
@@ -230,6 +234,46 @@ TEST_F(ManyUploadsTest, StoreNothingBehindWhatIsThereAlready) {
   archive_file(archive_, name(3), others);
   EXPECT_EQ(offer(1).ahead, 1u);
   EXPECT_FALSE(is_archived(4));
+}
+
+class TwoArchivesTest : public ManyUploadsTest {
+ protected:
+  TwoArchivesTest() {
+    elsewhere_ = [this](const PushOptions::DoIn& what) {
+      what(other_);
+      return is_everywhere_;
+    };
+  }
+  MemoryRepository made_elsewhere_;
+  Repository other_repository_ = Repository::open(made_elsewhere_.storage);
+  WalArchive other_{other_repository_, test_cluster()};
+  bool is_everywhere_ = true;
+};
+
+TEST_F(TwoArchivesTest, BothGetWhatWaits) {
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  EXPECT_EQ(offer(1).ahead, 4u);
+  for (std::uint64_t number = 1; number <= 5; ++number) {
+    EXPECT_TRUE(is_archived(number));
+    EXPECT_TRUE(other_.find_header(other_.key_of(name(number))).has_value());
+  }
+}
+
+TEST_F(TwoArchivesTest, StoreNothingBehindWhatIsThereAlreadyInTheOther) {
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  auto others = chained_segment(1, 3);
+  others[100] ^= 1;
+  archive_file(other_, name(3), others);
+  EXPECT_EQ(offer(1).ahead, 1u);
+  EXPECT_EQ(notes(), Names{name(2)});
+  for (std::uint64_t number = 3; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
+}
+
+TEST_F(TwoArchivesTest, StoreNothingAheadWhileOneIsAway) {
+  is_everywhere_ = false;
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  EXPECT_EQ(offer(1).ahead, 0u);
+  EXPECT_FALSE(is_archived(2));
 }
 
 TEST_F(ManyUploadsTest, NoteNothingBehindOneThatFailed) {

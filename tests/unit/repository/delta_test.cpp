@@ -425,8 +425,7 @@ TEST_F(DeltaTest, NoMoreIsReadOfBasesThanFitsIntoMemory) {
 TEST_F(DeltaTest, AListThatGivesZerosForPartOfATreeIsDamaged) {
   ChunkRef zero;
   zero.zero = true;
-  ChunkDecoder decoder;
-  EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, {}, zero, decoder); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)ChunkReader(made_.storage, PackTable()).read(zero); }), "corrupt");
 }
 
 // Edits of every kind to files of every size, over a number of backups, which are then

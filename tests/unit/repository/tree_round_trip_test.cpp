@@ -352,7 +352,6 @@ TEST_F(TreeRoundTrip, KeepsMoreTinyFilesThanOneGroupCanCount) {
     }
   });
   auto tree = reader(run.root_key);
-  ChunkDecoder decoder;
   std::uint32_t checked = 0;
   std::uint32_t seen = 0;
   tree.for_each_entry([&](FileEntry& entry) {
@@ -362,7 +361,7 @@ TEST_F(TreeRoundTrip, KeepsMoreTinyFilesThanOneGroupCanCount) {
     if (number % 700 != 0 && number < files - 10) return;
     ByteWriter content;
     content.varint(number + 1);
-    EXPECT_EQ(read_chunk(made_.storage, tree.root().packs, *entry.chunk, decoder), content.bytes());
+    EXPECT_EQ(ChunkReader(made_.storage, tree.root().packs).read(*entry.chunk), content.bytes());
     ++checked;
   });
   EXPECT_EQ(seen, files);
@@ -407,10 +406,9 @@ TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
     const auto refs = chunks_of(tree, entry);
     ASSERT_EQ(refs.size(), 4096u + 6);
     std::map<std::uint64_t, Bytes> data;
-    ChunkDecoder decoder;
     for (std::size_t i = 0; i < refs.size(); ++i) {
       if (!refs[i].zero) {
-        data[i] = read_chunk(made_.storage, tree.root().packs, refs[i], decoder);
+        data[i] = ChunkReader(made_.storage, tree.root().packs).read(refs[i]);
       }
     }
     ASSERT_EQ(data.size(), 4u);
@@ -540,13 +538,12 @@ TEST_F(TreeRoundTrip, NoticesEveryFlippedBitOfAPack) {
   ASSERT_EQ(entries.at("b").chunk->frame.offset, ref.frame.offset);  // a group
   const auto key = tree.root().packs.at(ref.pack).name.key();
   const auto pack = *made_.storage.find(key, whole_object);
-  ChunkDecoder decoder;
   for (std::size_t byte = ref.frame.offset; byte < ref.frame.offset + ref.frame.length; ++byte) {
     for (unsigned bit = 0; bit < 8; ++bit) {
       auto damaged = pack;
       damaged[byte] ^= static_cast<std::uint8_t>(1u << bit);
       made_.storage.overwrite(key, damaged);
-      EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, decoder); }),
+      EXPECT_EQ(error_of([&] { (void)ChunkReader(made_.storage, tree.root().packs).read(ref); }),
                 "corrupt")
           << "byte " << byte;
     }
@@ -558,17 +555,15 @@ TEST_F(TreeRoundTrip, NoticesAFrameThatHoldsAnotherChunk) {
   auto tree = reader(run.root_key);
   const auto refs = chunks_of(tree, entries_of(tree).at("a"));
   ASSERT_EQ(refs.size(), 2u);
-  ChunkDecoder decoder;
   const auto& packs = tree.root().packs;
   auto wrong = refs[0];
   wrong.frame = refs[1].frame;
-  const auto words =
-      words_of_error([&] { (void)read_chunk(made_.storage, packs, wrong, decoder); });
+  const auto words = words_of_error([&] { (void)ChunkReader(made_.storage, packs).read(wrong); });
   EXPECT_NE(words.find("another digest"), std::string::npos) << words;
   EXPECT_NE(words.find(packs.at(wrong.pack).name.key()), std::string::npos) << words;
   wrong = refs[0];
   wrong.frame.ordinal = 1;
-  EXPECT_EQ(error_of([&] { (void)read_chunk(made_.storage, packs, wrong, decoder); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)ChunkReader(made_.storage, packs).read(wrong); }), "corrupt");
 }
 
 TEST_F(TreeRoundTrip, SaysWhichPackIsGone) {
@@ -577,9 +572,8 @@ TEST_F(TreeRoundTrip, SaysWhichPackIsGone) {
   const auto ref = *entries_of(tree).at("a").chunk;
   const auto key = tree.root().packs.at(ref.pack).name.key();
   made_.storage.remove({key});
-  ChunkDecoder decoder;
   const auto words =
-      words_of_error([&] { (void)read_chunk(made_.storage, tree.root().packs, ref, decoder); });
+      words_of_error([&] { (void)ChunkReader(made_.storage, tree.root().packs).read(ref); });
   EXPECT_NE(words.find(key), std::string::npos) << words;
   EXPECT_NE(words.find("gone"), std::string::npos) << words;
 }
@@ -593,6 +587,34 @@ TEST_F(TreeRoundTrip, RefusesAMapThatDoesNotCoverItsFile) {
   EXPECT_EQ(error_of([&] { (void)tree.chunks_of_map(entry, 0); }), "corrupt");
   entry.size -= 2 * chunk_bytes;
   EXPECT_EQ(error_of([&] { (void)tree.chunks_of_map(entry, 0); }), "corrupt");
+}
+
+// In an object store each read takes its time, and costs money.
+TEST_F(TreeRoundTrip, ReadsListsAheadOfWhatIsAskedFor) {
+  constexpr int files = 400;
+  const auto run = back_up([](TreeWriter& tree) {
+    for (int i = 0; i < files; ++i) {
+      Bytes content(chunk_bytes + 100, static_cast<std::uint8_t>(i % 250 + 1));
+      content[0] = static_cast<std::uint8_t>(i / 250 + 1);
+      write_tree_file(tree, "f" + std::to_string(i), content);
+    }
+  });
+  HookedStorage hooked(made_.storage);
+  int reads = 0;
+  hooked.before = [&](std::string_view operation, std::string_view) {
+    if (operation == "find") ++reads;
+  };
+  const auto repository = Repository::open(hooked);
+  TreeReader tree(repository, run.root_key);
+  reads = 0;
+  std::size_t refs = 0;
+  tree.for_each_entry([&](FileEntry& entry) { refs += tree.chunks_of_map(entry, 0).size(); });
+  EXPECT_EQ(refs, 2u * files);
+  EXPECT_LT(reads, 10);
+  // And back again, from what is kept.
+  reads = 0;
+  tree.for_each_entry([&](FileEntry& entry) { (void)tree.chunks_of_map(entry, 0); });
+  EXPECT_EQ(reads, 0);
 }
 
 TEST_F(TreeRoundTrip, FindsNoTreeWhereThereIsNoRoot) {
