@@ -1,8 +1,6 @@
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
-#include <string>
 
 #include "app/cancellation.h"
 #include "app/log.h"
@@ -14,7 +12,7 @@ namespace walvault {
 namespace {
 
 struct Options {
-  std::optional<std::string> grace;
+  std::string grace = "2min";
   std::string give_up_after = "2d";
   bool dry_run = false;
   bool exclusive = false;
@@ -26,9 +24,7 @@ std::string packs_text(std::uint64_t packs, std::uint64_t bytes) {
 
 void collect(Program& program, const Options& options) {
   catch_signals();
-  // Somebody has to see what is about to go; who is alone has nobody to wait for.
-  const auto grace = options.grace.value_or(options.exclusive ? "0s" : "2min");
-  const GcOptions wanted{.grace = parse_duration(grace, "--grace"),
+  const GcOptions wanted{.grace = parse_duration(options.grace, "--grace"),
                          .give_up_after = parse_duration(options.give_up_after, "--give-up-after"),
                          .alone = options.exclusive};
   const auto opened = program.open_repository();
@@ -43,10 +39,9 @@ void collect(Program& program, const Options& options) {
                       : collect_garbage(opened.repository, system_clock(), program.writer(), wanted,
                                         {.waiting =
                                              [&](std::uint64_t packs, std::uint64_t bytes) {
-                                               if (wanted.grace.count() == 0) return;
                                                log_info(packs_text(packs, bytes) +
-                                                        " are not referred to; waiting " + grace +
-                                                        " before they are deleted");
+                                                        " are not referred to; waiting " +
+                                                        options.grace + " before they are deleted");
                                              },
                                          .check_cancelled = check_cancelled});
   std::uint64_t leftover_bytes = 0;
@@ -91,7 +86,7 @@ void add_gc_command(Program& program, CommandLine& commands) {
                                    [&program, options] { collect(program, *options); });
   command.option("--grace", options->grace,
                  "How long to wait between choosing and deleting; longer than a network file "
-                 "system caches directories [2min; with --exclusive 0s]");
+                 "system caches directories");
   command.option("--give-up-after", options->give_up_after,
                  "A backup that began longer ago and is not complete is taken for dead");
   command.flag("--exclusive", options->exclusive,

@@ -35,9 +35,9 @@ constexpr milliseconds pause_max{5000};
 
 // A repository that is not there is one that is not mounted, more likely than
 // not: worth waiting for.
-OpenRepository open_mounted(Program& program) {
+OpenRepository open_mounted(Program& program, Caching caching) {
   try {
-    return program.open_repository(Caching::none, storage_patience);
+    return program.open_repository(caching, storage_patience);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;
     throw Error(ErrorKind::unavailable, error.message(), error.detail(),
@@ -77,9 +77,9 @@ std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts
   return branches;
 }
 
-FetchOutcome fetch_once(Program& program, const Request& request) {
+FetchOutcome fetch_once(Program& program, const Request& request, Caching caching) {
   const auto& config = program.config();
-  const auto opened = open_mounted(program);
+  const auto opened = open_mounted(program, caching);
   const auto identity = identity_of(opened.repository, config.cluster(), request);
   const auto archive =
       WalArchive(opened.repository, identity).with(parse_branches(request.branches));
@@ -88,7 +88,7 @@ FetchOutcome fetch_once(Program& program, const Request& request) {
   const auto ahead =
       request.prefetch
           ? static_cast<unsigned>(parse_number(*request.prefetch, "--prefetch", 0, prefetch_max))
-          : config.fetch_prefetch;
+          : config.segments_prefetched();
   const auto spool = Spool::of_current_directory(request.destination);
   auto outcome = FetchOutcome::delivered;
   if (!segment || !spool ||
@@ -99,11 +99,25 @@ FetchOutcome fetch_once(Program& program, const Request& request) {
   // What PostgreSQL asks for last is a segment or the history of a timeline that
   // do not exist.
   if (outcome == FetchOutcome::absent) {
-    spool->remove();
+    if (caching == Caching::none) spool->remove();
   } else if (segment && ahead > 0) {
     spool->fill_in_background(archive, *segment, ahead, threads);
   }
   return outcome;
+}
+
+// What the repository, the cluster and its branches are may have been read a minute ago, for
+// what is there. That something is not there is said by the store alone.
+FetchOutcome fetch_once(Program& program, const Request& request) {
+  if (program.config().is_remote()) {
+    try {
+      const auto outcome = fetch_once(program, request, Caching::recovery);
+      if (outcome == FetchOutcome::delivered) return outcome;
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
+    }
+  }
+  return fetch_once(program, request, Caching::none);
 }
 
 FetchOutcome fetch_with_patience(Program& program, const Request& request) {

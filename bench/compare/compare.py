@@ -366,6 +366,8 @@ def main():
     rows = options.rows.split(",")
     if unknown := set(rows) - set(ROWS):
         parser.error(f"no such row: {', '.join(unknown)}")
+    if options.request_delay and not options.object_store:
+        parser.error("--request-delay wants --object-store")
     outputs = {path: open(path, "w") for path in (options.json, options.svg) if path}
 
     work = pathlib.Path(tempfile.mkdtemp(prefix="walvault-bench-", dir="/tmp"))
@@ -421,7 +423,9 @@ def main():
 
     head = (f"{datetime.date.today()}, {os.cpu_count()} processors, Linux {platform.release()}, "
             f"{data_bytes / 1e9:.2f} GB of pgbench data, PostgreSQL 15, medians of "
-            f"{options.runs} runs\n" + ", ".join(versions))
+            f"{options.runs} runs" +
+            (f", answers of the object store {options.request_delay} ms later"
+             if options.request_delay else "") + "\n" + ", ".join(versions))
     print(head + "\nratio, files: the time of walvault and of walvault with --via files to that "
           "program's\n\n" + table.text())
     document = {"head": head, "data_bytes": data_bytes, "rows": table.rows}

@@ -36,6 +36,8 @@ namespace {
 
 constexpr unsigned directory_ahead = 4;
 constexpr unsigned object_store_ahead = 64;
+constexpr unsigned directory_prefetch = 8;
+constexpr unsigned object_store_prefetch = 24;
 constexpr unsigned object_store_threads = 8;
 constexpr unsigned object_store_uploads = 4;
 constexpr std::size_t object_store_pack_bytes = 16u << 20;
@@ -299,7 +301,7 @@ void read_file_into(Config& config) {
       config.fetch_retry_for = *value;
     }
     const auto ahead = number(config.path, *table, "[fetch]", "prefetch", 0, prefetch_max);
-    if (ahead) config.fetch_prefetch = *ahead;
+    config.fetch_prefetch = ahead;
   }
   if (const auto* table = section(config.path, root, "cluster")) {
     for (const auto& [key, value] : *table) {
@@ -452,6 +454,10 @@ unsigned Config::worker_threads() const {
 
 unsigned Config::segments_ahead() const {
   return archive_ahead.value_or(is_remote() ? object_store_ahead : directory_ahead);
+}
+
+unsigned Config::segments_prefetched() const {
+  return fetch_prefetch.value_or(is_remote() ? object_store_prefetch : directory_prefetch);
 }
 
 unsigned Config::uploads() const { return is_remote() ? object_store_uploads : 1; }

@@ -60,8 +60,8 @@ struct Config {
   CompressionSetting wal_compression;
   unsigned jobs = 0;  // 0: as many as the machine has processors
   std::string fetch_retry_for = "5min";
-  unsigned fetch_prefetch = 8;            // segments
-  std::optional<unsigned> archive_ahead;  // likewise
+  std::optional<unsigned> fetch_prefetch;  // segments
+  std::optional<unsigned> archive_ahead;   // likewise
   std::map<std::string, ClusterConfig> clusters;
 
   // The one that a command works on: the one asked for, else [repository]. Error{usage}.
@@ -88,6 +88,8 @@ struct Config {
   // How many segments are archived ahead: where each answer of a store takes its time,
   // more at a time.
   [[nodiscard]] unsigned segments_ahead() const;
+  // And fetched ahead.
+  [[nodiscard]] unsigned segments_prefetched() const;
 
   // Whether the repository lies in an object store.
   [[nodiscard]] bool is_remote() const;

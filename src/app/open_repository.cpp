@@ -45,6 +45,8 @@ CachePolicy policy_of(Caching caching) {
     case Caching::content:
       return {.lasting = {"backups/", "wal-ledger/", "catalogues/"}, .is_whole = is_whole};
     case Caching::registration: return {.recent = {"format/", "clusters/"}};
+    case Caching::recovery:
+      return {.recent = {"format/", "clusters/", "branches/"}, .believes_empty_lists = true};
   }
   throw Error(ErrorKind::internal, "caching of no kind");
 }

@@ -1,6 +1,7 @@
 #include "repository/chunk_decoder.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace walvault {
 namespace {
@@ -9,6 +10,7 @@ namespace {
 constexpr std::uint64_t ahead_bytes_min = 64u << 10;
 constexpr std::uint64_t ahead_bytes_max = 1u << 20;
 constexpr std::uint64_t kept_bytes_max = 8u << 20;
+constexpr std::chrono::seconds given_up_after{5};
 
 constexpr auto other_digest = "Its content has another digest.";
 
@@ -84,14 +86,24 @@ void StoredFrames::read_ahead(const std::vector<FramePlace>& places) {
                                                : std::clamp(2 * (before->end - before->begin),
                                                             ahead_bytes_min, ahead_bytes_max);
     const auto& pack = packs_.at(place.pack);
-    const auto end =
-        std::max(begin + place.frame.length, std::min(begin + ahead, std::uint64_t{pack.size}));
-    ranges_.insert(
-        ranges_.begin(),
-        {.pack = place.pack,
-         .begin = begin,
-         .end = end,
-         .bytes = storage_.find(pack.name.key(), {.offset = begin, .length = end - begin})});
+    Range range{.pack = place.pack, .begin = begin, .end = begin + place.frame.length, .bytes = {}};
+    const auto frame_end = range.end;
+    range.end = std::max(frame_end, std::min(begin + ahead, std::uint64_t{pack.size}));
+    const auto read = [&] {
+      range.bytes = storage_.find(pack.name.key(), {.offset = begin, .length = range.end - begin});
+    };
+    const auto began = std::chrono::steady_clock::now();
+    try {
+      read();
+    } catch (const Error&) {
+      // A place on the disk behind the frame that cannot be read is nothing to this chunk. A
+      // store that was waited for in vain is not asked again.
+      const auto took = std::chrono::steady_clock::now() - began;
+      if (range.end == frame_end || took > given_up_after) throw;
+      range.end = frame_end;
+      read();
+    }
+    ranges_.push_front(std::move(range));
   }
 }
 

@@ -103,7 +103,8 @@ class ChunkDecoder {
   Bytes base_;
 };
 
-// Chunks one after another, reading ahead. Not thread-safe. Memory: 9 MiB, as a rule.
+// Chunks one after another, reading ahead. Not thread-safe. Memory: 8 MiB, and 1 MiB for
+// each frame that a chunk takes.
 class ChunkReader {
  public:
   // The references must outlive this.

@@ -14,8 +14,8 @@ namespace walvault {
 
 // References that leave here have pack indexes of the session's lenders.
 //
-// Takes 36 bytes of memory for each file of the tree, and a few decoded chunks of its
-// file table. Not thread-safe.
+// Takes 36 bytes of memory for each file of the tree, a few decoded chunks of its file table,
+// and what is read ahead (ChunkReader). Not thread-safe.
 class SourceFiles {
  public:
   // `root`: one of the session's sources. Both must outlive this. Where it is nobody's

@@ -171,13 +171,18 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
   (void)repository_.put_sealed(ObjectKind::pin, pin_key(writer_, 1), pin);
   if (!parent_ && unfinished.empty()) return;
 
-  condemned_ = condemned_packs(repository_);
-  if (parent_ && !storage.find_size(parent_key)) parent_.reset();
-  for (auto& each : unfinished) {
-    const auto is_there = optional_source([&] { return storage.find_size(each.first); });
-    if (is_there) unfinished_.push_back(std::move(each.second));
+  try {
+    condemned_ = condemned_packs(repository_);
+    if (parent_ && !storage.find_size(parent_key)) parent_.reset();
+    for (auto& each : unfinished) {
+      const auto is_there = optional_source([&] { return storage.find_size(each.first); });
+      if (is_there) unfinished_.push_back(std::move(each.second));
+    }
+    if (parent_ || !unfinished_.empty()) find_damaged_packs();
+  } catch (...) {
+    abandon();
+    throw;
   }
-  if (parent_ || !unfinished_.empty()) find_damaged_packs();
 }
 
 std::set<PackName> condemned_packs(const Repository& repository) {

@@ -46,7 +46,8 @@ std::vector<std::string> CachingStorage::list_names(std::string_view prefix) {
   if (!lies_below(prefix, policy_.recent)) return inner_->list_names(prefix);
   const auto name = "names " + std::string(prefix);
   std::vector<std::string> names;
-  if (const auto known = cache_.find_recent(name, clock_.now(), policy_.recent_for)) {
+  const auto known = cache_.find_recent(name, clock_.now(), policy_.recent_for);
+  if (known && (!known->empty() || policy_.believes_empty_lists)) {
     // A name has no line's end.
     const auto text = as_text(*known);
     for (std::size_t begin = 0; begin < text.size();) {
@@ -59,7 +60,7 @@ std::vector<std::string> CachingStorage::list_names(std::string_view prefix) {
   names = inner_->list_names(prefix);
   std::string text;
   for (const auto& each : names) text.append(each).append("\n");
-  if (!names.empty()) cache_.keep(name, as_bytes(text));
+  if (!names.empty() || policy_.believes_empty_lists) cache_.keep(name, as_bytes(text));
   return names;
 }
 

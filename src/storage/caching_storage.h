@@ -21,9 +21,11 @@ struct CachePolicy {
   // Whether such an answer is whole; what is damaged is asked for each time, since it may be
   // mended. Not called for what is recent.
   std::function<bool(std::string_view key, ByteRange range, ByteView content)> is_whole = {};
-  // What was found and listed below these is believed for so long, and no absence is.
+  // What was found and listed below these is believed for so long. No absence is, unless it
+  // is that of a list's names.
   std::vector<std::string> recent = {};
   std::chrono::seconds recent_for{60};
+  bool believes_empty_lists = false;
 };
 
 // Thread-safe.

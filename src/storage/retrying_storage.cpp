@@ -11,6 +11,10 @@ namespace {
 
 constexpr std::size_t keys_at_once = 1000;
 constexpr std::chrono::milliseconds pause_unheard{200};
+constexpr std::chrono::seconds clearing_up_patience{10};
+
+// In a destructor that an exception has called, or where one is being handled.
+bool clears_up() { return std::uncaught_exceptions() > 0 || std::current_exception() != nullptr; }
 
 std::chrono::milliseconds shortened(std::chrono::milliseconds pause) {
   thread_local std::minstd_rand random{std::random_device{}()};
@@ -45,18 +49,21 @@ auto RetryingStorage::with_retries(Operation&& operation, bool* has_gone_on) {
       if (!first && again > policy_.patience) throw;
       if (policy_.notice && again >= policy_.noticed_from) policy_.notice(error);
     }
-    wait(policy_.jitter ? shortened(pause) : pause);
+    wait(policy_.jitter ? shortened(pause) : pause, *failed_first);
     pause = std::min(pause * 2, policy_.pause_max);
   }
 }
 
-void RetryingStorage::wait(std::chrono::milliseconds pause) {
-  while (policy_.check_cancelled && pause > pause_unheard) {
-    policy_.check_cancelled();
-    clock_.sleep_for(pause_unheard);
+void RetryingStorage::wait(std::chrono::milliseconds pause, Timestamp failed_first) {
+  if (!policy_.check_cancelled) return clock_.sleep_for(pause);
+  while (true) {
+    if (!clears_up() || clock_.now() - failed_first >= clearing_up_patience) {
+      policy_.check_cancelled();
+    }
+    if (pause.count() <= 0) return;
+    clock_.sleep_for(std::min(pause, pause_unheard));
     pause -= pause_unheard;
   }
-  clock_.sleep_for(pause);
 }
 
 bool RetryingStorage::put_if_absent(std::string_view key, const ObjectContent& content) {

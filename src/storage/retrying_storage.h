@@ -28,7 +28,7 @@ struct RetryPolicy {
   std::function<void(const Error&)> notice = {};
   std::chrono::milliseconds noticed_from{2000};
   // Called some times a second during a pause, from any thread; what it throws ends the
-  // operation.
+  // operation. One that clears up behind an exception has ten seconds all the same.
   std::function<void()> check_cancelled = {};
 };
 
@@ -51,7 +51,7 @@ class RetryingStorage final : public Storage {
   template <typename Operation>
   auto with_retries(Operation&& operation, bool* has_gone_on = nullptr);
 
-  void wait(std::chrono::milliseconds pause);
+  void wait(std::chrono::milliseconds pause, Timestamp failed_first);
 
   std::unique_ptr<Storage> inner_;
   Clock& clock_;

@@ -137,7 +137,8 @@ TEST_F(NetworkTest, EveryCommandGoesOnWhenItComesBack) {
     expect_to_go_on(command, command);
   };
   expect_both_to_go_on({"walvault", "info"});
-  expect_both_to_go_on({"walvault", "check", "--pg", server.conninfo()});
+  // Its own patience counts from the first look on.
+  expect_both_to_go_on({"walvault", "check", "--pg", server.conninfo(), "--timeout", "5min"});
   expect_both_to_go_on({"walvault", "backup", "--pg", server.conninfo()});
   expect_both_to_go_on({"walvault", "backups", "keep", id, "--for", "1d"});
   expect_both_to_go_on({"walvault", "find", "--drops"});
@@ -152,6 +153,8 @@ TEST_F(NetworkTest, EveryCommandGoesOnWhenItComesBack) {
                   {"walvault-fetch", "--prefetch", "0", segment, path("fetched-1")});
   expect_to_go_on({"walvault", "expire", "--keep-last", "4"},
                   {"walvault", "expire", "--keep-last", "2"});
+  // What is dead goes first, so that the two have the same to do.
+  ASSERT_EQ(job_->walvault({"gc", "--grace", "0s"}).exit_code, 0);
   expect_both_to_go_on({"walvault", "gc", "--grace", "0s"});
   (void)server.sql("ALTER SYSTEM SET archive_command = '/bin/true'");
   (void)server.sql("SELECT pg_reload_conf()");
@@ -170,6 +173,7 @@ TEST_F(NetworkTest, AnInterruptIsHeardWhileItIsAway) {
   verify->send(SIGINT);
   const auto interrupted = verify->wait(5s);
   EXPECT_EQ(interrupted.signal, SIGINT) << interrupted.text();
+  EXPECT_THAT(interrupted.err, HasSubstr("interrupted by SIGINT"));
 }
 
 TEST_F(NetworkTest, TheNextBackupReusesWhatAnInterruptedOneStored) {
@@ -393,6 +397,33 @@ TEST_F(RequestsTest, FilesOfSeveralChunksAreFoundAgainWithFewRequests) {
   EXPECT_LT(of_restore.size(), 150u) << text_of(of_restore);
   std::printf("%d files of 400 kB: the next backup %zu requests, extract %zu, restore %zu\n", files,
               of_backup.size(), of_extract.size(), of_restore.size());
+}
+
+// PostgreSQL asks for one segment after another, and what follows is fetched meanwhile: most
+// calls ask the store for nothing.
+TEST_F(RequestsTest, AReplayAsksOnceForEachSegmentAndLittleElse) {
+  constexpr std::size_t segments = 30;
+  ASSERT_EQ(start_backup()->wait().exit_code, 0);
+  for (std::size_t i = 0; i < segments; ++i) {
+    (void)job_->server().sql("INSERT INTO t VALUES (-1, 'more')");
+    (void)job_->server().sql("SELECT pg_switch_wal()");
+  }
+  job_->archive_everything();
+  const auto rows = job_->server().sql("SELECT count(*) FROM t");
+  ASSERT_EQ(job_->walvault({"restore", "--pgdata", job_->directory().path("restored")}).exit_code,
+            0);
+  proxy_.delay(50ms);
+  (void)proxy_.take_requests();
+  auto server = job_->server_in("restored");
+  const auto began = std::chrono::steady_clock::now();
+  ASSERT_TRUE(server->start()) << server->log();
+  ASSERT_TRUE(server->wait_until_promoted()) << server->log();
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  EXPECT_EQ(server->sql("SELECT count(*) FROM t"), rows);
+  const auto requests = proxy_.take_requests();
+  std::printf("replay of %zu segments at 50 ms: %.1f s, %zu requests\n", segments, took.count(),
+              requests.size());
+  EXPECT_LT(requests.size(), 2 * segments + 80) << text_of(requests);
 }
 
 }  // namespace

@@ -85,7 +85,7 @@ TEST_F(StoresTest, OneWithoutConditionalWritesDoesAllThatItCan) {
   const auto refused = job_->walvault({"gc", "--grace", "0s"});
   EXPECT_EQ(refused.exit_code, 2) << refused.text();
   EXPECT_THAT(refused.err, HasSubstr("--exclusive"));
-  expect_done({"gc", "--exclusive"});
+  expect_done({"gc", "--exclusive", "--grace", "0s"});
   expect_restorable();
 
   const auto copy = job_->directory().path("copy");

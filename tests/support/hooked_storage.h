@@ -28,12 +28,16 @@ class HookedStorage final : public Storage {
 
   Hook before = [](std::string_view, std::string_view) {};
   Hook after = [](std::string_view, std::string_view) {};
+  std::function<void(std::string_view key, ByteRange range)> before_read = {};
 
   bool put_if_absent(std::string_view key, const ObjectContent& content) override {
     return hooked("put", key, [&] { return inner_.put_if_absent(key, content); });
   }
   std::optional<Bytes> find(std::string_view key, ByteRange range) override {
-    return hooked("find", key, [&] { return inner_.find(key, range); });
+    return hooked("find", key, [&] {
+      if (before_read) before_read(key, range);
+      return inner_.find(key, range);
+    });
   }
   std::optional<std::uint64_t> find_size(std::string_view key) override {
     return hooked("find_size", key, [&] { return inner_.find_size(key); });

@@ -154,7 +154,15 @@ MainJob::MainJob(int major, const std::string& settings,
   for (const auto* name : {"walvault", "walvault-archive", "walvault-fetch"}) {
     fs::copy_file(std::string(WALVAULT_BIN_DIR) + "/" + name, binary(name));
   }
-  server_ = std::make_unique<PostgresServer>(directory_, major, "pg", initdb_options);
+  if (place.copy_of.empty()) {
+    server_ = std::make_unique<PostgresServer>(directory_, major, "pg", initdb_options);
+  } else {
+    const auto copied =
+        run({"cp", "-a", place.copy_of, directory_.path("pg")}, {}, directory_.path());
+    if (copied.exit_code != 0) throw std::runtime_error("cp: " + copied.text());
+    server_ = server_in("pg");
+    server_->configure("unix_socket_directories = '" + directory_.path() + "'\n");
+  }
   server_->configure("archive_mode = on\narchive_command = '" + binary("walvault-archive") +
                      (config_.empty() ? "" : " --config " + config_) + " --repo " + repository() +
                      " --cluster " + cluster_ + " %p'\n" + settings);

@@ -76,6 +76,8 @@ struct MainJobPlace {
   std::optional<S3Settings> bucket = {};
   std::string cluster = "main";
   bool repository_exists = false;
+  // The data directory of a stopped server that this one's is a copy of.
+  std::string copy_of = {};
 };
 
 // A registered, archiving server.

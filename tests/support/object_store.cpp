@@ -13,6 +13,7 @@
 #include <fstream>
 #include <random>
 #include <stdexcept>
+#include <thread>
 
 namespace walvault {
 namespace {
@@ -124,6 +125,15 @@ void ObjectStore::kill_daemon(const std::string& name) const {
   if (!(file >> pid) || ::kill(pid, SIGKILL) != 0) {
     throw std::runtime_error("there is no " + name + " to kill");
   }
+  // Or a zombie, where nobody reaps it; until then it may still be taken for running, and
+  // holds its locks.
+  for (int i = 0; i < 500; ++i) {
+    std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+    std::string line;
+    if (!std::getline(stat, line) || line.find(") Z ") != std::string::npos) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
 }
 
 void ObjectStore::restart() {

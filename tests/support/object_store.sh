@@ -133,7 +133,7 @@ start_daemons() {
   start_osd
   alive client.rgw || radosgw -n client.rgw --no-mon-config
   for _ in $(seq 300); do
-    curl --silent --output /dev/null "http://127.0.0.1:$port/" && return
+    curl --silent --max-time 5 --output /dev/null "http://127.0.0.1:$port/" && return
     sleep 0.1
   done
   fail "gateway"

@@ -93,7 +93,7 @@ for kind in account container object proxy; do
 done
 for number in 1 2 3 0; do
   for try in $(seq 300); do
-    curl --silent --output /dev/null "http://127.0.0.1:$((port + number))/" && break
+    curl --silent --max-time 5 --output /dev/null "http://127.0.0.1:$((port + number))/" && break
     sleep 0.1
   done
   if [ "$try" = 300 ]; then

@@ -51,44 +51,69 @@ TcpProxy::TcpProxy(int server_port, int listener) : server_port_(server_port), l
   acceptor_ = std::thread([this] { run(); });
 }
 
+struct TcpProxy::Connection {
+  int client = -1;
+  int server = -1;
+  int directions = 2;  // that are open
+  ~Connection() {
+    ::close(client);
+    ::close(server);
+  }
+};
+
 TcpProxy::~TcpProxy() {
   let_go();
   ::shutdown(listener_, SHUT_RDWR);
   acceptor_.join();
   go_down();
-  for (auto& thread : threads_) thread.join();
-  for (const int socket : open_) ::close(socket);
+  std::unique_lock lock(mutex_);
+  closed_.wait(lock, [this] { return open_.empty(); });
   ::close(listener_);
 }
 
 void TcpProxy::go_down() {
-  down_ = true;
   const std::scoped_lock lock(mutex_);
-  for (const int socket : open_) ::shutdown(socket, SHUT_RDWR);
+  down_ = true;
+  for (const auto& connection : open_) {
+    ::shutdown(connection->client, SHUT_RDWR);
+    ::shutdown(connection->server, SHUT_RDWR);
+  }
 }
 
 void TcpProxy::run() {
   while (true) {
-    const int client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (client < 0) return;
-    const int server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const auto connection = std::make_shared<Connection>();
+    connection->client = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (connection->client < 0) return;
+    connection->server = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const auto address = loopback(server_port_);
-    if (down_ ||
-        ::connect(server, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-      ::close(client);
-      ::close(server);
+    if (::connect(connection->server, reinterpret_cast<const sockaddr*>(&address),
+                  sizeof address) != 0) {
       continue;
     }
     const int on = 1;
-    for (const int socket : {client, server}) {
+    for (const int socket : {connection->client, connection->server}) {
       ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     }
     const std::scoped_lock lock(mutex_);
-    open_.push_back(client);
-    open_.push_back(server);
-    threads_.emplace_back([this, client, server] { relay(client, server, false); });
-    threads_.emplace_back([this, client, server] { relay(server, client, true); });
+    if (down_) continue;
+    open_.insert(connection);
+    for (const bool from_server : {false, true}) {
+      std::thread([this, connection, from_server] { relay(connection, from_server); }).detach();
+    }
   }
+}
+
+void TcpProxy::relay(const std::shared_ptr<Connection>& connection, bool from_server) {
+  const auto [from, to] = from_server ? std::pair(connection->server, connection->client)
+                                      : std::pair(connection->client, connection->server);
+  forward(from, to, from_server);
+  ::shutdown(from, SHUT_RDWR);
+  ::shutdown(to, SHUT_RDWR);
+  // The last of all that is touched here: the proxy may go as soon as this is said.
+  const std::scoped_lock lock(mutex_);
+  if (--connection->directions == 0) open_.erase(connection);
+  closed_.notify_all();
 }
 
 // A client waits for each answer, so a request begins with what it sends then.
@@ -130,12 +155,12 @@ std::vector<std::string> TcpProxy::take_requests() {
 
 // Each piece of an answer waits its time before the next is read, so a large one is slowed
 // once for each piece: those are made large.
-void TcpProxy::relay(int from, int to, bool from_server) {
+void TcpProxy::forward(int from, int to, bool from_server) {
   std::vector<char> buffer(4u << 20);
   std::size_t passed = 0;
   while (true) {
     const auto got = ::recv(from, buffer.data(), buffer.size(), 0);
-    if (got <= 0) break;
+    if (got <= 0) return;
     const auto size = static_cast<std::size_t>(got);
     if (from_server) {
       std::this_thread::sleep_for(delay_.load());
@@ -148,13 +173,11 @@ void TcpProxy::relay(int from, int to, bool from_server) {
       note_request({buffer.data(), size});
     }
     passed += size;
-    if (!send_all(to, buffer.data(), size)) break;
+    if (!send_all(to, buffer.data(), size)) return;
     if (!from_server && cuts_left_ > 0 && passed >= cut_after_ && cuts_left_.fetch_sub(1) > 0) {
-      break;
+      return;
     }
   }
-  ::shutdown(from, SHUT_RDWR);
-  ::shutdown(to, SHUT_RDWR);
 }
 
 }  // namespace walvault

@@ -4,7 +4,9 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -60,7 +62,9 @@ class TcpProxy {
   void run();
   void note_request(std::string_view sent);
   void wait_if_held(std::string_view line);
-  void relay(int from, int to, bool from_server);
+  struct Connection;
+  void relay(const std::shared_ptr<Connection>& connection, bool from_server);
+  void forward(int from, int to, bool from_server);
 
   int server_port_;
   int listener_ = -1;
@@ -76,9 +80,9 @@ class TcpProxy {
   std::atomic<int> cuts_left_{0};
   std::atomic<std::size_t> bytes_from_client_{0};
   std::mutex mutex_;
-  std::vector<int> open_;
+  std::set<std::shared_ptr<Connection>> open_;
+  std::condition_variable closed_;
   std::vector<std::string> requests_;
-  std::vector<std::thread> threads_;
   std::thread acceptor_;
 };
 

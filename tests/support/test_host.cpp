@@ -29,6 +29,11 @@ void start_loopback() {
 
 }  // namespace
 
+bool TestHost::can_be_made() {
+  return std::async(std::launch::async, [] { return ::unshare(CLONE_NEWNET | CLONE_NEWUTS) == 0; })
+      .get();
+}
+
 // Namespaces are a thread's: the one that makes them ends here, they stay while they are open.
 TestHost::TestHost(const std::string& name, int store_port) {
   int listener = -1;

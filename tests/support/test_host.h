@@ -13,7 +13,9 @@ namespace walvault {
 
 class TestHost {
  public:
-  // Only root may make one.
+  // Whether this user may make one here.
+  [[nodiscard]] static bool can_be_made();
+
   TestHost(const std::string& name, int store_port);
   ~TestHost();
   TestHost(const TestHost&) = delete;

@@ -179,6 +179,8 @@ std::optional<Bytes> S3Storage::find(std::string_view key, ByteRange range) {
                                                 range.offset, body.size())));
   }
   if (body.size() > range.length) body.resize(range.length);
+  // Where the whole came for a part of it.
+  if (body.capacity() > 2 * body.size()) body.shrink_to_fit();
   return std::move(body);
 }
 

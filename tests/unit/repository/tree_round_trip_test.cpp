@@ -617,6 +617,96 @@ TEST_F(TreeRoundTrip, ReadsListsAheadOfWhatIsAskedFor) {
   EXPECT_EQ(reads, 0);
 }
 
+// Of one file, all of whose chunks lie in one pack.
+class ChunkReaderTest : public TreeRoundTrip {
+ protected:
+  void store(Bytes content) {
+    content_ = std::move(content);
+    run_ = back_up(Files{{"a", content_}});
+    tree_ = std::make_unique<TreeReader>(made_.repository, run_.root_key);
+    refs_ = chunks_of(*tree_, entries_of(*tree_).at("a"));
+    hooked_.before = [this](std::string_view operation, std::string_view) {
+      if (operation == "find") ++reads_;
+    };
+  }
+  [[nodiscard]] ChunkReader reader_of_chunks() { return {hooked_, tree_->root().packs}; }
+  [[nodiscard]] std::string key() const { return tree_->root().packs.at(refs_[0].pack).name.key(); }
+  void expect_chunk(ChunkReader& from, std::size_t i) {
+    const auto begin = i * chunk_bytes;
+    const auto expected = ByteView(content_).subspan(
+        begin, std::min<std::size_t>(chunk_bytes, content_.size() - begin));
+    EXPECT_TRUE(std::ranges::equal(from.read(refs_.at(i)), expected)) << i;
+  }
+
+  Bytes content_;
+  Run run_;
+  std::unique_ptr<TreeReader> tree_;
+  std::vector<ChunkRef> refs_;
+  HookedStorage hooked_{made_.storage};
+  int reads_ = 0;
+};
+
+// Frames that are larger than the first window, and more of them than are kept.
+TEST_F(ChunkReaderTest, ReadsMoreThanItKeeps) {
+  store(random_bytes(60 * chunk_bytes + 1000, 1));
+  auto forwards = reader_of_chunks();
+  for (std::size_t i = 0; i < refs_.size(); ++i) expect_chunk(forwards, i);
+  EXPECT_LT(reads_, 40);
+  reads_ = 0;
+  expect_chunk(forwards, 0);
+  EXPECT_EQ(reads_, 1);
+  auto backwards = reader_of_chunks();
+  for (std::size_t i = refs_.size(); i-- > 0;) expect_chunk(backwards, i);
+}
+
+// Frames of 20 kB: several in a window, the last one cut by its end.
+class SmallFramesTest : public ChunkReaderTest {
+ protected:
+  SmallFramesTest() {
+    Bytes content;
+    for (std::uint32_t chunk = 0; chunk < 20; ++chunk) {
+      const auto part = random_bytes(20'000, chunk);
+      const auto end = content.size() + chunk_bytes;
+      while (content.size() < end) {
+        const auto more = std::min(part.size(), end - content.size());
+        content.insert(content.end(), part.begin(),
+                       part.begin() + static_cast<std::ptrdiff_t>(more));
+      }
+    }
+    store(std::move(content));
+  }
+};
+
+TEST_F(SmallFramesTest, AreReadSeveralAtATime) {
+  auto reader = reader_of_chunks();
+  for (std::size_t i = 0; i < refs_.size(); ++i) expect_chunk(reader, i);
+  EXPECT_LE(reads_, 5);
+}
+
+TEST_F(SmallFramesTest, ADiskThatCannotReadBehindOneIsNothingToIt) {
+  hooked_.before_read = [this](std::string_view, ByteRange range) {
+    if (range.offset + range.length > refs_[1].frame.offset) {
+      throw Error(ErrorKind::unavailable, "cannot read it").transient();
+    }
+  };
+  auto reader = reader_of_chunks();
+  expect_chunk(reader, 0);
+  EXPECT_EQ(error_of([&] { (void)reader.read(refs_[1]); }), "unavailable");
+}
+
+TEST_F(SmallFramesTest, OfAPackThatIsCutShortOrGone) {
+  auto cut = *made_.storage.find(key(), whole_object);
+  cut.resize(refs_[1].frame.offset + 10);
+  made_.storage.overwrite(key(), cut);
+  auto reader = reader_of_chunks();
+  expect_chunk(reader, 0);
+  EXPECT_NE(words_of_error([&] { (void)reader.read(refs_[1]); }).find("cut short"),
+            std::string::npos);
+  made_.storage.remove({key()});
+  auto later = reader_of_chunks();
+  EXPECT_NE(words_of_error([&] { (void)later.read(refs_[0]); }).find("gone"), std::string::npos);
+}
+
 TEST_F(TreeRoundTrip, FindsNoTreeWhereThereIsNoRoot) {
   EXPECT_EQ(error_of([&] { (void)reader("backups/main/none/1"); }), "not_found");
 }

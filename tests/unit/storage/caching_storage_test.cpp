@@ -244,6 +244,27 @@ TEST_F(CachingStorageTest, BelievesWhatIsRecentForAMinute) {
   EXPECT_EQ(other(), 1u);
 }
 
+TEST_F(CachingStorageTest, BelievesThatAListIsEmptyWhereItMay) {
+  const auto look = [&](bool believes) {
+    auto hooked = std::make_unique<HookedStorage>(memory_);
+    hooked->before = [this](std::string_view, std::string_view) { ++asked_; };
+    return CachingStorage(std::move(hooked), cache_, clock_,
+                          {.recent = {"branches/"}, .believes_empty_lists = believes})
+        .list_names("branches/")
+        .size();
+  };
+  EXPECT_EQ(look(true), 0u);
+  EXPECT_EQ(asked(), 1);
+  EXPECT_EQ(look(true), 0u);
+  EXPECT_EQ(asked(), 0);
+  EXPECT_EQ(look(false), 0u);
+  EXPECT_EQ(asked(), 1);
+  (void)memory_.put_if_absent("branches/1", as_bytes("x"));
+  EXPECT_EQ(look(true), 0u);
+  clock_.advance(std::chrono::seconds(62));
+  EXPECT_EQ(look(true), 1u);
+}
+
 TEST_F(CachingStorageTest, AsksForTheRestEachTime) {
   const auto storage = open();
   (void)storage->find("packs/p", whole_object);

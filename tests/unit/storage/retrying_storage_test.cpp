@@ -147,6 +147,41 @@ TEST_F(RetryingStorageTest, EndsInAPauseWhenItIsCancelled) {
   EXPECT_LE(paused(), milliseconds(1200));
 }
 
+TEST_F(RetryingStorageTest, ClearsUpBehindACancellation) {
+  auto hooked = std::make_unique<HookedStorage>(memory_);
+  Timestamp back = started_ + std::chrono::seconds(5);
+  hooked->before = [&](std::string_view, std::string_view) {
+    if (clock_now() < back) throw Error(ErrorKind::unavailable, "it is away").transient();
+  };
+  struct Cancelled {};
+  RetryingStorage retrying(
+      std::move(hooked), clock_,
+      {.patience = milliseconds(60'000), .check_cancelled = [] { throw Cancelled{}; }});
+  (void)memory_.put_if_absent("pin", as_bytes("p"));
+  struct Pin {
+    Storage& storage;
+    ~Pin() {
+      try {
+        storage.remove({"pin"});
+      } catch (...) {
+        // Seen by the test.
+      }
+    }
+  };
+  const auto work = [&] {
+    const Pin pin{retrying};
+    (void)retrying.find("k", whole_object);
+  };
+  EXPECT_THROW(work(), Cancelled);
+  EXPECT_FALSE(memory_.find_size("pin").has_value());
+  // And not for ever.
+  (void)memory_.put_if_absent("pin", as_bytes("p"));
+  back = clock_now() + std::chrono::seconds(50);
+  const auto began = clock_now();
+  EXPECT_THROW(work(), Cancelled);
+  EXPECT_LT(clock_now() - began, std::chrono::seconds(15));
+}
+
 TEST_F(RetryingStorageTest, DoesNotPauseWhenNothingFails) {
   for (const auto& [name, operation] : all_operations()) operation();
   EXPECT_EQ(paused(), milliseconds(0));
