@@ -35,9 +35,9 @@ constexpr milliseconds pause_max{5000};
 
 // A repository that is not there is one that is not mounted, more likely than
 // not: worth waiting for.
-OpenRepository open_mounted(Program& program, Caching caching) {
+OpenRepository open_mounted(Program& program) {
   try {
-    return program.open_repository(caching, storage_patience);
+    return program.open_repository(Caching::none, storage_patience);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;
     throw Error(ErrorKind::unavailable, error.message(), error.detail(),
@@ -77,21 +77,71 @@ std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts
   return branches;
 }
 
-FetchOutcome fetch_once(Program& program, const Request& request, Caching caching) {
+// The archive that is recovered from, and how.
+struct Source {
+  Source(Program& program, OpenRepository repository, const Request& request)
+      : opened(std::move(repository)),
+        archive(WalArchive(opened.repository,
+                           identity_of(opened.repository, program.config().cluster(), request))
+                    .with(parse_branches(request.branches))),
+        segment(SegmentName::parse(request.name, archive.identity().segment_bytes)) {}
+  Source(const Source&) = delete;
+  Source& operator=(const Source&) = delete;
+
+  OpenRepository opened;
+  WalArchive archive;
+  std::optional<SegmentName> segment;  // nullopt: another file is asked for
+};
+
+unsigned ahead_of(const Config& config, const Request& request) {
+  return request.prefetch
+             ? static_cast<unsigned>(parse_number(*request.prefetch, "--prefetch", 0, prefetch_max))
+             : config.segments_prefetched();
+}
+
+// A segment that was fetched ahead, without a look at the store: what the repository, the
+// cluster and its branches are is what was read up to a minute ago. What lies in the spool
+// under these was fetched by who had looked, and so is what follows.
+bool deliver_without_a_look(Program& program, const Request& request) try {
   const auto& config = program.config();
-  const auto opened = open_mounted(program, caching);
-  const auto identity = identity_of(opened.repository, config.cluster(), request);
-  const auto archive =
-      WalArchive(opened.repository, identity).with(parse_branches(request.branches));
+  const auto spool = Spool::of_current_directory(request.destination);
+  if (!spool) return false;
+  const Source known(program, program.open_repository(Caching::recovery, storage_patience),
+                     request);
+  const auto& archive = known.archive;
+  if (!known.segment ||
+      !spool->deliver(archive, archive.key_of(request.name), request.destination)) {
+    return false;
+  }
+  const auto ahead = ahead_of(config, request);
+  if (spool->ready_behind(archive, *known.segment, ahead) > ahead / 2) return true;
+  std::optional<Source> fresh;
+  const auto look = [&]() -> const WalArchive& {
+    if (!fresh) fresh.emplace(program, open_mounted(program), request);
+    return fresh->archive;
+  };
+  if (ahead > 0) {
+    spool->fill_in_background(look, *known.segment, ahead,
+                              std::min(config.worker_threads(), threads_max));
+  }
+  return true;
+} catch (const Error&) {
+  // The store is looked at, and what is the matter told then.
+  return false;
+}
+
+FetchOutcome fetch_once(Program& program, const Request& request) {
+  const auto& config = program.config();
+  if (config.is_remote() && deliver_without_a_look(program, request)) {
+    return FetchOutcome::delivered;
+  }
+  const Source source(program, open_mounted(program), request);
+  const auto& archive = source.archive;
   const auto threads = std::min(config.worker_threads(), threads_max);
-  const auto segment = SegmentName::parse(request.name, identity.segment_bytes);
-  const auto ahead =
-      request.prefetch
-          ? static_cast<unsigned>(parse_number(*request.prefetch, "--prefetch", 0, prefetch_max))
-          : config.segments_prefetched();
+  const auto ahead = ahead_of(config, request);
   const auto spool = Spool::of_current_directory(request.destination);
   auto outcome = FetchOutcome::delivered;
-  if (!segment || !spool ||
+  if (!source.segment || !spool ||
       !spool->deliver(archive, archive.key_of(request.name), request.destination)) {
     outcome = fetch_wal_file(archive, request.name, request.destination, threads, request.partial);
   }
@@ -99,25 +149,12 @@ FetchOutcome fetch_once(Program& program, const Request& request, Caching cachin
   // What PostgreSQL asks for last is a segment or the history of a timeline that
   // do not exist.
   if (outcome == FetchOutcome::absent) {
-    if (caching == Caching::none) spool->remove();
-  } else if (segment && ahead > 0) {
-    spool->fill_in_background(archive, *segment, ahead, threads);
+    spool->remove();
+  } else if (source.segment && ahead > 0) {
+    spool->fill_in_background([&]() -> const WalArchive& { return archive; }, *source.segment,
+                              ahead, threads);
   }
   return outcome;
-}
-
-// What the repository, the cluster and its branches are may have been read a minute ago, for
-// what is there. That something is not there is said by the store alone.
-FetchOutcome fetch_once(Program& program, const Request& request) {
-  if (program.config().is_remote()) {
-    try {
-      const auto outcome = fetch_once(program, request, Caching::recovery);
-      if (outcome == FetchOutcome::delivered) return outcome;
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
-    }
-  }
-  return fetch_once(program, request, Caching::none);
 }
 
 FetchOutcome fetch_with_patience(Program& program, const Request& request) {

@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <functional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -124,7 +123,18 @@ bool Spool::deliver(const WalArchive& archive, const std::string& key,
   return false;
 }
 
-void Spool::fill(const WalArchive& archive, const SegmentName& delivered, unsigned count,
+unsigned Spool::ready_behind(const WalArchive& archive, const SegmentName& delivered,
+                             unsigned count) const {
+  const auto segment_bytes = archive.identity().segment_bytes;
+  unsigned ready = 0;
+  for (std::uint64_t i = 1; i <= count; ++i) {
+    const SegmentName name{.timeline = delivered.timeline, .number = delivered.number + i};
+    if (find(id_of(archive, archive.key_of(name.text(segment_bytes))))) ++ready;
+  }
+  return ready;
+}
+
+void Spool::fill(const ArchiveSource& archive, const SegmentName& delivered, unsigned count,
                  unsigned threads) const {
   if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return;
   const auto lock = open_file(directory_ + "/" + lock_name, O_RDWR | O_CREAT);
@@ -136,7 +146,7 @@ void Spool::fill(const WalArchive& archive, const SegmentName& delivered, unsign
     while (true) {
       const auto wanted = read_position(lock);
       if (wanted == done) break;
-      fetch_behind(archive, wanted, count, threads);
+      fetch_behind(archive(), wanted, count, threads);
       done = wanted;
     }
     (void)::flock(lock.get(), LOCK_UN);
@@ -216,7 +226,7 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
   workers.finish();
 }
 
-void Spool::fill_in_background(const WalArchive& archive, const SegmentName& delivered,
+void Spool::fill_in_background(const ArchiveSource& archive, const SegmentName& delivered,
                                unsigned count, unsigned threads) const {
   // Nothing was started that a child would miss: no thread runs here.
   if (::fork() != 0) return;

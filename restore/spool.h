@@ -3,6 +3,7 @@
 // that PostgreSQL waits for.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -28,17 +29,27 @@ class Spool {
   [[nodiscard]] bool deliver(const WalArchive& archive, const std::string& key,
                              const std::string& destination) const;
 
+  // How many of the `count` segments behind `delivered` are there.
+  [[nodiscard]] unsigned ready_behind(const WalArchive& archive, const SegmentName& delivered,
+                                      unsigned count) const;
+
   // Fetches up to `count` segments behind `delivered`, those that are archived and
   // not there yet, with `threads` at work and at most half of the room that is free;
   // removes whatever else is there. Where
-  // another process does it already, that one goes on to here. Every file is
-  // checked before it gets its name, and its name holds its checksum.
-  void fill(const WalArchive& archive, const SegmentName& delivered, unsigned count,
+  // another process does it already, that one goes on to here, and the archive is not
+  // asked for. Every file is checked before it gets its name, and its name holds its
+  // checksum.
+  using ArchiveSource = std::function<const WalArchive&()>;
+  void fill(const ArchiveSource& archive, const SegmentName& delivered, unsigned count,
             unsigned threads) const;
+  void fill(const WalArchive& archive, const SegmentName& delivered, unsigned count,
+            unsigned threads) const {
+    fill([&]() -> const WalArchive& { return archive; }, delivered, count, threads);
+  }
 
   // The same in a process of its own; this one goes on at once.
-  void fill_in_background(const WalArchive& archive, const SegmentName& delivered, unsigned count,
-                          unsigned threads) const;
+  void fill_in_background(const ArchiveSource& archive, const SegmentName& delivered,
+                          unsigned count, unsigned threads) const;
 
   // Removes it all; a process that fills it stops.
   void remove() const;

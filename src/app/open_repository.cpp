@@ -46,7 +46,7 @@ CachePolicy policy_of(Caching caching) {
       return {.lasting = {"backups/", "wal-ledger/", "catalogues/"}, .is_whole = is_whole};
     case Caching::registration: return {.recent = {"format/", "clusters/"}};
     case Caching::recovery:
-      return {.recent = {"format/", "clusters/", "branches/"}, .believes_empty_lists = true};
+      return {.recent = {"format/", "clusters/", "branches/"}, .may_be_empty = {"branches/"}};
   }
   throw Error(ErrorKind::internal, "caching of no kind");
 }

@@ -22,8 +22,7 @@ enum class Caching {
   // What the repository's format is, and which cluster a name means, for a minute: for
   // who archives WAL. docs/guarantees.md tells why that is enough.
   registration,
-  // And which branches its timelines have: for who recovers, and looks again without before
-  // it says that something is not there.
+  // And which branches its timelines have: for who finds what was fetched before.
   recovery,
 };
 

@@ -10,7 +10,7 @@ namespace {
 constexpr std::uint64_t ahead_bytes_min = 64u << 10;
 constexpr std::uint64_t ahead_bytes_max = 1u << 20;
 constexpr std::uint64_t kept_bytes_max = 8u << 20;
-constexpr std::chrono::seconds given_up_after{5};
+constexpr std::chrono::seconds given_up_after{60};
 
 constexpr auto other_digest = "Its content has another digest.";
 
@@ -93,13 +93,17 @@ void StoredFrames::read_ahead(const std::vector<FramePlace>& places) {
       range.bytes = storage_.find(pack.name.key(), {.offset = begin, .length = range.end - begin});
     };
     const auto began = std::chrono::steady_clock::now();
+    bool is_read = false;
     try {
       read();
+      is_read = true;
     } catch (const Error&) {
       // A place on the disk behind the frame that cannot be read is nothing to this chunk. A
       // store that was waited for in vain is not asked again.
       const auto took = std::chrono::steady_clock::now() - began;
       if (range.end == frame_end || took > given_up_after) throw;
+    }
+    if (!is_read) {
       range.end = frame_end;
       read();
     }

@@ -167,11 +167,11 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
 
   const auto pin =
       encode_pin({.root_key = root_key_, .created = clock_.now(), .may_borrow = lenders_});
-  // A key of a fresh random writer is taken only by this call's own lost try.
-  (void)repository_.put_sealed(ObjectKind::pin, pin_key(writer_, 1), pin);
-  if (!parent_ && unfinished.empty()) return;
-
   try {
+    // A key of a fresh random writer is taken only by this call's own lost try.
+    (void)repository_.put_sealed(ObjectKind::pin, pin_key(writer_, 1), pin);
+    if (!parent_ && unfinished.empty()) return;
+
     condemned_ = condemned_packs(repository_);
     if (parent_ && !storage.find_size(parent_key)) parent_.reset();
     for (auto& each : unfinished) {

@@ -45,9 +45,10 @@ std::optional<Bytes> CachingStorage::find(std::string_view key, ByteRange range)
 std::vector<std::string> CachingStorage::list_names(std::string_view prefix) {
   if (!lies_below(prefix, policy_.recent)) return inner_->list_names(prefix);
   const auto name = "names " + std::string(prefix);
+  const bool may_be_empty = lies_below(prefix, policy_.may_be_empty);
   std::vector<std::string> names;
   const auto known = cache_.find_recent(name, clock_.now(), policy_.recent_for);
-  if (known && (!known->empty() || policy_.believes_empty_lists)) {
+  if (known && (!known->empty() || may_be_empty)) {
     // A name has no line's end.
     const auto text = as_text(*known);
     for (std::size_t begin = 0; begin < text.size();) {
@@ -60,7 +61,7 @@ std::vector<std::string> CachingStorage::list_names(std::string_view prefix) {
   names = inner_->list_names(prefix);
   std::string text;
   for (const auto& each : names) text.append(each).append("\n");
-  if (!names.empty() || policy_.believes_empty_lists) cache_.keep(name, as_bytes(text));
+  if (!names.empty() || may_be_empty) cache_.keep(name, as_bytes(text));
   return names;
 }
 

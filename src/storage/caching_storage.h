@@ -21,11 +21,11 @@ struct CachePolicy {
   // Whether such an answer is whole; what is damaged is asked for each time, since it may be
   // mended. Not called for what is recent.
   std::function<bool(std::string_view key, ByteRange range, ByteView content)> is_whole = {};
-  // What was found and listed below these is believed for so long. No absence is, unless it
-  // is that of a list's names.
+  // What was found and listed below these is believed for so long. No absence is, but of all
+  // names below some of these.
   std::vector<std::string> recent = {};
   std::chrono::seconds recent_for{60};
-  bool believes_empty_lists = false;
+  std::vector<std::string> may_be_empty = {};
 };
 
 // Thread-safe.

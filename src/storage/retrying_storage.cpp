@@ -49,20 +49,30 @@ auto RetryingStorage::with_retries(Operation&& operation, bool* has_gone_on) {
       if (!first && again > policy_.patience) throw;
       if (policy_.notice && again >= policy_.noticed_from) policy_.notice(error);
     }
-    wait(policy_.jitter ? shortened(pause) : pause, *failed_first);
+    wait(policy_.jitter ? shortened(pause) : pause);
     pause = std::min(pause * 2, policy_.pause_max);
   }
 }
 
-void RetryingStorage::wait(std::chrono::milliseconds pause, Timestamp failed_first) {
+void RetryingStorage::wait(std::chrono::milliseconds pause) {
   if (!policy_.check_cancelled) return clock_.sleep_for(pause);
   while (true) {
-    if (!clears_up() || clock_.now() - failed_first >= clearing_up_patience) {
-      policy_.check_cancelled();
-    }
+    check_cancelled();
     if (pause.count() <= 0) return;
     clock_.sleep_for(std::min(pause, pause_unheard));
     pause -= pause_unheard;
+  }
+}
+
+void RetryingStorage::check_cancelled() {
+  const bool clears = clears_up();
+  try {
+    policy_.check_cancelled();
+  } catch (...) {
+    const auto now = clock_.now();
+    const std::scoped_lock lock(mutex_);
+    if (!cancelled_) cancelled_ = now;
+    if (!clears || now - *cancelled_ >= clearing_up_patience) throw;
   }
 }
 

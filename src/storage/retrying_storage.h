@@ -7,6 +7,8 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -28,7 +30,7 @@ struct RetryPolicy {
   std::function<void(const Error&)> notice = {};
   std::chrono::milliseconds noticed_from{2000};
   // Called some times a second during a pause, from any thread; what it throws ends the
-  // operation. One that clears up behind an exception has ten seconds all the same.
+  // operation. What clears up behind an exception has ten seconds all the same, together.
   std::function<void()> check_cancelled = {};
 };
 
@@ -51,11 +53,14 @@ class RetryingStorage final : public Storage {
   template <typename Operation>
   auto with_retries(Operation&& operation, bool* has_gone_on = nullptr);
 
-  void wait(std::chrono::milliseconds pause, Timestamp failed_first);
+  void wait(std::chrono::milliseconds pause);
+  void check_cancelled();
 
   std::unique_ptr<Storage> inner_;
   Clock& clock_;
   RetryPolicy policy_;
+  std::mutex mutex_;
+  std::optional<Timestamp> cancelled_;  // when that was noticed
 };
 
 }  // namespace walvault

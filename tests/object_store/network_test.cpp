@@ -423,7 +423,7 @@ TEST_F(RequestsTest, AReplayAsksOnceForEachSegmentAndLittleElse) {
   const auto requests = proxy_.take_requests();
   std::printf("replay of %zu segments at 50 ms: %.1f s, %zu requests\n", segments, took.count(),
               requests.size());
-  EXPECT_LT(requests.size(), 2 * segments + 80) << text_of(requests);
+  EXPECT_LT(requests.size(), 3 * segments + 80) << text_of(requests);
 }
 
 }  // namespace

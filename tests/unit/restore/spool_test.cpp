@@ -47,6 +47,32 @@ class SpoolTest : public testing::Test {
   Spool spool_{directory_.path() + "/data.walvault-spool"};
 };
 
+TEST_F(SpoolTest, KnowsHowMuchIsReady) {
+  EXPECT_EQ(spool_.ready_behind(archive_, segment(1), 4), 0u);
+  fill(1);
+  EXPECT_EQ(spool_.ready_behind(archive_, segment(1), 4), 4u);
+  EXPECT_EQ(spool_.ready_behind(archive_, segment(1), 2), 2u);
+  EXPECT_EQ(spool_.ready_behind(archive_, segment(3), 4), 2u);
+  EXPECT_EQ(spool_.ready_behind(archive_, segment(9), 4), 0u);
+}
+
+// To open it costs an object store's answers.
+TEST_F(SpoolTest, AsksForTheArchiveOnlyWhereNobodyFillsIt) {
+  fill(1);
+  const auto lock = open_file(spool_.directory() + "/lock", O_RDWR);
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX | LOCK_NB), 0);
+  bool asked = false;
+  const auto archive = [&]() -> const WalArchive& {
+    asked = true;
+    return archive_;
+  };
+  spool_.fill(archive, segment(5), 4, 1);
+  EXPECT_FALSE(asked);
+  ASSERT_EQ(::flock(lock.get(), LOCK_UN), 0);
+  spool_.fill(archive, segment(5), 4, 1);
+  EXPECT_TRUE(asked);
+}
+
 TEST_F(SpoolTest, GivesWhatItFetchedAhead) {
   EXPECT_FALSE(deliver(2));
   fill(1);

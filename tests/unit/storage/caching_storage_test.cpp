@@ -249,7 +249,9 @@ TEST_F(CachingStorageTest, BelievesThatAListIsEmptyWhereItMay) {
     auto hooked = std::make_unique<HookedStorage>(memory_);
     hooked->before = [this](std::string_view, std::string_view) { ++asked_; };
     return CachingStorage(std::move(hooked), cache_, clock_,
-                          {.recent = {"branches/"}, .believes_empty_lists = believes})
+                          {.recent = {"branches/"},
+                           .may_be_empty = believes ? std::vector<std::string>{"branches/"}
+                                                    : std::vector<std::string>{}})
         .list_names("branches/")
         .size();
   };

@@ -174,12 +174,10 @@ TEST_F(RetryingStorageTest, ClearsUpBehindACancellation) {
   };
   EXPECT_THROW(work(), Cancelled);
   EXPECT_FALSE(memory_.find_size("pin").has_value());
-  // And not for ever.
-  (void)memory_.put_if_absent("pin", as_bytes("p"));
+  // And not for ever, however much there is to clear up.
   back = clock_now() + std::chrono::seconds(50);
-  const auto began = clock_now();
-  EXPECT_THROW(work(), Cancelled);
-  EXPECT_LT(clock_now() - began, std::chrono::seconds(15));
+  for (int i = 0; i < 10; ++i) EXPECT_THROW(work(), Cancelled);
+  EXPECT_LT(clock_now() - started_, std::chrono::seconds(20));
 }
 
 TEST_F(RetryingStorageTest, DoesNotPauseWhenNothingFails) {
