@@ -104,6 +104,7 @@ unsigned ahead_of(const Config& config, const Request& request) {
 // under these was fetched by who had looked, and so is what follows.
 bool deliver_without_a_look(Program& program, const Request& request) try {
   const auto& config = program.config();
+  const auto ahead = ahead_of(config, request);
   const auto spool = Spool::of_current_directory(request.destination);
   if (!spool) return false;
   const Source known(program, program.open_repository(Caching::recovery, storage_patience),
@@ -113,7 +114,6 @@ bool deliver_without_a_look(Program& program, const Request& request) try {
       !spool->deliver(archive, archive.key_of(request.name), request.destination)) {
     return false;
   }
-  const auto ahead = ahead_of(config, request);
   if (spool->ready_behind(archive, *known.segment, ahead) > ahead / 2) return true;
   std::optional<Source> fresh;
   const auto look = [&]() -> const WalArchive& {

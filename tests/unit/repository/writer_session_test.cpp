@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "support/errors.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
@@ -49,6 +50,23 @@ TEST_F(WriterSessionTest, PinsBeforeItLooksAtPlansAndAtTheSourceAgain) {
             (std::vector<std::string>{"find " + source_key, "put pins/" + to_hex(id_of(2)) + "/1",
                                       "list_names plans/", "find_size " + source_key,
                                       "list damaged/", "list packs/" + to_hex(id_of(1)) + "/"}));
+}
+
+// Its pin would hold WAL and space for two days.
+TEST_F(WriterSessionTest, GivesItsPlaceUpWhereItCannotBegin) {
+  commit_source();
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation == "list_names" && key == "plans/") {
+      throw Error(ErrorKind::unavailable, "the store is gone");
+    }
+  };
+  EXPECT_EQ(error_of([&] {
+              const WriterSession session(repository_, made_.clock, id_of(2), root_key, source_key);
+            }),
+            "unavailable");
+  const auto pins = list_pins(made_.repository);
+  ASSERT_EQ(pins.size(), 1u);
+  EXPECT_FALSE(is_live(made_.repository, pins[0].pin));
 }
 
 TEST_F(WriterSessionTest, StoresNothingBeforeItsPin) {
