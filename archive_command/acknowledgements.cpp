@@ -16,7 +16,7 @@
 namespace walvault {
 namespace {
 
-constexpr std::string_view magic = "walvault archived 2";
+constexpr std::string_view magic = "walvault archived 3";
 constexpr std::uint64_t note_bytes_max = 16384;
 constexpr int ancestors_max = 4;
 
@@ -81,9 +81,8 @@ struct Acknowledgements::Note {
   std::string repository;  // its id
   std::string place;
   std::string key;
-  std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
-  std::uint32_t crc = 0;  // of the file
+  FileAttributes file;  // as it was when it was read
   Timestamp noted{};
 };
 
@@ -104,6 +103,7 @@ bool Acknowledgements::can_be_kept() const {
 }
 
 void Acknowledgements::put(const WalArchive& archive, const PushResult& result) const try {
+  if (!result.file) return;
   ByteWriter out;
   out.string(magic);
   out.u64(static_cast<std::uint64_t>(archiver_.pid));
@@ -112,9 +112,13 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   out.string(archive.repository().id());
   out.string(place_);
   out.string(archive.key_of(result.name));
-  out.u64(result.plain_bytes);
   out.u64(result.stored_bytes);
-  out.u32(result.crc);
+  out.u64(result.file->device);
+  out.u64(result.file->inode);
+  out.u64(result.file->size);
+  out.i64(result.file->modified);
+  out.i64(result.file->changed);
+  out.u32(result.file->mode);
   out.i64(system_clock().now().time_since_epoch().count());
   out.u32(crc32c(out.bytes()));
   // Not synced: what a crash leaves of it is not believed, or is true.
@@ -145,9 +149,13 @@ std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& 
   note.repository = in.string();
   note.place = in.string();
   note.key = in.string();
-  note.plain_bytes = in.u64();
   note.stored_bytes = in.u64();
-  note.crc = in.u32();
+  note.file.device = in.u64();
+  note.file.inode = in.u64();
+  note.file.size = in.u64();
+  note.file.modified = in.i64();
+  note.file.changed = in.i64();
+  note.file.mode = in.u32();
   note.noted = Timestamp(std::chrono::microseconds(in.i64()));
   if (in.u32() != crc32c(body)) return std::nullopt;
   in.expect_end();
@@ -165,19 +173,26 @@ std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& a
     if (note->noted > now || now - note->noted > recent) return std::nullopt;
   }
   if (!note || note->repository != repository.id() || note->place != place_ ||
-      note->key != archive.key_of(name) || note->plain_bytes != archive.identity().segment_bytes) {
+      note->key != archive.key_of(name) || note->file.size != archive.identity().segment_bytes) {
     return std::nullopt;
   }
   return note;
+}
+
+// Written to or replaced since, it has other times. PostgreSQL does neither behind a segment
+// that is .ready, so one within the same tick of the clock is not to be feared.
+bool Acknowledgements::is_of_file(const Note& note, const std::string& path) {
+  const auto file = find_status(path);
+  return file && attributes_in(*file) == note.file;
 }
 
 PushResult Acknowledgements::result_of(const std::string& name, const Note& note) {
   PushResult result;
   result.name = name;
   result.already_there = true;
-  result.plain_bytes = note.plain_bytes;
+  result.plain_bytes = note.file.size;
   result.stored_bytes = note.stored_bytes;
-  result.crc = note.crc;
+  result.file = note.file;
   return result;
 }
 
@@ -190,8 +205,8 @@ std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
   const auto name = path.substr(path.find_last_of('/') + 1);
   const auto note = find(archive, name);
   ::unlink(path_of(name).c_str());
-  if (!note || archive.repository().storage().find_size(note->key) != note->stored_bytes ||
-      checksum_of_file(path, note->plain_bytes) != note->crc) {
+  if (!note || !is_of_file(*note, path) ||
+      archive.repository().storage().find_size(note->key) != note->stored_bytes) {
     return std::nullopt;
   }
   return result_of(name, *note);
@@ -207,12 +222,8 @@ std::optional<PushResult> Acknowledgements::take_recent(const std::string& clust
   const auto note = read(name);
   // A clock that was set back makes notes of the future, which are none.
   if (!note || note->place != place_ || !note->key.starts_with("wal/" + cluster + "/") ||
-      !note->key.ends_with("/" + name) || note->noted > now || now - note->noted > recent) {
-    return std::nullopt;
-  }
-  const auto file = find_status(path);
-  if (!file || static_cast<std::uint64_t>(file->st_size) != note->plain_bytes ||
-      checksum_of_file(path, note->plain_bytes) != note->crc) {
+      !note->key.ends_with("/" + name) || note->noted > now || now - note->noted > recent ||
+      !is_of_file(*note, path)) {
     return std::nullopt;
   }
   ::unlink(path_of(name).c_str());

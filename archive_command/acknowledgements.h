@@ -55,14 +55,14 @@ class Acknowledgements {
   // true.
   [[nodiscard]] bool has(const WalArchive& archive, const std::string& name) const;
 
-  // Whether the segment at `path` is archived: the repository was looked at, and the file
-  // read. The note is gone behind it.
+  // Whether the segment at `path` is archived: the repository was looked at, and whether
+  // the file is the one that was. The note is gone behind it.
   [[nodiscard]] std::optional<PushResult> take(const WalArchive& archive,
                                                const std::string& path) const;
 
   // The same where the repository is far away: it is not looked at. Believed are notes
   // that are at most `recent` old, of this archiver, for this place and cluster, whose file
-  // is what was stored; docs/guarantees.md tells why that is enough.
+  // was not touched since it was read; docs/guarantees.md tells why that is enough.
   [[nodiscard]] std::optional<PushResult> take_recent(const std::string& cluster,
                                                       const std::string& path, Timestamp now) const;
   static constexpr std::chrono::seconds recent{60};
@@ -76,6 +76,7 @@ class Acknowledgements {
   struct Note;
   [[nodiscard]] std::optional<Note> read(const std::string& name) const;
   [[nodiscard]] std::optional<Note> find(const WalArchive& archive, const std::string& name) const;
+  [[nodiscard]] static bool is_of_file(const Note& note, const std::string& path);
   [[nodiscard]] static PushResult result_of(const std::string& name, const Note& note);
   [[nodiscard]] std::string path_of(const std::string& name) const;
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <functional>
 
 #include "base/error.h"
@@ -11,7 +10,6 @@
 #include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
 #include "catalog/stored_summary.h"
-#include "codec/crc32c.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
 
@@ -22,9 +20,9 @@ constexpr std::uint64_t small_file_bytes_max = 1u << 20;
 
 std::string base_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
 
-Timestamp modified_time(const struct stat& status) {
-  return Timestamp(std::chrono::seconds(status.st_mtim.tv_sec) +
-                   std::chrono::microseconds(status.st_mtim.tv_nsec / 1000));
+Timestamp modified_time(const FileAttributes& file) {
+  return Timestamp(
+      std::chrono::duration_cast<Timestamp::duration>(std::chrono::nanoseconds(file.modified)));
 }
 
 // Whether this file is WAL of the registered cluster, of the position that its
@@ -75,8 +73,7 @@ WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::strin
 struct CompressedFile {
   WalObjectHeader header;
   std::vector<Bytes> frames;
-  Bytes summary;          // encoded; of WAL only
-  std::uint32_t crc = 0;  // of the whole content
+  Bytes summary;  // encoded; of WAL only
 };
 
 // Fills the span with the content from an offset on, or throws.
@@ -119,7 +116,6 @@ void compress_content(const ReadContent& read, const PushOptions& options,
       },
       [&](Piece& piece) {
         const auto bytes = piece.plain->view();
-        result.crc = crc32c(bytes, result.crc);
         if (summarizer != nullptr) summarizer->read(bytes);
         if (piece.is_zero) {
           ++zero_pieces;
@@ -184,7 +180,6 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
   parts.emplace_back(trailer);
   const ObjectContent content(std::move(parts));
   result.stored_bytes = content.size();
-  result.crc = file.crc;
   if (archive.repository().storage().put_if_absent(key, content)) return;
 
   // False promises that what is there is durable; that it is the same, its
@@ -251,9 +246,8 @@ Prepared prepare_file(const WalArchive& archive, const std::string& path, const 
     throw Error(ErrorKind::not_found, "there is no file \"" + path + "\"", {},
                 "PostgreSQL passes the path as %p, relative to the data directory.");
   }
-  struct stat status {};
-  if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
-  result.plain_bytes = static_cast<std::uint64_t>(status.st_size);
+  result.file = attributes_of(*file, path);
+  result.plain_bytes = result.file->size;
 
   auto& compressed = prepared.file;
   auto& header = compressed.header;
@@ -261,7 +255,7 @@ Prepared prepare_file(const WalArchive& archive, const std::string& path, const 
   header.name = result.name;
   header.system_identifier = identity.system_identifier;
   header.plain_bytes = result.plain_bytes;
-  header.modified = modified_time(status);
+  header.modified = modified_time(*result.file);
   header.archived = clock.now();
   const auto read = [&](std::span<std::uint8_t> part, std::uint64_t offset) {
     if (read_at(*file, part, offset, path) != part.size()) {

@@ -3,9 +3,11 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "catalog/wal_archive.h"
 #include "codec/compression.h"
 
@@ -26,7 +28,8 @@ struct PushResult {
   bool already_there = false;  // with the same content
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
-  std::uint32_t crc = 0;  // CRC-32C of the plain content
+  // The file before it was read; nullopt: it did not come as one.
+  std::optional<FileAttributes> file = {};
   // Where and why its WAL breaks off; empty: it does not. Such a segment is
   // stored all the same, because to lose it were worse.
   std::string damage;

@@ -1,8 +1,9 @@
 #include "archive_command/push_ahead.h"
 
 #include <algorithm>
-#include <atomic>
+#include <condition_variable>
 #include <limits>
+#include <mutex>
 #include <set>
 
 #include "base/error.h"
@@ -40,39 +41,43 @@ std::vector<std::string> waiting_behind(const WalArchive& archive, const std::st
 
 struct Item {
   std::string path;
-  std::size_t index = 0;  // its place in the order
-  bool is_offered = false;
+  std::size_t index = 0;                      // its place in the order; 0: the offered one
   std::optional<PreparedFile> prepared = {};  // nullopt: it cannot be archived
   std::optional<PushResult> stored = {};      // nullopt: it is not
 };
 
-// Prepares several segments at once, and stores `uploads` at once of what is prepared, in
-// order: what cannot be prepared, and what cannot be stored, lets nothing behind it begin.
+// Prepares several segments at once, and stores up to `uploads` at once of what is prepared:
+// the offered one, which is the first, before any other is begun. What cannot be prepared,
+// and what cannot be stored, lets nothing behind it begin.
 class Pipeline {
  public:
+  // `waiting` is what is submitted behind the offered one.
   Pipeline(const WalArchive& archive, Clock& clock, const PushAheadOptions& options,
-           unsigned uploads, const Acknowledgements& notes, PushAheadResult& result)
+           const std::vector<std::string>& waiting, const Acknowledgements& notes,
+           PushAheadResult& result)
       : archive_(archive),
+        options_(options),
+        waiting_(waiting),
         notes_(notes),
         result_(result),
         storing_(
-            {.threads = uploads, .in_flight_max = uploads},
+            {.threads = options.uploads, .in_flight_max = options.uploads},
             [this](Item& item, unsigned) { store(item); }, [this](Item& item) { deliver(item); }),
         preparing_(
             {.threads = std::max(1u, options.push.threads),
              .in_flight_max = std::max(1u, options.push.threads)},
             [this, &clock, alone = alone(options.push)](Item& item, unsigned) {
-              unless_offered(item,
+              unless_offered(item.index,
                              [&] { item.prepared.emplace(archive_, item.path, clock, alone); });
             },
             [this](Item& item) {
-              if (item.prepared && !is_behind_failure(item)) storing_.submit(std::move(item));
+              if (item.prepared && is_wanted(item)) storing_.submit(std::move(item));
             }) {}
 
-  // False: one has failed, and no further one is wanted.
+  // False: one before it has failed, and no further one is wanted.
   [[nodiscard]] bool submit(Item item) {
     item.index = submitted_++;
-    if (is_behind_failure(item)) return false;
+    if (!is_wanted(item)) return false;
     preparing_.submit(std::move(item));
     return true;
   }
@@ -89,31 +94,78 @@ class Pipeline {
 
   // Of what is the matter with others their own calls tell.
   template <typename Action>
-  void unless_offered(const Item& item, const Action& action) {
+  void unless_offered(std::size_t index, const Action& action) {
     try {
       action();
-    } catch (const Error&) {
-      auto first = first_failed_.load();
-      while (item.index < first && !first_failed_.compare_exchange_weak(first, item.index)) {
-      }
-      if (item.is_offered) throw;
+    } catch (const std::exception&) {
+      end_before(index);
+      if (index == 0) throw;
     }
   }
 
-  [[nodiscard]] bool is_behind_failure(const Item& item) const {
-    return item.index > first_failed_;
+  void end_before(std::size_t index) {
+    const std::lock_guard lock(mutex_);
+    end_ = std::min(end_, index);
+    turn_.notify_all();
+  }
+  void open_until(std::size_t index) {
+    const std::lock_guard lock(mutex_);
+    open_ = std::max(open_, index);
+    turn_.notify_all();
+  }
+  [[nodiscard]] bool is_wanted(const Item& item) {
+    const std::lock_guard lock(mutex_);
+    return item.index < end_;
+  }
+  // Until it may be stored; false: it is not to be. Never in vain: those before it were
+  // taken before it was, and each opens or ends the way when it is done.
+  [[nodiscard]] bool wait_for_turn(const Item& item) {
+    std::unique_lock lock(mutex_);
+    turn_.wait(lock, [&] { return item.index < open_ || item.index >= end_; });
+    return item.index < end_;
   }
 
   void store(Item& item) {
-    if (is_behind_failure(item)) return;
-    unless_offered(item, [&] { item.stored = item.prepared->store(archive_); });
+    // Looked at while the offered one is stored.
+    const bool all_at_once = item.index == 1 && options_.uploads > 1 && none_is_archived();
+    if (!wait_for_turn(item)) return;
+    if (all_at_once) open_until(waiting_.size() + 1);
+    unless_offered(item.index, [&] { item.stored = item.prepared->store(archive_); });
+    open_until(item.index + 2);
+  }
+
+  // Whether none that waits is archived in some place, by another server perhaps: then they
+  // may be stored at the same time. From the first on that is, none will be; where that is
+  // the first of all, they are stored one after another, as whoever has them does.
+  [[nodiscard]] bool none_is_archived() {
+    bool none = false;
+    unless_offered(1, [&] {
+      const auto first = waiting_name(0);
+      std::set<std::uint64_t> archived;
+      const auto look = [&](const WalArchive& place) {
+        for (const auto& segment : place.segments(first.timeline, first.number)) {
+          archived.insert(segment.number);
+        }
+      };
+      look(archive_);
+      // What is not everywhere is not noted, and would be done again by its own call.
+      if (options_.push.elsewhere && !options_.push.elsewhere(look)) return end_before(1);
+      std::size_t before = 0;  // it
+      while (before < waiting_.size() && !archived.contains(waiting_name(before).number)) ++before;
+      none = before > 0;
+      if (none) end_before(before + 1);
+    });
+    return none;
+  }
+  [[nodiscard]] SegmentName waiting_name(std::size_t index) const {
+    return *SegmentName::parse(waiting_.at(index), archive_.identity().segment_bytes);
   }
 
   // In order: behind one that was not stored none is noted.
   void deliver(const Item& item) {
     if (!item.stored) noting_ = false;
     if (!noting_) return;
-    if (item.is_offered) {
+    if (item.index == 0) {
       result_.offered = *item.stored;
       return;
     }
@@ -123,40 +175,20 @@ class Pipeline {
   }
 
   const WalArchive& archive_;
+  const PushAheadOptions& options_;
+  const std::vector<std::string>& waiting_;
   const Acknowledgements& notes_;
   PushAheadResult& result_;
   std::size_t submitted_ = 0;
-  std::atomic<std::size_t> first_failed_{std::numeric_limits<std::size_t>::max()};
-  bool noting_ = true;  // the delivering thread's
+  std::mutex mutex_;
+  std::condition_variable turn_;
+  std::size_t open_ = 1;  // items before this one may be stored
+  std::size_t end_ = std::numeric_limits<std::size_t>::max();  // this one and others never
+  bool noting_ = true;                                         // the delivering thread's
   OrderedWorkers<Item> storing_;
   // Last: it hands to the other.
   OrderedWorkers<Item> preparing_;
 };
-
-// Which of those that follow may be stored at the same time: none where the first is
-// archived already in some place, by another server perhaps, or that is not known.
-unsigned uploads_behind(const WalArchive& archive, const SegmentName& offered,
-                        const PushAheadOptions& options, std::vector<std::string>& next) try {
-  std::set<std::uint64_t> archived;
-  const auto look = [&](const WalArchive& place) {
-    for (const auto& segment : place.segments(offered.timeline, offered.number + 1)) {
-      archived.insert(segment.number);
-    }
-  };
-  look(archive);
-  // What is not everywhere is not noted, and would be done again by its own call.
-  if (options.push.elsewhere && !options.push.elsewhere(look)) next.clear();
-  const auto first = std::ranges::find_if(next, [&](const std::string& name) {
-    const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
-    return !segment || archived.contains(segment->number);
-  });
-  if (first == next.begin()) return 1;
-  next.erase(first, next.end());
-  return options.uploads;
-} catch (const Error&) {
-  next.clear();
-  return 1;
-}
 
 }  // namespace
 
@@ -190,31 +222,20 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
   if (next.empty()) return alone_only();
 
   PushAheadResult result;
-  const auto enough = clock.now() + ahead_time_max;
-  const auto archive_next = [&](Pipeline& pipeline) {
+  try {
+    Pipeline pipeline(archive, clock, options, next, *notes, result);
+    const auto enough = clock.now() + ahead_time_max;
+    // The first of all is behind no failure.
+    (void)pipeline.submit({.path = path});
     for (const auto& waiting : next) {
       auto waiting_path = directory;
       waiting_path.append("/").append(waiting);
       if (clock.now() > enough || !pipeline.submit({.path = std::move(waiting_path)})) break;
     }
     pipeline.finish();
-  };
-  if (options.uploads <= 1) {
-    Pipeline pipeline(archive, clock, options, 1, *notes, result);
-    // The first of all is behind no failure.
-    (void)pipeline.submit({.path = path, .is_offered = true});
-    archive_next(pipeline);
-    return result;
-  }
-  // First of all the one that is offered: where that is refused, as another server's is,
-  // nothing of this one gets into that one's history.
-  result.offered = push_wal_file(archive, path, clock, options.push);
-  try {
-    const auto uploads = uploads_behind(archive, *segment, options, next);
-    Pipeline pipeline(archive, clock, options, uploads, *notes, result);
-    archive_next(pipeline);
   } catch (const std::exception&) {
-    // It is archived; what else there is waits for its own call.
+    // Where it is archived, what else there is waits for its own call.
+    if (result.offered.name.empty()) throw;
   }
   return result;
 }

@@ -155,7 +155,7 @@ class FileBackup {
                     "with --via protocol.");
       }
       const FileDescriptor file(fd);
-      const auto attributes = attributes_of(file.get(), location);
+      const auto attributes = attributes_of(file, location);
       control_content_.resize(std::min(attributes.size, control_file_bytes_max));
       control_content_.resize(read_at(file, control_content_, 0, location));
       try {
@@ -234,7 +234,7 @@ class FileBackup {
     opened->file = std::move(*file);
     opened->path = path;
     opened->location = location;
-    opened->attributes = attributes_of(opened->file.get(), location);
+    opened->attributes = attributes_of(opened->file, location);
     if (has_checksums_) {
       opened->first_block = first_block_of(path, segment_blocks_);
     }

@@ -38,6 +38,24 @@ std::optional<FileDescriptor> find_file(const std::string& path, int flags) {
   throw system_error("open \"" + path + "\"", errno);
 }
 
+FileAttributes attributes_in(const struct stat& status) {
+  const auto nanoseconds = [](const struct timespec& time) {
+    return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  };
+  return {.device = status.st_dev,
+          .inode = status.st_ino,
+          .size = static_cast<std::uint64_t>(status.st_size),
+          .modified = nanoseconds(status.st_mtim),
+          .changed = nanoseconds(status.st_ctim),
+          .mode = status.st_mode & 07777u};
+}
+
+FileAttributes attributes_of(const FileDescriptor& file, const std::string& path) {
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
+  return attributes_in(status);
+}
+
 std::optional<struct stat> find_status(const std::string& path) {
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0) return status;

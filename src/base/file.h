@@ -34,6 +34,21 @@ class FileDescriptor {
 [[nodiscard]] FileDescriptor open_file(const std::string& path, int flags, mode_t mode = 0600);
 [[nodiscard]] std::optional<FileDescriptor> find_file(const std::string& path, int flags);
 
+// What tells whether a file was written to, and all that a backup records of it.
+struct FileAttributes {
+  std::uint64_t device = 0;
+  std::uint64_t inode = 0;
+  std::uint64_t size = 0;
+  std::int64_t modified = 0;  // nanoseconds since 1970
+  std::int64_t changed = 0;   // likewise
+  std::uint32_t mode = 0;     // permission bits
+
+  bool operator==(const FileAttributes&) const = default;
+};
+
+[[nodiscard]] FileAttributes attributes_in(const struct stat& status);
+[[nodiscard]] FileAttributes attributes_of(const FileDescriptor& file, const std::string& path);
+
 // stat(2) that follows links; nullopt when there is nothing.
 [[nodiscard]] std::optional<struct stat> find_status(const std::string& path);
 

@@ -70,19 +70,6 @@ bool is_temporary_relation(std::string_view name) {
   return which == "fsm" || which == "vm" || which == "init";
 }
 
-std::int64_t nanoseconds(const struct timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-FileAttributes attributes_in(const struct stat& status) {
-  return {.device = status.st_dev,
-          .inode = status.st_ino,
-          .size = static_cast<std::uint64_t>(status.st_size),
-          .modified = nanoseconds(status.st_mtim),
-          .changed = nanoseconds(status.st_ctim),
-          .mode = status.st_mode & 07777u};
-}
-
 // Not through links; nullopt: it is gone.
 std::optional<struct stat> find_own_status(const std::string& path) {
   struct stat status {};
@@ -92,12 +79,6 @@ std::optional<struct stat> find_own_status(const std::string& path) {
 }
 
 }  // namespace
-
-FileAttributes attributes_of(int file, const std::string& path) {
-  struct stat status {};
-  if (::fstat(file, &status) != 0) throw system_error("look at \"" + path + "\"", errno);
-  return attributes_in(status);
-}
 
 LiveDirectory::LiveDirectory(std::string root, Options options)
     : root_(std::move(root)), options_(std::move(options)) {

@@ -7,19 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
+
 namespace walvault {
-
-// What tells whether a file was written to, and all that a backup records of it.
-struct FileAttributes {
-  std::uint64_t device = 0;
-  std::uint64_t inode = 0;
-  std::uint64_t size = 0;
-  std::int64_t modified = 0;  // nanoseconds since 1970
-  std::int64_t changed = 0;   // likewise
-  std::uint32_t mode = 0;     // permission bits
-
-  bool operator==(const FileAttributes&) const = default;
-};
 
 struct LiveEntry {
   bool is_directory = false;
@@ -60,8 +50,5 @@ class LiveDirectory {
   std::vector<std::string> tablespaces_;
   std::vector<std::string> inner_tablespaces_;  // that lie in the data directory, relative
 };
-
-// Error{unavailable} for a descriptor that cannot be asked.
-[[nodiscard]] FileAttributes attributes_of(int file, const std::string& path);
 
 }  // namespace walvault

@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <deque>
 #include <stdexcept>
 #include <utility>
 
@@ -107,7 +109,11 @@ void TcpProxy::run() {
 void TcpProxy::relay(const std::shared_ptr<Connection>& connection, bool from_server) {
   const auto [from, to] = from_server ? std::pair(connection->server, connection->client)
                                       : std::pair(connection->client, connection->server);
-  forward(from, to, from_server);
+  if (from_server) {
+    forward_answers(from, to);
+  } else {
+    forward_requests(from, to);
+  }
   ::shutdown(from, SHUT_RDWR);
   ::shutdown(to, SHUT_RDWR);
   // The last of all that is touched here: the proxy may go as soon as this is said.
@@ -153,30 +159,67 @@ std::vector<std::string> TcpProxy::take_requests() {
   return std::exchange(requests_, {});
 }
 
-// Each piece of an answer waits its time before the next is read, so a large one is slowed
-// once for each piece: those are made large.
-void TcpProxy::forward(int from, int to, bool from_server) {
-  std::vector<char> buffer(4u << 20);
+void TcpProxy::forward_requests(int from, int to) {
+  std::vector<char> buffer(1u << 20);
   std::size_t passed = 0;
   while (true) {
     const auto got = ::recv(from, buffer.data(), buffer.size(), 0);
     if (got <= 0) return;
     const auto size = static_cast<std::size_t>(got);
-    if (from_server) {
-      std::this_thread::sleep_for(delay_.load());
-      if (const auto every = corrupt_every_.load(); every > 0) {
-        const auto next = (passed / every + 1) * every;
-        if (next < passed + size) buffer[next - passed] ^= 1;
-      }
-    } else {
-      bytes_from_client_ += size;
-      note_request({buffer.data(), size});
-    }
+    bytes_from_client_ += size;
+    note_request({buffer.data(), size});
     passed += size;
     if (!send_all(to, buffer.data(), size)) return;
-    if (!from_server && cuts_left_ > 0 && passed >= cut_after_ && cuts_left_.fetch_sub(1) > 0) {
-      return;
+    if (cuts_left_ > 0 && passed >= cut_after_ && cuts_left_.fetch_sub(1) > 0) return;
+  }
+}
+
+// Each piece arrives its time after it was sent, whatever is on the way meanwhile: a distance,
+// which does not make the way narrow.
+void TcpProxy::forward_answers(int from, int to) {
+  using SteadyClock = std::chrono::steady_clock;
+  struct Piece {
+    SteadyClock::time_point due;
+    std::vector<char> bytes;
+  };
+  constexpr std::size_t under_way_max = 64u << 20;
+  std::vector<char> buffer(1u << 20);
+  std::deque<Piece> under_way;
+  std::size_t bytes_under_way = 0;
+  std::size_t passed = 0;
+  bool ended = false;
+  while (!ended || !under_way.empty()) {
+    const auto now = SteadyClock::now();
+    if (!under_way.empty() && under_way.front().due <= now) {
+      const auto& bytes = under_way.front().bytes;
+      if (!send_all(to, bytes.data(), bytes.size())) return;
+      bytes_under_way -= bytes.size();
+      under_way.pop_front();
+      continue;
     }
+    timespec until_due{};
+    if (!under_way.empty()) {
+      const auto wait = std::chrono::nanoseconds(under_way.front().due - now);
+      until_due.tv_sec = static_cast<time_t>(wait.count() / std::nano::den);
+      until_due.tv_nsec = static_cast<long>(wait.count() % std::nano::den);
+    }
+    const bool is_full = ended || bytes_under_way >= under_way_max;
+    pollfd readable{.fd = is_full ? -1 : from, .events = POLLIN, .revents = 0};
+    if (::ppoll(&readable, 1, under_way.empty() ? nullptr : &until_due, nullptr) <= 0) continue;
+    const auto got = ::recv(from, buffer.data(), buffer.size(), 0);
+    if (got <= 0) {
+      ended = true;
+      continue;
+    }
+    const auto size = static_cast<std::size_t>(got);
+    if (const auto every = corrupt_every_.load(); every > 0) {
+      const auto next = (passed / every + 1) * every;
+      if (next < passed + size) buffer[next - passed] ^= 1;
+    }
+    passed += size;
+    bytes_under_way += size;
+    under_way.push_back({SteadyClock::now() + delay_.load(),
+                         {buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(size)}});
   }
 }
 

@@ -64,7 +64,8 @@ class TcpProxy {
   void wait_if_held(std::string_view line);
   struct Connection;
   void relay(const std::shared_ptr<Connection>& connection, bool from_server);
-  void forward(int from, int to, bool from_server);
+  void forward_requests(int from, int to);
+  void forward_answers(int from, int to);
 
   int server_port_;
   int listener_ = -1;

@@ -1,5 +1,6 @@
 #include "archive_command/push_ahead.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 #include <mutex>
+#include <thread>
 
 #include "base/file.h"
 #include "support/archived_wal.h"
@@ -206,12 +208,16 @@ TEST_F(ManyUploadsTest, ArchiveWhatWaitsBehindTheOfferedOne) {
   for (std::uint64_t number = 1; number <= 7; ++number) make_ready(number);
   std::vector<std::string> order;
   hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "put") return;
+    // While it takes its time the others become ready to be stored.
+    if (key == archive_.key_of(name(1))) std::this_thread::sleep_for(std::chrono::milliseconds(50));
     const std::lock_guard lock(mutex_);
-    if (operation == "put") order.emplace_back(key);
+    order.emplace_back(key);
   };
   const auto first = offer(1);
   EXPECT_EQ(first.offered.name, name(1));
   EXPECT_EQ(first.ahead, 4u);
+  ASSERT_EQ(order.size(), 5u);
   EXPECT_EQ(order.front(), archive_.key_of(name(1)));
   EXPECT_EQ(notes(), (Names{name(2), name(3), name(4), name(5)}));
   for (std::uint64_t number = 2; number <= 5; ++number) {
@@ -334,6 +340,15 @@ class NoteTest : public PushAheadTest {
     EXPECT_EQ(puts_of(2), 2);
     EXPECT_TRUE(notes().empty());
   }
+  // The next byte in the same place, of a file that keeps its size and its name.
+  void change_file() const {
+    // A file system's clock may tick as rarely as that.
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    auto content = chained_segment(1, 2);
+    content[100] ^= 1;
+    const auto file = open_file(path(name(2)), O_WRONLY);
+    write_all_at(file, content, 0, path(name(2)));
+  }
 };
 
 TEST_F(NoteTest, OfAnotherArchiverIsNotBelieved) {
@@ -356,9 +371,7 @@ TEST_F(NoteTest, ThatIsDamagedIsNotBelieved) {
 }
 
 TEST_F(NoteTest, ForAFileThatHasChangedIsNotBelieved) {
-  auto content = chained_segment(1, 2);
-  content[100] ^= 1;
-  std::ofstream(path(name(2)), std::ios::binary | std::ios::trunc) << as_text(content);
+  change_file();
   EXPECT_EQ(error_of([&] { (void)offer(2); }), "conflict");
 }
 
@@ -420,11 +433,21 @@ TEST_F(RecentNoteTest, ThatIsNotRecentIsNotBelieved) {
 }
 
 TEST_F(RecentNoteTest, ForAFileThatHasChangedIsNotBelieved) {
-  auto content = chained_segment(1, 2);
-  content[100] ^= 1;
-  std::ofstream(path(name(2)), std::ios::binary | std::ios::trunc) << as_text(content);
+  const auto written = fs::last_write_time(path(name(2)));
+  change_file();
+  // As who hides it would.
+  fs::last_write_time(path(name(2)), written);
   EXPECT_FALSE(is_believed());
   fs::resize_file(path(name(2)), 100);
+  EXPECT_FALSE(is_believed());
+}
+
+// Of the same content and times, but another file.
+TEST_F(RecentNoteTest, ForAFileInItsPlaceIsNotBelieved) {
+  const auto written = fs::last_write_time(path(name(2)));
+  fs::copy_file(path(name(2)), path("copy"));
+  fs::last_write_time(path("copy"), written);
+  fs::rename(path("copy"), path(name(2)));
   EXPECT_FALSE(is_believed());
 }
 

@@ -1,0 +1,63 @@
+#include "base/huge_buffer.h"
+
+#include <sys/mman.h>
+
+#include <array>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+
+namespace walvault {
+namespace {
+
+constexpr std::size_t huge_page_bytes = 2u << 20;
+
+// Blocks of one size at a time, that of the last one given back.
+class SpareBlocks {
+ public:
+  // nullptr: there is none.
+  std::uint8_t* take(std::size_t block_bytes) {
+    const std::lock_guard lock(mutex_);
+    return count_ > 0 && block_bytes == block_bytes_ ? blocks_.at(--count_) : nullptr;
+  }
+  // False: it is not wanted.
+  bool keep(std::uint8_t* block, std::size_t block_bytes) {
+    const std::lock_guard lock(mutex_);
+    if (count_ > 0 && block_bytes != block_bytes_) return false;
+    if (count_ == blocks_.size()) return false;
+    block_bytes_ = block_bytes;
+    blocks_.at(count_++) = block;
+    return true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::array<std::uint8_t*, 8> blocks_{};
+  std::size_t count_ = 0;
+  std::size_t block_bytes_ = 0;
+};
+
+// Never destroyed: threads may give blocks back until the very end.
+SpareBlocks& spare_blocks() {
+  static auto* const spare = new SpareBlocks;
+  return *spare;
+}
+
+}  // namespace
+
+HugeBuffer::HugeBuffer(std::size_t length) : size(length) {
+  const auto rounded = (length + huge_page_bytes - 1) / huge_page_bytes * huge_page_bytes;
+  auto* block = spare_blocks().take(rounded);
+  if (block == nullptr) {
+    block = static_cast<std::uint8_t*>(std::aligned_alloc(huge_page_bytes, rounded));
+    if (block == nullptr) throw std::bad_alloc();
+    (void)::madvise(block, rounded, MADV_HUGEPAGE);
+  }
+  bytes = decltype(bytes)(block, {rounded});
+}
+
+void GiveBlockBack::operator()(std::uint8_t* block) const {
+  if (!spare_blocks().keep(block, block_bytes)) std::free(block);
+}
+
+}  // namespace walvault
