@@ -80,9 +80,8 @@ struct CompressedFile {
 using ReadContent = std::function<void(std::span<std::uint8_t>, std::uint64_t offset)>;
 
 // Reads the content once, front to back: every byte into the digest, and into frames all
-// but the zeros at its end; what is delivered, in order, into the checksum and, of WAL,
-// into the summary. The digest takes half of the time, so it is taken here, of a piece
-// that the others have in hand already.
+// but the zeros at its end; what is delivered, in order, into the summary of WAL. The digest takes
+// half of the time, so it is taken here, of a piece that the others have in hand already.
 void compress_content(const ReadContent& read, const PushOptions& options,
                       WalSummarizer* summarizer, CompressedFile& result) {
   struct Piece {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <exception>
 #include <limits>
 #include <mutex>
 #include <set>
@@ -46,6 +47,13 @@ struct Item {
   std::optional<PushResult> stored = {};      // nullopt: it is not
 };
 
+// What became of the offered one: neither, where the pipeline itself broke.
+struct Outcome {
+  std::optional<PushResult> offered = {};
+  std::exception_ptr failure = {};
+  unsigned ahead = 0;
+};
+
 // Prepares several segments at once, and stores up to `uploads` at once of what is prepared:
 // the offered one, which is the first, before any other is begun. What cannot be prepared,
 // and what cannot be stored, lets nothing behind it begin.
@@ -53,31 +61,31 @@ class Pipeline {
  public:
   // `waiting` is what is submitted behind the offered one.
   Pipeline(const WalArchive& archive, Clock& clock, const PushAheadOptions& options,
-           const std::vector<std::string>& waiting, const Acknowledgements& notes,
-           PushAheadResult& result)
+           const std::vector<std::string>& waiting, const Acknowledgements& notes, Outcome& outcome)
       : archive_(archive),
+        clock_(clock),
         options_(options),
         waiting_(waiting),
         notes_(notes),
-        result_(result),
+        outcome_(outcome),
         storing_(
             {.threads = options.uploads, .in_flight_max = options.uploads},
             [this](Item& item, unsigned) { store(item); }, [this](Item& item) { deliver(item); }),
         preparing_(
             {.threads = std::max(1u, options.push.threads),
              .in_flight_max = std::max(1u, options.push.threads)},
-            [this, &clock, alone = alone(options.push)](Item& item, unsigned) {
-              unless_offered(item.index,
-                             [&] { item.prepared.emplace(archive_, item.path, clock, alone); });
+            [this, alone = alone(options.push)](Item& item, unsigned) {
+              guarded(item.index,
+                      [&] { item.prepared.emplace(archive_, item.path, clock_, alone); });
             },
             [this](Item& item) {
               if (item.prepared && is_wanted(item)) storing_.submit(std::move(item));
             }) {}
 
-  // False: one before it has failed, and no further one is wanted.
+  // False: no further one is wanted.
   [[nodiscard]] bool submit(Item item) {
     item.index = submitted_++;
-    if (!is_wanted(item)) return false;
+    if (!is_wanted(item) || (item.index > 0 && clock_.now() > enough_)) return false;
     preparing_.submit(std::move(item));
     return true;
   }
@@ -94,12 +102,12 @@ class Pipeline {
 
   // Of what is the matter with others their own calls tell.
   template <typename Action>
-  void unless_offered(std::size_t index, const Action& action) {
+  void guarded(std::size_t index, const Action& action) {
     try {
       action();
-    } catch (const std::exception&) {
+    } catch (...) {
+      if (index == 0) outcome_.failure = std::current_exception();
       end_before(index);
-      if (index == 0) throw;
     }
   }
 
@@ -126,36 +134,35 @@ class Pipeline {
   }
 
   void store(Item& item) {
-    // Looked at while the offered one is stored.
-    const bool all_at_once = item.index == 1 && options_.uploads > 1 && none_is_archived();
     if (!wait_for_turn(item)) return;
-    if (all_at_once) open_until(waiting_.size() + 1);
-    unless_offered(item.index, [&] { item.stored = item.prepared->store(archive_); });
-    open_until(item.index + 2);
+    if (item.index > 0 && clock_.now() > enough_) return end_before(item.index);
+    guarded(item.index, [&] { item.stored = item.prepared->store(archive_); });
+    if (item.index == 0 && options_.uploads > 1) {
+      guarded(1, [&] { open_behind_offered(); });
+    } else {
+      open_until(item.index + 2);
+    }
   }
 
-  // Whether none that waits is archived in some place, by another server perhaps: then they
-  // may be stored at the same time. From the first on that is, none will be; where that is
-  // the first of all, they are stored one after another, as whoever has them does.
-  [[nodiscard]] bool none_is_archived() {
-    bool none = false;
-    unless_offered(1, [&] {
-      const auto first = waiting_name(0);
-      std::set<std::uint64_t> archived;
-      const auto look = [&](const WalArchive& place) {
-        for (const auto& segment : place.segments(first.timeline, first.number)) {
-          archived.insert(segment.number);
-        }
-      };
-      look(archive_);
-      // What is not everywhere is not noted, and would be done again by its own call.
-      if (options_.push.elsewhere && !options_.push.elsewhere(look)) return end_before(1);
-      std::size_t before = 0;  // it
-      while (before < waiting_.size() && !archived.contains(waiting_name(before).number)) ++before;
-      none = before > 0;
-      if (none) end_before(before + 1);
-    });
-    return none;
+  // All that wait may be stored at the same time, up to the first that is archived already
+  // in some place, by another server perhaps. Where that is the first of all, they are
+  // stored one after another, as whoever has them does.
+  void open_behind_offered() {
+    const auto first = waiting_name(0);
+    std::set<std::uint64_t> archived;
+    const auto look = [&](const WalArchive& place) {
+      for (const auto& segment : place.segments(first.timeline, first.number)) {
+        archived.insert(segment.number);
+      }
+    };
+    look(archive_);
+    // What is not everywhere is not noted, and would be done again by its own call.
+    if (options_.push.elsewhere && !options_.push.elsewhere(look)) return end_before(1);
+    std::size_t before = 0;  // it
+    while (before < waiting_.size() && !archived.contains(waiting_name(before).number)) ++before;
+    if (before == 0) return open_until(2);
+    end_before(before + 1);
+    open_until(before + 1);
   }
   [[nodiscard]] SegmentName waiting_name(std::size_t index) const {
     return *SegmentName::parse(waiting_.at(index), archive_.identity().segment_bytes);
@@ -166,19 +173,21 @@ class Pipeline {
     if (!item.stored) noting_ = false;
     if (!noting_) return;
     if (item.index == 0) {
-      result_.offered = *item.stored;
+      outcome_.offered = *item.stored;
       return;
     }
-    ++result_.ahead;
+    ++outcome_.ahead;
     // Of damage its own call tells, and of a place that is without it.
     if (item.stored->damage.empty() && item.stored->everywhere) notes_.put(archive_, *item.stored);
   }
 
   const WalArchive& archive_;
+  Clock& clock_;
   const PushAheadOptions& options_;
   const std::vector<std::string>& waiting_;
   const Acknowledgements& notes_;
-  PushAheadResult& result_;
+  Outcome& outcome_;
+  const Timestamp enough_ = clock_.now() + ahead_time_max;
   std::size_t submitted_ = 0;
   std::mutex mutex_;
   std::condition_variable turn_;
@@ -221,23 +230,22 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
   }
   if (next.empty()) return alone_only();
 
-  PushAheadResult result;
+  Outcome outcome;
   try {
-    Pipeline pipeline(archive, clock, options, next, *notes, result);
-    const auto enough = clock.now() + ahead_time_max;
-    // The first of all is behind no failure.
-    (void)pipeline.submit({.path = path});
+    Pipeline pipeline(archive, clock, options, next, *notes, outcome);
+    bool is_wanted = pipeline.submit({.path = path});
     for (const auto& waiting : next) {
       auto waiting_path = directory;
       waiting_path.append("/").append(waiting);
-      if (clock.now() > enough || !pipeline.submit({.path = std::move(waiting_path)})) break;
+      is_wanted = is_wanted && pipeline.submit({.path = std::move(waiting_path)});
     }
     pipeline.finish();
   } catch (const std::exception&) {
-    // Where it is archived, what else there is waits for its own call.
-    if (result.offered.name.empty()) throw;
+    // No thread, no memory: what is ahead waits for its own call.
   }
-  return result;
+  if (outcome.failure) std::rethrow_exception(outcome.failure);
+  if (!outcome.offered) return alone_only();
+  return {.offered = std::move(*outcome.offered), .ahead = outcome.ahead};
 }
 
 }  // namespace walvault

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t huge_page_bytes = 2u << 20;
 
-// Blocks of one size at a time, that of the last one given back.
+// Blocks of one size at a time, that of the one that came last.
 class SpareBlocks {
  public:
   // nullptr: there is none.
@@ -20,14 +20,17 @@ class SpareBlocks {
     const std::lock_guard lock(mutex_);
     return count_ > 0 && block_bytes == block_bytes_ ? blocks_.at(--count_) : nullptr;
   }
-  // False: it is not wanted.
-  bool keep(std::uint8_t* block, std::size_t block_bytes) {
+  void put(std::uint8_t* block, std::size_t block_bytes) {
     const std::lock_guard lock(mutex_);
-    if (count_ > 0 && block_bytes != block_bytes_) return false;
-    if (count_ == blocks_.size()) return false;
-    block_bytes_ = block_bytes;
-    blocks_.at(count_++) = block;
-    return true;
+    if (block_bytes != block_bytes_) {
+      while (count_ > 0) std::free(blocks_.at(--count_));
+      block_bytes_ = block_bytes;
+    }
+    if (count_ < blocks_.size()) {
+      blocks_.at(count_++) = block;
+    } else {
+      std::free(block);
+    }
   }
 
  private:
@@ -57,7 +60,7 @@ HugeBuffer::HugeBuffer(std::size_t length) : size(length) {
 }
 
 void GiveBlockBack::operator()(std::uint8_t* block) const {
-  if (!spare_blocks().keep(block, block_bytes)) std::free(block);
+  spare_blocks().put(block, block_bytes);
 }
 
 }  // namespace walvault

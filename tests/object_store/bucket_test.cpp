@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "storage/s3/s3_storage.h"
+#include "support/deterministic.h"
 #include "support/main_job.h"
 #include "support/s3_bucket.h"
 
@@ -169,6 +170,22 @@ TEST_F(BucketTest, NamesThePermissionThatIsMissing) {
   refused(there({"expire", "--keep-last", "1"}), "s3:DeleteObject");
   run(there({"verify"}));
   expect_restorable("restored");
+}
+
+TEST_F(BucketTest, ToldIsAClockThatIsWrong) {
+  make_bucket();
+  for (const auto off : {std::chrono::hours(1), std::chrono::hours(-1)}) {
+    FakeClock clock(system_clock().now() + off);
+    S3Storage storage(settings_, test_credentials, clock);
+    try {
+      (void)storage.list_names("clusters/");
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::unavailable);
+      EXPECT_THAT(error.detail(), HasSubstr("This machine's clock says"));
+      EXPECT_THAT(error.hint(), HasSubstr("Set this machine's clock"));
+    }
+  }
 }
 
 TEST_F(BucketTest, AlteredAndExchangedObjectsAreFound) {

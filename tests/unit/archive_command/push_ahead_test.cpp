@@ -242,6 +242,35 @@ TEST_F(ManyUploadsTest, StoreNothingBehindWhatIsThereAlready) {
   EXPECT_FALSE(is_archived(4));
 }
 
+// The other one has the same history up to the first segment, and comes in between.
+TEST_F(ManyUploadsTest, LookWhenTheOfferedOneIsStored) {
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "put" || key != archive_.key_of(name(1))) return;
+    const WalArchive others(made_.repository, test_cluster());
+    archive_file(others, name(1), chained_segment(1, 1));
+    auto second = chained_segment(1, 2);
+    second[100] ^= 1;
+    archive_file(others, name(2), second);
+  };
+  EXPECT_TRUE(offer(1).offered.already_there);
+  for (std::uint64_t number = 3; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
+}
+
+// Its call is not to last longer still.
+TEST_F(ManyUploadsTest, StoreNothingBehindOneThatTookLong) {
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  hooked_.before = [&](std::string_view operation, std::string_view key) {
+    if (operation == "put" && key == archive_.key_of(name(1))) {
+      made_.clock.advance(std::chrono::seconds(11));
+    }
+  };
+  const auto result = offer(1);
+  EXPECT_EQ(result.offered.name, name(1));
+  EXPECT_EQ(result.ahead, 0u);
+  for (std::uint64_t number = 2; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
+}
+
 class TwoArchivesTest : public ManyUploadsTest {
  protected:
   TwoArchivesTest() {
