@@ -55,8 +55,8 @@ Pushed push(Program& program, const std::string& path, Caching caching) {
       archive, path, system_clock(),
       {.push = options,
        .ahead = ahead,
-       // A directory alone gets one segment after another.
-       .uploads = config.is_remote() || further.any_remote() ? object_store_uploads : 1},
+       // A directory gets one segment after another.
+       .uploads = config.is_remote() && further.are_remote() ? object_store_uploads : 1},
       notes ? &*notes : nullptr);
   if (!pushed.result.offered.everywhere) pushed.absences = further.absences();
   return pushed;

@@ -73,8 +73,8 @@ bool FurtherArchives::lacks_one() {
   return std::ranges::any_of(places_, [this](Place& place) { return is_absent(place); });
 }
 
-bool FurtherArchives::any_remote() const {
-  return std::ranges::any_of(places_, [](const Place& place) { return place.config.is_remote(); });
+bool FurtherArchives::are_remote() const {
+  return std::ranges::all_of(places_, [](const Place& place) { return place.config.is_remote(); });
 }
 
 bool FurtherArchives::each(const PushOptions::DoIn& what) {

@@ -28,8 +28,8 @@ class FurtherArchives {
   // `absences` tells. False: it was not done in all of them.
   [[nodiscard]] bool each(const PushOptions::DoIn& what);
 
-  // Whether any of them is an object store.
-  [[nodiscard]] bool any_remote() const;
+  // Whether all of them are object stores.
+  [[nodiscard]] bool are_remote() const;
 
   // Whether one is known to be out of reach: then nothing is archived ahead, since nothing
   // of that would be noted.

@@ -48,8 +48,8 @@ struct PushResult {
 [[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const std::string& path,
                                        Clock& clock, const PushOptions& options);
 
-// The two halves of that, for segments that are compressed at the same time and stored one
-// after another: reading, checking and compressing, which changes nothing, and storing.
+// The two halves of that, for segments that are compressed at the same time and stored in
+// order: reading, checking and compressing, which changes nothing, and storing.
 class PreparedFile {
  public:
   PreparedFile(const WalArchive& archive, const std::string& path, Clock& clock,

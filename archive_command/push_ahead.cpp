@@ -47,10 +47,11 @@ struct Item {
   std::optional<PushResult> stored = {};      // nullopt: it is not
 };
 
-// What became of the offered one: neither, where the pipeline itself broke.
+// What became of the offered one: neither, where it could not be prepared, or the pipeline
+// itself broke.
 struct Outcome {
   std::optional<PushResult> offered = {};
-  std::exception_ptr failure = {};
+  std::exception_ptr failure = {};  // to store it
   unsigned ahead = 0;
 };
 
@@ -75,8 +76,8 @@ class Pipeline {
             {.threads = std::max(1u, options.push.threads),
              .in_flight_max = std::max(1u, options.push.threads)},
             [this, alone = alone(options.push)](Item& item, unsigned) {
-              guarded(item.index,
-                      [&] { item.prepared.emplace(archive_, item.path, clock_, alone); });
+              (void)attempt(item.index,
+                            [&] { item.prepared.emplace(archive_, item.path, clock_, alone); });
             },
             [this](Item& item) {
               if (item.prepared && is_wanted(item)) storing_.submit(std::move(item));
@@ -100,14 +101,15 @@ class Pipeline {
     return options;
   }
 
-  // Of what is the matter with others their own calls tell.
+  // What it throws: then nothing from this one on begins.
   template <typename Action>
-  void guarded(std::size_t index, const Action& action) {
+  std::exception_ptr attempt(std::size_t index, const Action& action) {
     try {
       action();
+      return nullptr;
     } catch (...) {
-      if (index == 0) outcome_.failure = std::current_exception();
       end_before(index);
+      return std::current_exception();
     }
   }
 
@@ -135,10 +137,14 @@ class Pipeline {
 
   void store(Item& item) {
     if (!wait_for_turn(item)) return;
-    if (item.index > 0 && clock_.now() > enough_) return end_before(item.index);
-    guarded(item.index, [&] { item.stored = item.prepared->store(archive_); });
+    const auto failure = attempt(item.index, [&] { item.stored = item.prepared->store(archive_); });
+    // Of what is the matter with others their own calls tell.
+    if (item.index == 0) outcome_.failure = failure;
+    if (failure) return;
+    // What is not everywhere is not noted, and would be done again by its own call.
+    if (!item.stored->everywhere || clock_.now() > enough_) return end_before(item.index + 1);
     if (item.index == 0 && options_.uploads > 1) {
-      guarded(1, [&] { open_behind_offered(); });
+      (void)attempt(1, [&] { open_behind_offered(); });
     } else {
       open_until(item.index + 2);
     }
@@ -156,7 +162,6 @@ class Pipeline {
       }
     };
     look(archive_);
-    // What is not everywhere is not noted, and would be done again by its own call.
     if (options_.push.elsewhere && !options_.push.elsewhere(look)) return end_before(1);
     std::size_t before = 0;  // it
     while (before < waiting_.size() && !archived.contains(waiting_name(before).number)) ++before;

@@ -34,7 +34,7 @@
 namespace walvault {
 namespace {
 
-constexpr unsigned directory_ahead = 16;
+constexpr unsigned directory_ahead = 15;
 constexpr unsigned object_store_ahead = 64;
 constexpr unsigned directory_prefetch = 8;
 constexpr unsigned object_store_prefetch = 24;

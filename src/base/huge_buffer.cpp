@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::size_t huge_page_bytes = 2u << 20;
 
-// Blocks of one size at a time, that of the one that came last.
+// Blocks of one size, the largest that came.
 class SpareBlocks {
  public:
   // nullptr: there is none.
@@ -22,11 +22,11 @@ class SpareBlocks {
   }
   void put(std::uint8_t* block, std::size_t block_bytes) {
     const std::lock_guard lock(mutex_);
-    if (block_bytes != block_bytes_) {
+    if (block_bytes > block_bytes_) {
       while (count_ > 0) std::free(blocks_.at(--count_));
       block_bytes_ = block_bytes;
     }
-    if (count_ < blocks_.size()) {
+    if (block_bytes == block_bytes_ && count_ < blocks_.size()) {
       blocks_.at(count_++) = block;
     } else {
       std::free(block);

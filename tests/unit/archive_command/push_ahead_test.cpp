@@ -257,6 +257,15 @@ TEST_F(ManyUploadsTest, LookWhenTheOfferedOneIsStored) {
   for (std::uint64_t number = 3; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
 }
 
+TEST_F(ManyUploadsTest, DoNotLookBehindOneThatFailed) {
+  for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
+  hooked_.before = [&](std::string_view operation, std::string_view) {
+    if (operation == "put") throw Error(ErrorKind::unavailable, "the store is gone");
+    EXPECT_FALSE(operation.starts_with("list"));
+  };
+  EXPECT_EQ(error_of([&] { (void)offer(1); }), "unavailable");
+}
+
 // Its call is not to last longer still.
 TEST_F(ManyUploadsTest, StoreNothingBehindOneThatTookLong) {
   for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
