@@ -114,13 +114,15 @@ repeated() {
 }
 
 # An OSD whose first command to the monitor overtakes the map of monitors is told
-# "wrong fsid" and ends: then it is started again.
+# "wrong fsid" and ends: then it is started again. It is asked itself: the monitor takes one
+# that was killed for being up for a while.
 start_osd() {
   local try
   for try in 1 2 3 4 5 6 7 8 9 10; do
     alive osd.0 || ceph-osd -i 0 >>"$directory/log/osd.start" 2>&1 || true
     for _ in 1 2 3 4 5; do
-      timeout 5 ceph osd stat 2>/dev/null | grep -q '1 up' && return
+      timeout 5 ceph --admin-daemon "$directory/run/osd.0.asok" status 2>/dev/null |
+        grep -q '"state": "active"' && return
       sleep 0.3
     done
   done
