@@ -30,11 +30,11 @@ TEST(HugeBuffer, IsHandedOutAgainForTheSameSize) {
 TEST(HugeBuffer, HasTheSizeThatWasAskedFor) {
   for (const std::size_t size : {std::size_t{1}, length, 3 * length, length, std::size_t{1}}) {
     std::vector<HugeBuffer> many;
-    for (int i = 0; i < 20; ++i) {
+    for (std::uint8_t i = 0; i < 20; ++i) {
       many.emplace_back(size);
-      std::ranges::fill(many.back().span(), static_cast<std::uint8_t>(i));
+      std::ranges::fill(many.back().span(), i);
     }
-    for (int i = 0; i < 20; ++i) EXPECT_EQ(many.at(i).view().back(), i);
+    for (std::uint8_t i = 0; i < 20; ++i) EXPECT_EQ(many.at(i).view().back(), i);
   }
 }
 
