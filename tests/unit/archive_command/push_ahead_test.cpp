@@ -378,7 +378,7 @@ class NoteTest : public PushAheadTest {
     EXPECT_EQ(puts_of(2), 2);
     EXPECT_TRUE(notes().empty());
   }
-  // The next byte in the same place, of a file that keeps its size and its name.
+  // Other content in the same file, which keeps its size.
   void change_file() const {
     // A file system's clock may tick as rarely as that.
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
