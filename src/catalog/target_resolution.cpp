@@ -1,6 +1,7 @@
 #include "catalog/target_resolution.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/error.h"
@@ -105,9 +106,27 @@ class Resolver {
     walk([&](const ChainSegment& segment) { found |= segment.summary.last >= plan_.target.lsn; });
     stop_.lsn = plan_.target.lsn;
     stop_.inclusive = plan_.target.inclusive;
-    if (found || chain_.begin >= plan_.target.lsn) return;
+    if (found || chain_.begin >= plan_.target.lsn) return stop_at_the_record();
     if (!chain_.broken.empty()) throw broken();
     throw behind("the target lies behind the last archived record");
+  }
+
+  // A position before a switch of timelines may be one behind which the ancestor has no
+  // record that counts: which timeline the stop lies on is told by the record's own
+  // position.
+  void stop_at_the_record() {
+    const auto segment_bytes = archive_.identity().segment_bytes;
+    const auto history = archive_.history(plan_.timeline);
+    if (history.at(*stop_.lsn) == plan_.timeline) return;
+    for (auto number = stop_.lsn->value / segment_bytes;; ++number) {
+      const auto key = key_in_stretch(archive_, plan_.wal, number);
+      if (!key) return;
+      const auto record = first_record_from(
+          archive_, source_of({.timeline = plan_.timeline, .number = number}, *key), *stop_.lsn);
+      if (!record) continue;
+      stop_.lsn = record;
+      return;
+    }
   }
 
   // PostgreSQL stops before the first end of a transaction whose time is past
@@ -183,7 +202,7 @@ class Resolver {
       if (segment.crossing && segment.crossing->restore_point) {
         take(*segment.crossing->restore_point);
       }
-      for (const auto& point : segment.summary.restore_points) take(point);
+      for (const auto& point : all_points(segment)) take(point);
     });
     if (points.size() > 1) {
       std::string list;
@@ -208,6 +227,14 @@ class Resolver {
     }
     stop_.lsn = points.front().lsn;
     stop_.inclusive = true;
+  }
+
+  // A summary's list ends where it is full; then the WAL itself is read.
+  [[nodiscard]] std::vector<RestorePoint> all_points(const ChainSegment& segment) const {
+    const auto& listed = segment.summary.restore_points;
+    if (listed.size() < wal_summary_list_max) return listed;
+    auto whole = archive_.make_summary(segment.key, std::numeric_limits<std::size_t>::max());
+    return whole ? std::move(whole->restore_points) : listed;
   }
 
   void stop_at(const Match& match, bool inclusive) {
@@ -238,23 +265,24 @@ class Resolver {
     return match;
   }
 
+  [[nodiscard]] SegmentSource source_of(const SegmentName& name, const std::string& key) const {
+    return {
+        .name = name, .key = key, .timeline = plan_.timeline, .key_behind = [this](auto number) {
+          return key_in_stretch(archive_, plan_.wal, number);
+        }};
+  }
+
   // The first meant record that begins in a segment.
   std::optional<Match> search(const ChainSegment& segment,
                               const std::function<bool(const TransactionRecord&)>& is_it) {
     std::optional<Match> match;
-    visit_transaction_ends(
-        archive_,
-        {.name = segment.name,
-         .key = segment.key,
-         .timeline = plan_.timeline,
-         .key_behind =
-             [&](std::uint64_t number) { return key_in_stretch(archive_, plan_.wal, number); }},
-        [&](Lsn start, const TransactionRecord& end) {
-          if (start >= plan_.backup.start && is_it(end)) {
-            match = Match{.lsn = start, .transaction = end};
-          }
-          return !match;
-        });
+    visit_transaction_ends(archive_, source_of(segment.name, segment.key),
+                           [&](Lsn start, const TransactionRecord& end) {
+                             if (start >= plan_.backup.start && is_it(end)) {
+                               match = Match{.lsn = start, .transaction = end};
+                             }
+                             return !match;
+                           });
     return match;
   }
 
@@ -351,12 +379,44 @@ ProvedPlan plan_to_name(const WalArchive& archive, const std::vector<BackupInfo>
   }
 }
 
+// The timeline on which a plan's stop lies.
+TimelineId timeline_of_stop(const WalArchive& view, const ProvedPlan& proved) {
+  const auto& plan = proved.plan;
+  if (proved.stop.lsn) return view.history(plan.timeline).at(*proved.stop.lsn);
+  // As soon as it is consistent; or, of a target in time, without any WAL behind that.
+  return plan.target.kind == TargetKind::latest ? plan.timeline : plan.backup.timeline;
+}
+
+// The same plan, on the ancestor on which its stop lies; as it was where that one's own
+// WAL does not reach to the stop.
+ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
+                                       const std::vector<BackupInfo>& backups,
+                                       const PlanRequest& request, ProvedPlan proved) {
+  const auto view = archive.with(proved.plan.branches);
+  const auto timeline = timeline_of_stop(view, proved);
+  if (timeline == proved.plan.timeline) return proved;
+  auto own = request;
+  own.backup_id = proved.plan.backup.id;
+  own.timeline = TimelineBranch{.timeline = timeline, .branch = view.branch_of(timeline)}.text();
+  try {
+    auto moved = plan_with(archive, backups, own, false);
+    const bool is_same =
+        moved.stop.lsn == proved.stop.lsn && moved.stop.inclusive == proved.stop.inclusive;
+    return is_same ? std::move(moved) : std::move(proved);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
+    return proved;
+  }
+}
+
 }  // namespace
 
 ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
                                 const PlanRequest& request, bool up_to_consistency) {
   const bool anywhere = request.target.kind == TargetKind::name && !request.backup_id;
-  return (anywhere ? plan_to_name : plan_with)(archive, backups, request, up_to_consistency);
+  auto proved = (anywhere ? plan_to_name : plan_with)(archive, backups, request, up_to_consistency);
+  if (up_to_consistency) return proved;
+  return on_the_timeline_of_the_stop(archive, backups, request, std::move(proved));
 }
 
 }  // namespace walvault

@@ -33,7 +33,10 @@ struct ProvedPlan {
 // stop. Errors as there; Error{unreachable_target} also for a chain that is
 // broken before the stop and for a target that no record fulfils, with the
 // nearest that can be had; Error{usage} for the name of several restore points,
-// which it lists. With `up_to_consistency` nothing behind the backup's end is
+// which it lists. A stop that lies before the history leaves an ancestor is planned on that
+// ancestor, where its WAL is archived: the timeline on which the restored server then goes on
+// is written down as a child of the one that recovery was told to follow, whatever
+// timeline the stop lies on. With `up_to_consistency` nothing behind the backup's end is
 // asked for: a standby gets that from its primary.
 [[nodiscard]] ProvedPlan plan_proved_recovery(const WalArchive& archive,
                                               const std::vector<BackupInfo>& backups,

@@ -20,14 +20,11 @@ std::optional<TransactionRecord> end_of(const WalRecord& record, int major, WalR
   }
 }
 
-}  // namespace
-
-void visit_transaction_ends(const WalArchive& archive, const SegmentSource& source,
-                            const std::function<bool(Lsn, const TransactionRecord&)>& each) {
-  const auto major = archive.identity().postgres_major;
+// Every record that begins in the segment, in order, until `each` returns false.
+void visit_records(const WalArchive& archive, const SegmentSource& source,
+                   const std::function<bool(const WalRecord&)>& each) {
   const auto behind = source.name.end(archive.identity().segment_bytes);
   std::optional<WalReader> reader;
-  WalRecordParts parts;
   bool done = false;
   auto number = source.name.number;
   std::optional<std::string> key = source.key;
@@ -43,14 +40,35 @@ void visit_transaction_ends(const WalArchive& archive, const SegmentSource& sour
     if (!reader) reader.emplace(first, first.page.page_address, source.timeline);
     reader->read(wal, [&](const WalRecord& record) {
       if (record.start >= behind) done = true;
-      if (done || !ends_transaction(record)) return;
-      const auto end = end_of(record, major, parts);
-      if (end && !each(record.start, *end)) done = true;
+      if (!done && !each(record)) done = true;
     });
     // The last record may end in a later segment.
     if (!reader->tail() || reader->stop()) break;
     key = source.key_behind(++number);
   }
+}
+
+}  // namespace
+
+void visit_transaction_ends(const WalArchive& archive, const SegmentSource& source,
+                            const std::function<bool(Lsn, const TransactionRecord&)>& each) {
+  const auto major = archive.identity().postgres_major;
+  WalRecordParts parts;
+  visit_records(archive, source, [&](const WalRecord& record) {
+    if (!ends_transaction(record)) return true;
+    const auto end = end_of(record, major, parts);
+    return !end || each(record.start, *end);
+  });
+}
+
+std::optional<Lsn> first_record_from(const WalArchive& archive, const SegmentSource& source,
+                                     Lsn position) {
+  std::optional<Lsn> found;
+  visit_records(archive, source, [&](const WalRecord& record) {
+    if (record.start >= position) found = record.start;
+    return !found;
+  });
+  return found;
 }
 
 }  // namespace walvault

@@ -27,4 +27,9 @@ struct SegmentSource {
 void visit_transaction_ends(const WalArchive& archive, const SegmentSource& source,
                             const std::function<bool(Lsn, const TransactionRecord&)>& each);
 
+// Where the first record begins that begins at or behind `position`, of those that begin in
+// the segment; nullopt: none does. Errors likewise.
+[[nodiscard]] std::optional<Lsn> first_record_from(const WalArchive& archive,
+                                                   const SegmentSource& source, Lsn position);
+
 }  // namespace walvault

@@ -63,12 +63,13 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
   auto number = start.value / segment_bytes;
   while (true) {
     // Where a segment holds a switch, PostgreSQL asks for the newer timeline's
-    // file first, and then for the older one's (XLogFileReadAnyTLI).
+    // file first, and then for the older one's.
     const SegmentName probe{.timeline = {}, .number = number};
     const StoredSegment* found = nullptr;
     TimelineId timeline;
-    for (const auto candidate : {history.at({probe.end(segment_bytes).value - 1}),
-                                 history.at(probe.start(segment_bytes))}) {
+    for (const auto candidate :
+         history.asked_for(probe.start(segment_bytes), probe.end(segment_bytes))) {
+      if (candidate < stretch.last.timeline) break;
       timeline = candidate;
       found = find_segment(segments_of(candidate), number);
       if (found != nullptr) break;

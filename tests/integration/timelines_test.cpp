@@ -364,6 +364,79 @@ TEST(ForcedRestore, ReplacesOnlyThisClustersDirectory) {
   EXPECT_FALSE(fs::exists(photos + "/holiday.jpg"));
 }
 
+// Restored where it was to a moment, then to one before it: what walvault did before
+// (recovery told to follow the newest timeline, which makes a history whose switch points do
+// not ascend) and what it does now.
+class SecondTry : public ::testing::TestWithParam<std::tuple<int, bool>> {};
+INSTANTIATE_TEST_SUITE_P(Majors, SecondTry,
+                         ::testing::Combine(::testing::Values(13, 15, 18), ::testing::Bool()),
+                         [](const auto& param) {
+                           return "Postgres" + std::to_string(std::get<0>(param.param)) +
+                                  (std::get<1>(param.param) ? "FollowingTheNewest" : "");
+                         });
+
+TEST_P(SecondTry, FurtherBackIsRestorableLikeAnyOther) {
+  const auto [major, follows_newest] = GetParam();
+  MainJob job(major);
+  auto& server = job.server();
+  const auto insert = [&](int n) {
+    (void)server.sql("INSERT INTO t VALUES (" + std::to_string(n) + ")");
+    // To both sides of a moment there are transactions of other times.
+    std::this_thread::sleep_for(50ms);
+    auto moment = server.sql("SELECT clock_timestamp()");
+    std::this_thread::sleep_for(50ms);
+    return moment;
+  };
+  const auto restore_in_place = [&](const std::string& moment, int timeline) {
+    job.archive_everything();
+    server.stop();
+    const auto plan = job.walvault_json(
+        {"restore", "--pgdata", server.data(), "--force", "--to", moment})["plan"];
+    // The one on which the moment lies.
+    EXPECT_EQ(plan["timeline"], timeline);
+  };
+  (void)server.sql("CREATE TABLE t AS SELECT 1 AS n");
+  (void)job.backup();
+  const auto early = insert(2);
+  job.archive_everything();
+  const auto late = insert(3);
+  (void)insert(4);
+
+  restore_in_place(late, 1);
+  ASSERT_TRUE(server.start()) << server.log();
+  ASSERT_TRUE(server.wait_until_promoted()) << server.log();
+  EXPECT_EQ(server.sql(rows), "1,2,3");
+  const auto on_two = insert(5);
+
+  restore_in_place(early, 1);
+  if (follows_newest) {
+    const auto path = server.data() + "/postgresql.auto.conf";
+    write_text(path, read_text(path) + "recovery_target_timeline = '2'\n");
+  }
+  ASSERT_TRUE(server.start()) << server.log();
+  ASSERT_TRUE(server.wait_until_promoted()) << server.log();
+  EXPECT_EQ(server.sql(rows), "1,2");
+  const auto on_three = insert(6);
+  (void)job.backup();
+  (void)insert(7);
+  job.archive_everything();
+  server.stop();
+
+  const auto restored = [&](const std::string& name, const std::vector<std::string>& how) {
+    auto copy = job.restore(name, how);
+    EXPECT_TRUE(copy->wait_until_promoted()) << copy->log();
+    auto found = copy->sql(rows);
+    copy->stop();
+    return found;
+  };
+  EXPECT_EQ(restored("newest", {}), "1,2,6,7");
+  EXPECT_EQ(restored("on_three", {"--to", on_three}), "1,2,6");
+  EXPECT_EQ(restored("early", {"--to", early}), "1,2");
+  EXPECT_EQ(restored("late", {"--to", late, "--timeline", "2"}), "1,2,3");
+  EXPECT_EQ(restored("on_two", {"--to", on_two, "--timeline", "2"}), "1,2,3,5");
+  EXPECT_EQ(restored("on_one", {"--timeline", "1"}), "1,2,3,4");
+}
+
 Outcome upgrade(const PostgresServer& from, PostgresServer& to, const std::string& sockets) {
   return to.tool({"pg_upgrade", "-b", from.programs(), "-B", to.programs(), "-d", from.data(), "-D",
                   to.data(), "-U", "postgres", "-s", sockets});

@@ -259,6 +259,25 @@ TEST_F(TargetResolutionTest, ARestorePointIsFoundUnlessItsNameIsUsedTwice) {
   EXPECT_NE(words(to_name("never")).find("\"before the migration\""), std::string::npos);
 }
 
+// A summary lists so many and no more.
+TEST_F(TargetResolutionTest, EveryRestorePointOfASegmentIsFound) {
+  wal_.add_filler(300);
+  wal_.add_restore_point("twice", at(185));
+  std::vector<Lsn> points;
+  for (std::size_t i = 0; i < 2 * wal_summary_list_max; ++i) {
+    points.push_back(wal_.add_restore_point("point " + std::to_string(i), at(186)));
+  }
+  const auto second = wal_.add_restore_point("twice", at(187));
+  ASSERT_EQ(second.value / test_segment_bytes, points.front().value / test_segment_bytes);
+  fill(3);
+  archive();
+  expect_stop(stop(to_name("point 0")), points.front(), true);
+  expect_stop(stop(to_name("point 400")), points.at(400), true);
+  expect_stop(stop(to_name("point 511")), points.back(), true);
+  EXPECT_EQ(refusal(to_name("twice")), "usage");
+  EXPECT_NE(words(to_name("twice")).find("--to-lsn " + second.text()), std::string::npos);
+}
+
 TEST_F(TargetResolutionTest, APositionNeedsARecordAtOrBehindIt) {
   wal_.add_filler(300);
   const auto commit = wal_.add_commit(700, at(185));
