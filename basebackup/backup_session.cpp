@@ -8,8 +8,6 @@ namespace walvault {
 namespace {
 
 constexpr int newer_names_since_major = 15;
-constexpr int idle_timeout_since_major = 14;
-constexpr int transaction_timeout_since_major = 17;
 
 std::string quoted(const std::string& text) {
   // Whatever standard_conforming_strings is.
@@ -60,13 +58,6 @@ void BackupSession::expect_allowed() {
 }
 
 Lsn BackupSession::start(const std::string& label, bool fast_checkpoint) {
-  // The checkpoint takes what it takes, and so does reading the files.
-  const auto unlimited = [&](const std::string& setting) {
-    (void)sql_.query("SELECT pg_catalog.set_config('" + setting + "', '0', false)");
-  };
-  unlimited("statement_timeout");
-  if (major_ >= idle_timeout_since_major) unlimited("idle_session_timeout");
-  if (major_ >= transaction_timeout_since_major) unlimited("transaction_timeout");
   expect_allowed();
   const std::string fast = fast_checkpoint ? "true" : "false";
   const auto call = major_ >= newer_names_since_major

@@ -8,20 +8,24 @@ namespace walvault {
 namespace {
 
 // The relations that have files, those of all databases among them; a TOAST
-// table and its index go by the name of their table.
+// table and its index go by the name of their table. The database may be anybody's: every
+// function and operator is PostgreSQL's own by its schema, whatever search_path says.
 std::string relations_query(std::size_t limit) {
   return "WITH owner AS (SELECT reltoastrelid AS oid, relname, relnamespace"
-         "  FROM pg_catalog.pg_class WHERE reltoastrelid <> 0"
+         "  FROM pg_catalog.pg_class WHERE reltoastrelid OPERATOR(pg_catalog.<>) 0"
          " UNION ALL SELECT i.indexrelid, c.relname, c.relnamespace FROM pg_catalog.pg_class c"
-         "  JOIN pg_catalog.pg_index i ON i.indrelid = c.reltoastrelid WHERE c.reltoastrelid <> 0)"
+         "  JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) c.reltoastrelid"
+         "  WHERE c.reltoastrelid OPERATOR(pg_catalog.<>) 0)"
          " SELECT c.oid, pg_catalog.pg_relation_filenode(c.oid),"
-         " CASE c.reltablespace WHEN 0 THEN"
+         " CASE WHEN c.reltablespace OPERATOR(pg_catalog.=) 0 THEN"
          " (SELECT dattablespace FROM pg_catalog.pg_database"
-         "  WHERE datname = pg_catalog.current_database()) ELSE c.reltablespace END,"
-         " c.relkind, n.nspname || '.' || coalesce(o.relname, c.relname) ||"
-         " CASE WHEN o.oid IS NOT NULL AND c.relkind = 'i' THEN ' (TOAST)' ELSE '' END"
-         " FROM pg_catalog.pg_class c LEFT JOIN owner o ON o.oid = c.oid"
-         " JOIN pg_catalog.pg_namespace n ON n.oid = coalesce(o.relnamespace, c.relnamespace)"
+         "  WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())"
+         " ELSE c.reltablespace END,"
+         " c.relkind, n.nspname, coalesce(o.relname, c.relname), o.oid IS NOT NULL"
+         " FROM pg_catalog.pg_class c"
+         " LEFT JOIN owner o ON o.oid OPERATOR(pg_catalog.=) c.oid"
+         " JOIN pg_catalog.pg_namespace n"
+         "  ON n.oid OPERATOR(pg_catalog.=) coalesce(o.relnamespace, c.relnamespace)"
          " WHERE pg_catalog.pg_relation_filenode(c.oid) IS NOT NULL"
          " ORDER BY 3, 2 LIMIT " +
          std::to_string(limit);
@@ -37,7 +41,9 @@ void read_relations(const ConnectOptions& options, DatabaseNames& database, std:
                        .database = database.oid,
                        .number = sql_number(row.at(1))};
       relation.kind = row.at(3).value_or("r").at(0);
-      relation.name = row.at(4).value_or("");
+      const bool is_toast_index = relation.kind == 'i' && row.at(6) == "t";
+      relation.name = row.at(4).value_or("") + "." + row.at(5).value_or("") +
+                      (is_toast_index ? " (TOAST)" : "");
     }
     std::ranges::sort(database.relations, {}, &RelationName::file);
     left -= database.relations.size();

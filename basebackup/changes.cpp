@@ -37,11 +37,6 @@ std::string ChangesSince::why_everything() {
   }
   try {
     sql_ = connect_();
-    // It is idle for as long as the checkpoint takes.
-    for (const auto* const setting :
-         {"statement_timeout", "idle_session_timeout", "transaction_timeout"}) {
-      (void)sql_->query(std::string("SELECT pg_catalog.set_config('") + setting + "', '0', false)");
-    }
     cut_ = cut_relations();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) throw;
@@ -59,8 +54,9 @@ std::set<RelationFile> ChangesSince::cut_relations() {
       "SELECT DISTINCT c.reltablespace, c.reldatabase, c.relfilenode"
       " FROM pg_catalog.pg_available_wal_summaries() s,"
       " LATERAL pg_catalog.pg_wal_summary_contents(s.tli, s.start_lsn, s.end_lsn) c"
-      " WHERE s.end_lsn > '" +
-      parent_.start.text() + "' AND c.is_limit_block AND c.relblocknumber > 0");
+      " WHERE s.end_lsn OPERATOR(pg_catalog.>) '" +
+      parent_.start.text() +
+      "' AND c.is_limit_block AND c.relblocknumber OPERATOR(pg_catalog.>) 0");
   for (const auto& row : rows) {
     cut.insert({.tablespace = sql_number(row.at(0)),
                 .database = sql_number(row.at(1)),
@@ -89,9 +85,9 @@ bool ChangesSince::are_summaries_complete(WalPosition end) {
   auto known = parent_.start;
   const auto rows = sql_->query(
       "SELECT start_lsn, end_lsn FROM pg_catalog.pg_available_wal_summaries()"
-      " WHERE tli = " +
-      std::to_string(end.timeline.value) + " AND end_lsn > '" + parent_.start.text() +
-      "' ORDER BY start_lsn");
+      " WHERE tli OPERATOR(pg_catalog.=) " +
+      std::to_string(end.timeline.value) + " AND end_lsn OPERATOR(pg_catalog.>) '" +
+      parent_.start.text() + "' ORDER BY start_lsn");
   for (const auto& row : rows) {
     const auto first = Lsn::parse(row.at(0).value_or(""));
     const auto last = Lsn::parse(row.at(1).value_or(""));

@@ -294,6 +294,7 @@ void run_check(Program& program, const Options& options) {
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
                                .check_cancelled = check_cancelled};
   const auto server = connect_replication(connect);
+  expect_server_apart(config, server->show("data_directory"));
 
   std::vector<Finding> findings{check_identity(archive.identity(), *server)};
   const bool is_right_server = findings.front().verdict == Verdict::good;

@@ -9,7 +9,7 @@ namespace walvault {
 class PqConnection final : public ReplicationConnection, private PqSession {
  public:
   explicit PqConnection(ConnectOptions options)
-      : PqSession(std::move(options), Mode::replication) {}
+      : PqSession(std::move(options), SessionMode::replication) {}
 
   [[nodiscard]] SystemIdentity identify_system() override;
   [[nodiscard]] std::optional<std::string> show(const std::string& setting) override;

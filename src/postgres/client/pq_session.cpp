@@ -13,22 +13,6 @@ using std::chrono::steady_clock;
 
 constexpr int cancel_check_ms = 250;
 
-// libpq's messages may have several lines, indented, and some end in a full
-// stop.
-std::string one_line(const char* message) {
-  std::string text;
-  for (const char c : std::string_view(message == nullptr ? "" : message)) {
-    const bool is_space = c == ' ' || c == '\n' || c == '\t';
-    if (!is_space) {
-      text.push_back(c);
-    } else if (!text.empty() && text.back() != ' ') {
-      text.push_back(' ');
-    }
-  }
-  while (text.ends_with(' ') || text.ends_with('.')) text.pop_back();
-  return text;
-}
-
 // What an administrator does about a refusal, by its SQLSTATE or, where the
 // connection never got that far, by libpq's words.
 std::string hint_for(std::string_view sqlstate, const std::string& message) {
@@ -62,25 +46,9 @@ std::string hint_for(std::string_view sqlstate, const std::string& message) {
   return "Check that the server runs and that the connection string is right.";
 }
 
-// Whether the connection string names a database. Error{usage} for one that is
-// not understood.
-bool names_database(const std::string& conninfo) {
-  char* message = nullptr;
-  PQconninfoOption* options = PQconninfoParse(conninfo.c_str(), &message);
-  const auto why = one_line(message);
-  PQfreemem(message);
-  if (options == nullptr) {
-    throw Error(ErrorKind::usage, "the connection string is not understood", why + ".",
-                "Write it as 'host=... port=... user=...', or as a postgresql:// URL.");
-  }
-  bool found = false;
-  for (const auto* option = options; option->keyword != nullptr; ++option) {
-    found |= std::string_view(option->keyword) == "dbname" && option->val != nullptr &&
-             *option->val != '\0';
-  }
-  PQconninfoFree(options);
-  return found;
-}
+// Of connections that nobody uses for so long: these know it.
+constexpr int idle_timeout_since = 140000;
+constexpr int transaction_timeout_since = 170000;
 
 }  // namespace
 
@@ -89,9 +57,10 @@ std::string sqlstate_of(const PGresult* result) {
   return state == nullptr ? "" : state;
 }
 
-PqSession::PqSession(ConnectOptions options, Mode mode, const std::string& database)
+PqSession::PqSession(ConnectOptions options, SessionMode mode, const std::string& database)
     : options_(std::move(options)) {
-  connect(mode, database);
+  connect(mode, database, {});
+  pin_settings(mode, database);
   PQsetNoticeReceiver(
       connection(),
       [](void* session, const PGresult* notice) {
@@ -107,27 +76,26 @@ PqSession::PqSession(ConnectOptions options, Mode mode, const std::string& datab
       this);
 }
 
-void PqSession::connect(Mode mode, std::string database) {
-  if (!names_database(options_.conninfo) && database.empty()) database = "postgres";
-  // Parameters after the first dbname override what the connection string says;
-  // those before it are defaults that it may override.
-  std::vector<const char*> keywords = {"keepalives_idle",  "keepalives_interval",
-                                       "keepalives_count", "application_name",
-                                       "dbname",           "client_encoding"};
-  std::vector<const char*> values = {"30",  "10", "5", "walvault", options_.conninfo.c_str(),
-                                     "UTF8"};
-  if (mode == Mode::replication) {
-    keywords.push_back("replication");
-    values.push_back("true");
-  } else if (!database.empty()) {
-    keywords.push_back("dbname");
-    values.push_back(database.c_str());
+void PqSession::connect(SessionMode mode, const std::string& database,
+                        const std::string& more_settings) {
+  const auto attempts = plan_connection(options_, mode, database, more_settings);
+  std::string all;
+  for (const auto& attempt : attempts) {
+    options_.check_cancelled();
+    try {
+      return try_to_connect(attempt);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unavailable || attempts.size() == 1) throw;
+      all += (all.empty() ? "" : " ") + attempt.name + ": " + error.detail();
+      if (&attempt != &attempts.back()) continue;
+      throw Error(error.kind(), "cannot connect to any of the servers", all, error.hint());
+    }
   }
-  keywords.push_back(nullptr);
-  values.push_back(nullptr);
-  connection_.reset(PQconnectStartParams(keywords.data(), values.data(), 1));
-  if (!connection_) throw std::bad_alloc();
-  const auto deadline = steady_clock::now() + options_.connect_timeout;
+}
+
+void PqSession::try_to_connect(const ConnectAttempt& attempt) {
+  connection_ = start_connecting(attempt.parameters);
+  const auto deadline = steady_clock::now() + attempt.timeout;
   auto state = PGRES_POLLING_WRITING;
   while (PQstatus(connection_.get()) != CONNECTION_BAD) {
     if (state == PGRES_POLLING_OK) break;
@@ -138,6 +106,24 @@ void PqSession::connect(Mode mode, std::string database) {
   if (PQstatus(connection_.get()) != CONNECTION_OK) {
     throw failure("connect to the server", nullptr);
   }
+}
+
+// What not every major knows cannot be in the startup packet of all. And a connection
+// pooler may have dropped what was in it: nothing of a database's owner may run here.
+void PqSession::pin_settings(SessionMode mode, const std::string& database) {
+  const auto version = PQserverVersion(connection());
+  if (mode == SessionMode::sql) {
+    send(std::string("SET search_path = pg_catalog, pg_temp") +
+         (version >= idle_timeout_since ? "; SET idle_session_timeout = 0" : "") +
+         (version >= transaction_timeout_since ? "; SET transaction_timeout = 0" : ""));
+    return expect_end();
+  }
+  // A replication connection cannot set anything once it stands.
+  if (version < idle_timeout_since) return;
+  send("SHOW idle_session_timeout");
+  const bool has_timeout = std::string_view(PQgetvalue(expect_rows("SHOW", 1).get(), 0, 0)) != "0";
+  expect_end();
+  if (has_timeout) connect(mode, database, "-c idle_session_timeout=0");
 }
 
 steady_clock::time_point PqSession::stall_deadline() const {

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "postgres/client/connect_options.h"
+#include "postgres/client/connect_plan.h"
 
 namespace walvault {
 
@@ -18,14 +18,10 @@ namespace walvault {
 class PqSession {
  public:
   using Result = std::unique_ptr<PGresult, decltype(&PQclear)>;
-  enum class Mode {
-    replication,  // physical replication: no SQL
-    sql,
-  };
 
   // SQL runs in `database`; when that is empty, in the one that the connection
   // string names, else in postgres.
-  PqSession(ConnectOptions options, Mode mode, const std::string& database = {});
+  PqSession(ConnectOptions options, SessionMode mode, const std::string& database = {});
   ~PqSession() = default;
   // libpq holds a pointer to this.
   PqSession(const PqSession&) = delete;
@@ -51,10 +47,12 @@ class PqSession {
   [[nodiscard]] Error failure(const std::string& action, const PGresult* result) const;
 
  private:
-  void connect(Mode mode, std::string database);
+  void connect(SessionMode mode, const std::string& database, const std::string& more_settings);
+  void try_to_connect(const ConnectAttempt& attempt);
+  void pin_settings(SessionMode mode, const std::string& database);
 
   ConnectOptions options_;
-  std::unique_ptr<PGconn, decltype(&PQfinish)> connection_{nullptr, &PQfinish};
+  PqHandle connection_{nullptr, &PQfinish};
 };
 
 // Empty when the result has none.

@@ -10,7 +10,7 @@ namespace {
 class PqSqlConnection final : public SqlConnection {
  public:
   PqSqlConnection(ConnectOptions options, const std::string& database)
-      : session_(std::move(options), PqSession::Mode::sql, database) {}
+      : session_(std::move(options), SessionMode::sql, database) {}
 
   [[nodiscard]] std::vector<SqlRow> query(const std::string& sql) override {
     session_.send(sql);
