@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/log.h"
 #include "app/program.h"
 #include "archive_command/further_archives.h"
@@ -111,6 +112,7 @@ void archive_file(Program& program, const std::string& path) {
 }  // namespace
 
 int archive_main(int argc, char** argv) {
+  ignore_broken_pipes();
   Program program(
       "walvault-archive",
       "Archives one WAL file; for archive_command = 'walvault-archive --cluster NAME %p'");

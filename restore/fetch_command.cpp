@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "app/cancellation.h"
 #include "app/log.h"
 #include "app/program.h"
 #include "base/format.h"
@@ -186,6 +187,7 @@ FetchOutcome fetch_with_patience(Program& program, const Request& request) {
 }  // namespace
 
 int fetch_main(int argc, char** argv) {
+  ignore_broken_pipes();
   Program program("walvault-fetch",
                   "Delivers one archived WAL file; for restore_command = 'walvault-fetch --cluster "
                   "NAME %f %p'");

@@ -1,9 +1,11 @@
 #include "restore/spool.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -43,6 +45,21 @@ std::uint64_t room_at(const std::string& directory) {
   struct statvfs status {};
   if (::statvfs(directory.c_str(), &status) != 0) return 0;
   return std::uint64_t{status.f_bavail} * status.f_frsize;
+}
+
+// Of a process that nobody waits for but who must not hear of it.
+void exit_quietly_on_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { ::_exit(0); };
+  sigemptyset(&action.sa_mask);
+  for (const int signal : {SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2}) {
+    ::sigaction(signal, &action, nullptr);
+  }
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);
+  sigset_t none;
+  sigemptyset(&none);
+  (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
 // A file that is nothing until it is finished, and gone unless it is: what is left
@@ -226,24 +243,43 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
   workers.finish();
 }
 
+// Two processes, in a session of their own: one that fills, and one that waits for it.
+// What outlives walvault-fetch becomes a child of process 1, which in a container is
+// PostgreSQL; and PostgreSQL takes a child that died of a signal, or exited with anything
+// but 0, for a crashed one of its own, and restarts. So whatever becomes of the one that
+// fills, the one that waits sees it, and both exit with 0 on every signal that can be caught.
 void Spool::fill_in_background(const ArchiveSource& archive, const SegmentName& delivered,
                                unsigned count, unsigned threads) const {
   // Nothing was started that a child would miss: no thread runs here.
-  if (::fork() != 0) return;
-  int code = 0;
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  // A signal that comes between the fork and the handlers waits for them.
+  (void)::sigprocmask(SIG_SETMASK, &all, &before);
+  if (::fork() != 0) {
+    (void)::sigprocmask(SIG_SETMASK, &before, nullptr);
+    return;
+  }
+  exit_quietly_on_signals();
+  // The server signals the groups of its processes, not those of others.
+  (void)::setsid();
+  // PostgreSQL's logger waits for whoever holds its pipe.
+  const int nothing = ::open("/dev/null", O_RDWR);
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nothing, fd);
+  // Nor are files of the server, which older ones leave open, to be held on to.
+  ::closefrom(STDERR_FILENO + 1);
+  const auto filler = ::fork();
+  if (filler != 0) {
+    while (filler > 0 && ::waitpid(filler, nullptr, 0) < 0 && errno == EINTR) continue;
+    ::_exit(0);
+  }
   try {
-    // PostgreSQL's logger waits for whoever holds its pipe.
-    const int nothing = ::open("/dev/null", O_RDWR);
-    for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nothing, fd);
-    // Nor are files of the server, which older ones leave open, to be held on to.
-    ::closefrom(STDERR_FILENO + 1);
     ::alarm(fill_seconds_max);
     fill(archive, delivered, count, threads);
   } catch (...) {
     // Whatever is missing is fetched when it is asked for, and its trouble told.
-    code = 1;
   }
-  ::_exit(code);
+  ::_exit(0);
 }
 
 void Spool::remove() const try {

@@ -47,7 +47,8 @@ class Spool {
     fill([&]() -> const WalArchive& { return archive; }, delivered, count, threads);
   }
 
-  // The same in a process of its own; this one goes on at once.
+  // The same in a process of its own, which ends by itself, and with 0 whatever happens;
+  // this one goes on at once.
   void fill_in_background(const ArchiveSource& archive, const SegmentName& delivered,
                           unsigned count, unsigned threads) const;
 

@@ -17,8 +17,13 @@ void catch_signals() {
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
   // Who reads the output may go: then writing fails, and what was begun is ended.
+  ignore_broken_pipes();
+}
+
+void ignore_broken_pipes() {
+  struct sigaction action {};
   action.sa_handler = SIG_IGN;
-  action.sa_flags = 0;
+  sigemptyset(&action.sa_mask);
   ::sigaction(SIGPIPE, &action, nullptr);
 }
 

@@ -1,5 +1,8 @@
 #include "app/program.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -24,6 +27,17 @@ void print_part(const char* name, const std::string& text) {
   if (!text.empty()) std::fprintf(stderr, "%s: %s\n", name, text.c_str());
 }
 
+// Where a standard file is closed, the next one that is opened, a segment or the
+// server's socket, would get its number, and our words with it. What stands there from now
+// on is opened the wrong way round, so that using it fails as it does with a closed one.
+void open_standard_files() {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+    // The lowest number that is free: this one. Not close-on-exec, for children too.
+    (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
 // A result that does not arrive is a failure: a full disk behind stdout must
 // not end in exit code 0.
 void print_to_stdout(const std::string& text) {
@@ -36,6 +50,7 @@ void print_to_stdout(const std::string& text) {
 
 Program::Program(std::string name, std::string description)
     : command_line_(std::move(name), std::move(description)), writer_(system_randomness().id()) {
+  open_standard_files();
   command_line_.add_global_options(options_);
 }
 

@@ -2,8 +2,14 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <iterator>
+#include <sstream>
 
 #include "base/file.h"
 #include "datadir/data_directory.h"
@@ -84,6 +90,64 @@ TEST_F(SpoolTest, GivesWhatItFetchedAhead) {
   EXPECT_TRUE(read_file(destination_, 2u << 20) == chained_segment(1, 2));
   EXPECT_FALSE(deliver(2));
   EXPECT_EQ(files().size(), 2u);
+}
+
+// The parent of whatever loses its own, as PostgreSQL is where it is process 1.
+class Reaper {
+ public:
+  Reaper() { (void)::prctl(PR_SET_CHILD_SUBREAPER, 1); }
+  ~Reaper() { (void)::prctl(PR_SET_CHILD_SUBREAPER, 0); }
+  Reaper(const Reaper&) = delete;
+  Reaper& operator=(const Reaper&) = delete;
+
+  // Of a process, this one or another.
+  [[nodiscard]] static std::vector<pid_t> children_of(pid_t pid) {
+    const auto id = std::to_string(pid);
+    std::istringstream in{
+        std::string(as_text(read_file("/proc/" + id + "/task/" + id + "/children", 1u << 16)))};
+    return {std::istream_iterator<pid_t>(in), {}};
+  }
+  // All there are, and how each ended.
+  [[nodiscard]] static std::vector<int> reap() {
+    std::vector<int> found;
+    int status = 0;
+    while (::waitpid(-1, &status, 0) > 0) found.push_back(status);
+    return found;
+  }
+};
+
+TEST_F(SpoolTest, WhoeverReapsWhatFillsItHearsOfNoSignalAndNoFailure) {
+  const Reaper reaper;
+  // It waits for ever, and is ended from outside.
+  const auto hangs = [&]() -> const WalArchive& {
+    while (true) ::pause();
+  };
+  const auto start = [&] {
+    spool_.fill_in_background(hangs, segment(1), 4, 1);
+    const auto waiting = Reaper::children_of(::getpid());
+    EXPECT_EQ(waiting.size(), 1u);
+    std::vector<pid_t> filling;
+    while (filling.empty()) filling = Reaper::children_of(waiting.at(0));
+    return std::pair(waiting.at(0), filling.at(0));
+  };
+  for (const int signal : {SIGALRM, SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGKILL}) {
+    SCOPED_TRACE(signal);
+    const auto [waiting, filling] = start();
+    EXPECT_NE(::getsid(waiting), ::getsid(0));
+    ASSERT_EQ(::kill(filling, signal), 0);
+    EXPECT_EQ(Reaper::reap(), std::vector<int>{0});
+  }
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP, SIGQUIT}) {
+    SCOPED_TRACE(signal);
+    const auto [waiting, filling] = start();
+    ASSERT_EQ(::kill(waiting, signal), 0);
+    ASSERT_EQ(::kill(filling, signal), 0);
+    EXPECT_EQ(Reaper::reap(), (std::vector<int>{0, 0}));
+  }
+  spool_.fill_in_background(
+      [&]() -> const WalArchive& { throw Error(ErrorKind::unavailable, "the store is away"); },
+      segment(1), 4, 1);
+  EXPECT_EQ(Reaper::reap(), std::vector<int>{0});
 }
 
 TEST_F(SpoolTest, HoldsNoMoreThanWhatComesNext) {
