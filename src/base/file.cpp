@@ -25,6 +25,12 @@ FileDescriptor::~FileDescriptor() {
 
 int FileDescriptor::release() { return std::exchange(fd_, -1); }
 
+FileDescriptor FileDescriptor::copy() const {
+  const int fd = ::fcntl(fd_, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) throw system_error("copy a file descriptor", errno);
+  return FileDescriptor(fd);
+}
+
 FileDescriptor open_file(const std::string& path, int flags, mode_t mode) {
   const int fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
   if (fd < 0) throw system_error("open \"" + path + "\"", errno);
@@ -132,6 +138,21 @@ void sync_file(const FileDescriptor& file, const std::string& path) {
 
 void sync_directory(const std::string& path) {
   sync_file(open_file(path, O_RDONLY | O_DIRECTORY), path);
+}
+
+void sync_name(const std::string& path) {
+  const auto above = parent_directory(path);
+  const int fd = ::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) return sync_file(FileDescriptor(fd), above);
+  if (errno != EACCES) throw system_error("open \"" + above + "\"", errno);
+  const auto status = find_status(path);
+  const auto status_above = find_status(above);
+  // The place of another file system has had its name before.
+  if (!status || !status_above || status->st_dev != status_above->st_dev) return;
+  const auto file = open_file(path, O_RDONLY);
+  if (::syncfs(file.get()) != 0) {
+    throw system_error("sync the file system of \"" + path + "\"", errno);
+  }
 }
 
 void replace_file_durably(const std::string& path, ByteView content, mode_t mode) {

@@ -24,6 +24,8 @@ class FileDescriptor {
   [[nodiscard]] int get() const { return fd_; }
   [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
   [[nodiscard]] int release();
+  // Another one of the same file. Error{unavailable}.
+  [[nodiscard]] FileDescriptor copy() const;
 
  private:
   int fd_ = -1;
@@ -67,6 +69,10 @@ void write_all_at(const FileDescriptor& file, ByteView bytes, std::uint64_t offs
 // the caller must never trust the file again, only write a new one.
 void sync_file(const FileDescriptor& file, const std::string& path);
 void sync_directory(const std::string& path);
+
+// Makes the name of `path`, which exists, durable: syncs the directory above it; where
+// that may be searched and not read (mode 0711), the file system that holds both.
+void sync_name(const std::string& path);
 
 // Replaces `path` as a whole: written beside it, synced, renamed, the
 // directory synced. A crash leaves the old content or the new.

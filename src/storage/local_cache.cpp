@@ -11,6 +11,7 @@
 #include <memory>
 #include <utility>
 
+#include "base/directory.h"
 #include "base/error.h"
 #include "codec/sha256.h"
 
@@ -30,23 +31,6 @@ constexpr unsigned keeps_between_trims = 64;
 
 std::string name_of_file(std::string_view name) {
   return sha256(as_bytes(name)).hex().substr(0, digits);
-}
-
-// A directory below another one that only this user can write to; nullopt: it is none.
-std::optional<FileDescriptor> open_own(int above, const std::string& name, bool makes) {
-  constexpr int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-  int fd = ::openat(above, name.c_str(), flags);
-  if (fd < 0 && makes) {
-    (void)::mkdirat(above, name.c_str(), 0700);
-    fd = ::openat(above, name.c_str(), flags);
-  }
-  if (fd < 0) return std::nullopt;
-  FileDescriptor directory(fd);
-  struct stat status {};
-  if (::fstat(fd, &status) != 0 || status.st_uid != ::geteuid() || (status.st_mode & 022) != 0) {
-    return std::nullopt;
-  }
-  return directory;
 }
 
 }  // namespace
@@ -69,8 +53,8 @@ std::optional<FileDescriptor> LocalCache::open(bool makes) const {
   const int fd = ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return std::nullopt;
   const FileDescriptor top(fd);
-  const auto own = open_own(top.get(), user_, makes);
-  return own ? open_own(own->get(), place_, makes) : std::nullopt;
+  const auto own = find_own_directory(top.get(), user_, makes);
+  return own ? find_own_directory(own->get(), place_, makes) : std::nullopt;
 }
 
 std::optional<LocalCache::Found> LocalCache::read(std::string_view name, bool notes_use) const try {

@@ -8,6 +8,8 @@
 #include <boost/filesystem.hpp>
 #include <cerrno>
 #include <cstdio>
+#include <map>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -29,78 +31,84 @@ std::optional<struct stat> owner_to_give_to(const std::string& root) {
 }
 
 // Whoever's umask it is; a group that is let in is that of the directory above.
-void set_directory_mode(const std::string& path, mode_t mode) {
+void set_directory_mode(const FileDescriptor& directory, mode_t mode, const std::string& shown) {
   if (mode == PosixStorage::private_mode) return;
-  const auto directory = open_file(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   struct stat status {};
   if (::fstat(directory.get(), &status) == 0 && (status.st_mode & 07777) == (mode | S_ISGID)) {
     return;
   }
   if (::fchmod(directory.get(), mode | S_ISGID) != 0) {
-    throw system_error("set the mode of \"" + path + "\"", errno);
+    throw system_error("set the mode of \"" + shown + "\"", errno);
   }
 }
 
-// Makes `path` and the directories above it below `root` that are missing.
-void make_directories(const std::string& path, const std::string& root, mode_t mode) {
-  if (path.size() <= root.size()) return;
-  const auto make = [&] {
-    if (::mkdir(path.c_str(), PosixStorage::private_mode) != 0) return errno;
-    set_directory_mode(path, mode);
-    // A file system that gives nothing away (root is nobody there) decides itself.
-    const auto owner = owner_to_give_to(root);
-    if (owner) (void)!::lchown(path.c_str(), owner->st_uid, owner->st_gid);
-    return 0;
-  };
-  auto failure = make();
-  if (failure == ENOENT) {
-    make_directories(parent_directory(path), root, mode);
-    failure = make();
-  }
-  if (failure != 0 && failure != EEXIST) {
-    throw system_error("make the directory \"" + path + "\"", failure);
-  }
+bool is_old(const struct stat& status, Timestamp before) {
+  return Timestamp(std::chrono::seconds(status.st_mtime)) < before;
 }
 
-// Unlinks a path at the end of a scope; a failure only leaves garbage.
-class Temporary {
- public:
-  explicit Temporary(std::string path) : path_(std::move(path)) {}
-  Temporary(const Temporary&) = delete;
-  Temporary& operator=(const Temporary&) = delete;
-  ~Temporary() { ::unlink(path_.c_str()); }
-  [[nodiscard]] const std::string& path() const { return path_; }
+// A name may be lost, and its content with it: other objects are tried so often.
+constexpr int tries_max = 8;
 
- private:
-  std::string path_;
-};
+Error vanishing(const std::string& path) {
+  return Error(ErrorKind::unavailable, "\"" + path + "\" is made and removed again and again")
+      .transient();
+}
+
+std::pair<std::string_view, std::string> split_key(std::string_view key) {
+  const auto slash = key.find_last_of('/');
+  if (slash == std::string_view::npos) return {{}, std::string(key)};
+  return {key.substr(0, slash), std::string(key.substr(slash + 1))};
+}
 
 }  // namespace
+
+// Unlinked at the end of a scope; a failure only leaves garbage.
+struct PosixStorage::Temporary {
+  Temporary(FileDescriptor in, std::string called)
+      : directory(std::move(in)), name(std::move(called)) {}
+  Temporary(Temporary&&) = default;
+  Temporary& operator=(Temporary&&) = delete;
+  ~Temporary() {
+    if (directory) ::unlinkat(directory.get(), name.c_str(), 0);
+  }
+
+  FileDescriptor directory;
+  std::string name;
+};
 
 PosixStorage::PosixStorage(std::string root, RandomId writer, mode_t mode)
     : root_(std::move(root)),
       mode_(mode),
-      temporary_directory_(root_ + "/" + std::string(temporary_root) + "/" + to_hex(writer)) {}
+      temporary_directory_(std::string(temporary_root) + "/" + to_hex(writer)) {}
 
 PosixStorage::~PosixStorage() {
+  if (!temporary_directory_made_) return;
   // Empty unless something failed; then gc removes it later.
-  if (temporary_directory_made_) ::rmdir(temporary_directory_.c_str());
+  try {
+    const auto [above, name] = split_key(temporary_directory_);
+    const auto way = find_way(above);
+    if (way) ::unlinkat(way->back().get(), name.c_str(), AT_REMOVEDIR);
+  } catch (const Error&) {
+    return;
+  }
 }
 
 void PosixStorage::prepare() {
   if (::mkdir(root_.c_str(), PosixStorage::private_mode) != 0 && errno != EEXIST) {
     throw system_error("make the directory \"" + root_ + "\"", errno);
   }
-  set_directory_mode(root_, mode_);
-  sync_directory(root_);
-  sync_directory(parent_directory(root_));
-  const Temporary probe(new_temporary());
-  const Temporary claimed(new_temporary());
-  write_temporary(probe.path(), ObjectContent{as_bytes("probe")});
-  const bool first = claim_name(probe.path(), claimed.path());
-  const Temporary second_probe(new_temporary());
-  write_temporary(second_probe.path(), ObjectContent{as_bytes("probe")});
-  if (!first || claim_name(second_probe.path(), claimed.path())) {
+  const auto root = open_root();
+  set_directory_mode(root, mode_, root_);
+  sync_file(root, root_);
+  sync_name(root_);
+  const auto claims = [&](const Temporary& probe, const Temporary& claimed) {
+    return claim_name(probe, claimed.directory, claimed.name, root_ + "/" + claimed.name);
+  };
+  const auto probe = write_temporary(ObjectContent{as_bytes("probe")});
+  const Temporary claimed(make_way(temporary_directory_).back().copy(), probe.name + ".claimed");
+  const bool first = claims(probe, claimed);
+  const auto second_probe = write_temporary(ObjectContent{as_bytes("probe")});
+  if (!first || claims(second_probe, claimed)) {
     throw Error(ErrorKind::unavailable,
                 "the file system of \"" + root_ + "\" cannot create a name exclusively",
                 "Neither link() nor renameat2(RENAME_NOREPLACE) refuses a name that is taken.",
@@ -125,38 +133,96 @@ void PosixStorage::expect_root() const {
               "walvault init");
 }
 
-std::string PosixStorage::new_temporary() {
-  temporary_directory_made_ = true;
-  return temporary_directory_ + "/" + std::to_string(temporaries_++);
+FileDescriptor PosixStorage::open_root() const {
+  const int fd = ::open(root_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd >= 0) return FileDescriptor(fd);
+  const int failure = errno;
+  expect_root();
+  throw system_error("open \"" + root_ + "\"", failure);
 }
 
-void PosixStorage::write_temporary(const std::string& path, const ObjectContent& content) const {
+std::optional<PosixStorage::Way> PosixStorage::walk(std::string_view relative, bool makes) const {
+  Way way;
+  way.push_back(open_root());
+  auto shown = root_;
+  while (!relative.empty()) {
+    const auto slash = std::min(relative.find('/'), relative.size());
+    const std::string name(relative.substr(0, slash));
+    relative.remove_prefix(std::min(slash + 1, relative.size()));
+    shown.append("/").append(name);
+    auto next = find_directory_at(way.back(), name, shown);
+    if (!next && !makes) return std::nullopt;
+    // Another run may remove one that is empty.
+    for (int tried = 1; !next; ++tried) {
+      if (tried == tries_max) throw vanishing(shown);
+      next = make_directory(way.back(), name, shown);
+    }
+    way.push_back(std::move(*next));
+  }
+  return way;
+}
+
+std::optional<PosixStorage::Way> PosixStorage::find_way(std::string_view relative) const {
+  return walk(relative, false);
+}
+
+PosixStorage::Way PosixStorage::make_way(std::string_view relative) const {
+  return std::move(*walk(relative, true));
+}
+
+std::optional<FileDescriptor> PosixStorage::make_directory(const FileDescriptor& above,
+                                                           const std::string& name,
+                                                           const std::string& shown) const {
+  const bool is_new = ::mkdirat(above.get(), name.c_str(), PosixStorage::private_mode) == 0;
+  if (!is_new && errno != EEXIST && errno != ENOENT) {
+    throw system_error("make the directory \"" + shown + "\"", errno);
+  }
+  auto made = find_directory_at(above, name, shown);
+  if (!is_new || !made) return made;
+  set_directory_mode(*made, mode_, shown);
+  // A file system that gives nothing away (root is nobody there) decides itself.
+  const auto owner = owner_to_give_to(root_);
+  if (owner) (void)!::fchown(made->get(), owner->st_uid, owner->st_gid);
+  return made;
+}
+
+PosixStorage::Temporary PosixStorage::write_temporary(const ObjectContent& content) {
   // A gc may have removed the directory of a run that wrote nothing for days.
-  make_directories(temporary_directory_, root_, mode_);
-  const auto file =
-      open_file(path, O_WRONLY | O_CREAT | O_EXCL, PosixStorage::private_mode & file_bits);
+  temporary_directory_made_ = true;
+  auto way = make_way(temporary_directory_);
+  const auto name = std::to_string(temporaries_++);
+  const auto shown = root_ + "/" + temporary_directory_ + "/" + name;
+  const int fd =
+      ::openat(way.back().get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+               PosixStorage::private_mode & file_bits);
+  if (fd < 0) throw system_error("open \"" + shown + "\"", errno);
+  const FileDescriptor file(fd);
+  Temporary temporary(std::move(way.back()), name);
   if (mode_ != PosixStorage::private_mode && ::fchmod(file.get(), mode_ & file_bits) != 0) {
-    throw system_error("set the mode of \"" + path + "\"", errno);
+    throw system_error("set the mode of \"" + shown + "\"", errno);
   }
   const auto owner = owner_to_give_to(root_);
   if (owner) (void)!::fchown(file.get(), owner->st_uid, owner->st_gid);
-  for (const auto part : content.parts()) write_all(file, part, path);
-  sync_file(file, path);
+  for (const auto part : content.parts()) write_all(file, part, shown);
+  sync_file(file, shown);
+  return temporary;
 }
 
-// Gives the temporary its final name; false when that name is taken.
-bool PosixStorage::claim_name(const std::string& temporary, const std::string& path) const {
-  if (::link(temporary.c_str(), path.c_str()) == 0) return true;
+bool PosixStorage::claim_name(const Temporary& temporary, const FileDescriptor& directory,
+                              const std::string& name, const std::string& path) {
+  const int from = temporary.directory.get();
+  if (::linkat(from, temporary.name.c_str(), directory.get(), name.c_str(), 0) == 0) return true;
   const int failure = errno;
   if (failure == EEXIST) {
     // A network file system may have done the link and lost its answer: then
     // our temporary has two names.
-    struct stat status {};
-    return ::stat(temporary.c_str(), &status) == 0 && status.st_nlink == 2;
+    const auto status = find_status_at(temporary.directory, temporary.name);
+    return status && status->st_nlink == 2;
   }
   if (failure == EPERM || failure == EOPNOTSUPP || failure == ENOSYS || failure == EMLINK) {
     // A file system without hard links.
-    if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), RENAME_NOREPLACE) == 0) {
+    if (::renameat2(from, temporary.name.c_str(), directory.get(), name.c_str(),
+                    RENAME_NOREPLACE) == 0) {
       return true;
     }
     if (errno == EEXIST) return false;
@@ -166,45 +232,66 @@ bool PosixStorage::claim_name(const std::string& temporary, const std::string& p
 
 bool PosixStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
   const auto path = path_of(key);
+  const auto [directory, name] = split_key(key);
   expect_root();
-  const Temporary temporary(new_temporary());
-  write_temporary(temporary.path(), content);
-
-  const auto directory = parent_directory(path);
-  make_directories(directory, root_, mode_);
-  const bool written = claim_name(temporary.path(), path);
-  if (!written) sync_file(open_file(path, O_RDONLY), path);
-  try {
-    make_name_durable(directory);
-  } catch (...) {
-    // The name may not survive; whoever tries again must not find it and take
-    // it for durable.
-    if (written) ::unlink(path.c_str());
-    throw;
+  const auto temporary = write_temporary(content);
+  for (int tried = 0; tried < tries_max; ++tried) {
+    const auto way = make_way(directory);
+    if (claim_name(temporary, way.back(), name, path)) {
+      make_name_durable(way, directory);
+      return true;
+    }
+    if (make_existing_durable(way, directory, name, path)) return false;
   }
-  return written;
+  throw Error(ErrorKind::unavailable, "\"" + path + "\" is made and removed again and again")
+      .transient();
+}
+
+bool PosixStorage::make_existing_durable(const Way& way, std::string_view directory,
+                                         const std::string& name, const std::string& path) {
+  const int fd =
+      ::openat(way.back().get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  if (fd < 0 && errno == ENOENT) return false;
+  if (fd < 0) throw system_error("open \"" + path + "\"", errno);
+  const FileDescriptor file(fd);
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) throw system_error("look at \"" + path + "\"", errno);
+  sync_file(file, path);
+  make_name_durable(way, directory);
+  if (sync_has_failed_ && ::syncfs(fd) != 0) {
+    throw system_error("sync the file system of \"" + path + "\"", errno);
+  }
+  const auto named = find_status_at(way.back(), name);
+  return named && named->st_dev == status.st_dev && named->st_ino == status.st_ino;
 }
 
 // Syncs the directory that just got a name, and all above it: not only those
 // that this run made, because another run may have made one an instant ago
 // and not have synced it yet. Each of those above once a run is enough.
-void PosixStorage::make_name_durable(const std::string& directory) {
-  sync_directory(directory);
-  {
-    const std::lock_guard lock(mutex_);
-    if (directory == root_ || durable_directories_.contains(directory)) return;
-  }
-  for (auto above = parent_directory(directory);; above = parent_directory(above)) {
-    sync_directory(above);
-    if (above.size() <= root_.size()) break;
+void PosixStorage::make_name_durable(const Way& way, std::string_view directory) {
+  try {
+    auto path = root_ + "/" + std::string(directory);
+    sync_file(way.back(), path);
+    {
+      const std::lock_guard lock(mutex_);
+      if (directory.empty() || durable_directories_.contains(directory)) return;
+    }
+    for (auto above = way.rbegin() + 1; above != way.rend(); ++above) {
+      path = parent_directory(path);
+      sync_file(*above, path);
+    }
+  } catch (...) {
+    sync_has_failed_ = true;
+    throw;
   }
   const std::lock_guard lock(mutex_);
-  durable_directories_.insert(directory);
+  durable_directories_.emplace(directory);
 }
 
 std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
   const auto path = path_of(key);
-  const auto file = find_file(path, O_RDONLY);
+  // Who opens a pipe that somebody put there would wait for ever.
+  const auto file = find_file(path, O_RDONLY | O_NONBLOCK);
   if (!file) {
     expect_root();
     return std::nullopt;
@@ -212,6 +299,10 @@ std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
   struct stat status {};
   if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
   if (S_ISDIR(status.st_mode)) return std::nullopt;  // a part of other keys
+  if (!S_ISREG(status.st_mode)) {
+    throw Error(ErrorKind::corrupt, "\"" + path + "\" is no file",
+                "Something else has the name of an object.", "Remove it.");
+  }
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto begin = std::min(range.offset, size);
   Bytes bytes(std::min(range.length, size - begin));
@@ -282,49 +373,61 @@ void PosixStorage::list(std::string_view prefix,
   }
 }
 
-std::uint64_t PosixStorage::remove_leftovers(Timestamp before) {
-  // Empty where there is none, or it went meanwhile.
-  const auto paths_in = [](const std::string& directory) {
-    std::vector<std::string> paths;
-    boost::system::error_code failure;
-    for (fs::directory_iterator it(directory, failure); !failure && it != fs::directory_iterator();
-         it.increment(failure)) {
-      paths.push_back(it->path().string());
-    }
-    return paths;
-  };
-  const auto is_old = [&](const struct stat& status) {
-    return Timestamp(std::chrono::seconds(status.st_mtime)) < before;
-  };
+// In a repository of one user nobody else leaves anything; with a group in it, its members do.
+bool PosixStorage::is_ours_to_clear(const struct stat& status) const {
+  if (status.st_uid == ::geteuid() || mode_ != private_mode) return true;
+  const auto owner = find_status(root_);
+  return owner && owner->st_uid == status.st_uid;
+}
+
+std::uint64_t PosixStorage::remove_leftovers_of(const FileDescriptor& directory,
+                                                const std::string& shown, Timestamp before) const {
   std::uint64_t bytes = 0;
-  for (const auto& directory : paths_in(root_ + "/" + std::string(temporary_root))) {
-    for (const auto& path : paths_in(directory)) {
-      const auto status = find_status(path);
-      if (!status || !is_old(*status) || ::unlink(path.c_str()) != 0) continue;
-      // With a second name it is an object, whose writer died behind its link().
-      if (status->st_nlink == 1) bytes += static_cast<std::uint64_t>(status->st_size);
+  for (const auto& name : names_at(directory, shown)) {
+    const auto status = find_status_at(directory, name);
+    if (!status || !S_ISREG(status->st_mode) || !is_old(*status, before) ||
+        !is_ours_to_clear(*status) || ::unlinkat(directory.get(), name.c_str(), 0) != 0) {
+      continue;
     }
-    // Fails while anything is in it.
-    const auto status = find_status(directory);
-    if (status && is_old(*status)) ::rmdir(directory.c_str());
+    // With a second name it is an object, whose writer died behind its link().
+    if (status->st_nlink == 1) bytes += static_cast<std::uint64_t>(status->st_size);
+  }
+  return bytes;
+}
+
+std::uint64_t PosixStorage::remove_leftovers(Timestamp before) {
+  const auto way = find_way(temporary_root);
+  if (!way) return 0;
+  const auto& temporaries = way->back();
+  const auto path = root_ + "/" + std::string(temporary_root);
+  std::uint64_t bytes = 0;
+  for (const auto& name : names_at(temporaries, path)) {
+    // What is no directory, a link above all, is nothing that a run left.
+    const auto status = find_status_at(temporaries, name);
+    if (!status || !S_ISDIR(status->st_mode) || !is_ours_to_clear(*status)) continue;
+    const auto directory = find_directory_at(temporaries, name, path + "/" + name);
+    if (!directory) continue;
+    bytes += remove_leftovers_of(*directory, path + "/" + name, before);
+    // As it is now; fails while anything is in it.
+    const auto now = find_status_at(temporaries, name);
+    if (now && is_old(*now, before)) ::unlinkat(temporaries.get(), name.c_str(), AT_REMOVEDIR);
   }
   return bytes;
 }
 
 void PosixStorage::remove(const std::vector<std::string>& keys) {
-  std::vector<std::string> directories;
+  std::map<std::string, std::vector<std::string>, std::less<>> by_directory;
   for (const auto& key : keys) {
-    const auto path = path_of(key);
-    if (::unlink(path.c_str()) != 0) {
-      if (errno != ENOENT) throw system_error("remove \"" + path + "\"", errno);
-      expect_root();
-    }
-    directories.push_back(parent_directory(path));
+    check_key(key);
+    const auto [directory, name] = split_key(key);
+    by_directory[std::string(directory)].push_back(name);
   }
-  std::ranges::sort(directories);
-  directories.erase(std::unique(directories.begin(), directories.end()), directories.end());
-  for (const auto& directory : directories) {
-    if (find_status(directory)) sync_directory(directory);
+  for (const auto& [directory, names] : by_directory) {
+    const auto way = find_way(directory);
+    if (!way) continue;
+    const auto path = root_ + (directory.empty() ? "" : "/") + directory;
+    for (const auto& name : names) (void)unlink_at(way->back(), name, path + "/" + name);
+    sync_file(way->back(), path);
   }
 }
 

@@ -9,18 +9,27 @@
 //   5. unlink of the temporary name (a leftover is garbage, not damage).
 // A crash before 3 leaves nothing under the key; after 3, the whole object.
 //
-// An object that is already there may have been linked by a process that died
-// before its step 4, so false is answered only after fsync of that object and
-// of its directories up to the root.
+// A name that was linked is never withdrawn, also where step 4 fails: others may have seen
+// it, and have said that it is safe, or deleted what it stands in for. The call fails, and
+// whoever relies on the name syncs it himself: an object that is already there may have been
+// linked by a process that died before its step 4, or whose step 4 failed, so false is
+// answered only after fsync of that object and of its directories up to the root, and only
+// if it is still the one that has the name.
+//
+// What is written or removed is reached from the root part by part, through no link: who
+// may write into the repository must not lead a program of another user elsewhere.
 #pragma once
 
 #include <sys/types.h>
 
 #include <atomic>
+#include <functional>
 #include <mutex>
+#include <optional>
 #include <set>
 
 #include "base/clock.h"
+#include "base/directory.h"
 #include "storage/storage.h"
 
 namespace walvault {
@@ -50,19 +59,45 @@ class PosixStorage final : public Storage {
   [[nodiscard]] std::string url() const override { return root_; }
 
  private:
+  // The directories from the root to one that is to be worked in, the root first.
+  using Way = std::vector<FileDescriptor>;
+
   [[nodiscard]] std::string path_of(std::string_view key) const;
-  [[nodiscard]] std::string new_temporary();
-  void write_temporary(const std::string& path, const ObjectContent& content) const;
-  [[nodiscard]] bool claim_name(const std::string& temporary, const std::string& path) const;
   void expect_root() const;
-  void make_name_durable(const std::string& directory);
+  [[nodiscard]] FileDescriptor open_root() const;
+  [[nodiscard]] std::optional<Way> walk(std::string_view relative, bool makes) const;
+  // To the directory `relative`; nullopt: it is not there.
+  [[nodiscard]] std::optional<Way> find_way(std::string_view relative) const;
+  // The same, made where it is missing.
+  [[nodiscard]] Way make_way(std::string_view relative) const;
+  // nullopt: it is gone again.
+  [[nodiscard]] std::optional<FileDescriptor> make_directory(const FileDescriptor& above,
+                                                             const std::string& name,
+                                                             const std::string& shown) const;
+
+  struct Temporary;
+  [[nodiscard]] Temporary write_temporary(const ObjectContent& content);
+  // Gives the temporary its final name; false when that name is taken.
+  [[nodiscard]] static bool claim_name(const Temporary& temporary, const FileDescriptor& directory,
+                                       const std::string& name, const std::string& path);
+  // False: what had the name has it no more.
+  [[nodiscard]] bool make_existing_durable(const Way& way, std::string_view directory,
+                                           const std::string& name, const std::string& path);
+  void make_name_durable(const Way& way, std::string_view directory);
+  // What a run that died left in its directory; returns the bytes.
+  [[nodiscard]] std::uint64_t remove_leftovers_of(const FileDescriptor& directory,
+                                                  const std::string& shown, Timestamp before) const;
+  // Whether a leftover is one that this user clears.
+  [[nodiscard]] bool is_ours_to_clear(const struct stat& status) const;
 
   const std::string root_;
   const mode_t mode_;
-  const std::string temporary_directory_;
+  const std::string temporary_directory_;  // relative
   std::mutex mutex_;
   std::atomic<bool> temporary_directory_made_ = false;
-  std::set<std::string> durable_directories_;
+  // A later sync that succeeds does not prove that what this one lost is there.
+  std::atomic<bool> sync_has_failed_ = false;
+  std::set<std::string, std::less<>> durable_directories_;
   std::atomic<std::uint64_t> temporaries_{0};
 };
 

@@ -1,6 +1,6 @@
 // What the contract suite cannot ask of every storage: the files of a
 // PosixStorage, what is synced when, and what becomes of a failing system call.
-// link(), write() and fsync() are replaced by ones that a test can watch and make
+// linkat(), write() and fsync() are replaced by ones that a test can watch and make
 // fail.
 #include "storage/posix_storage.h"
 
@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -51,13 +52,16 @@ Function real(const char* name) {
 
 }  // namespace
 
-extern "C" int link(const char* from, const char* to) noexcept {
-  static const auto real_link = real<int (*)(const char*, const char*)>("link");
+extern "C" int linkat(int from_directory, const char* from_name, int to_directory,
+                      const char* to_name, int flags) noexcept {
+  static const auto real_link = real<int (*)(int, const char*, int, const char*, int)>("linkat");
   int answer = 0;
+  const auto from = path_of(from_directory) + "/" + from_name;
+  const auto to = path_of(to_directory) + "/" + to_name;
   if (watched != nullptr) {
     // What a test does in its answer is not watched.
     auto* const calls = std::exchange(watched, nullptr);
-    calls->log.push_back("link " + std::string(to));
+    calls->log.push_back("link " + to);
     if (calls->link) answer = calls->link(from, to);
     watched = calls;
   }
@@ -65,7 +69,7 @@ extern "C" int link(const char* from, const char* to) noexcept {
     errno = answer;
     return -1;
   }
-  const int result = real_link(from, to);
+  const int result = real_link(from_directory, from_name, to_directory, to_name, flags);
   if (answer < 0) {
     errno = -answer;
     return -1;
@@ -83,6 +87,12 @@ extern "C" ssize_t write(int fd, const void* bytes, size_t count) {
     count = std::min(count, watched->write_bytes_max);
   }
   return real_write(fd, bytes, count);
+}
+
+extern "C" int syncfs(int fd) noexcept {
+  static const auto real_syncfs = real<int (*)(int)>("syncfs");
+  if (watched != nullptr) watched->log.emplace_back("syncfs");
+  return real_syncfs(fd);
 }
 
 extern "C" int fsync(int fd) {
@@ -316,16 +326,160 @@ TEST_F(PosixStorageTest, LeavesNothingWhenTheContentCannotBeSynced) {
   EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
 }
 
-TEST_F(PosixStorageTest, LeavesNoNameThatMayNotSurvive) {
-  // The next try must not find it and take it for durable.
+// Somebody may have seen it, and have deleted what it stands in for.
+TEST_F(PosixStorageTest, WithdrawsNoNameThatWasVisible) {
+  int number = 0;
   for (const auto* const failing : {"/a", ""}) {
+    const auto key = "a/" + std::to_string(++number);
+    PosixStorage storage(root_, id_of(9));
     watch();
     calls_.fsync = [&](const std::string& path) { return path == root_ + failing ? EIO : 0; };
-    EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a/b", as_bytes("x")); }), "unavailable");
+    EXPECT_EQ(error_of([&] { (void)storage.put_if_absent(key, as_bytes("x")); }), "unavailable");
+    // Nor is it said to be there as long as that cannot be synced.
+    EXPECT_EQ(error_of([&] { (void)storage.put_if_absent(key, as_bytes("x")); }), "unavailable");
+    watch();
+    EXPECT_EQ(storage.find_size(key), 1u) << failing;
+    EXPECT_EQ(calls_.log, Keys{});
+    // What a sync lost that failed, a later one of the same file does not bring back.
+    EXPECT_FALSE(storage.put_if_absent(key, as_bytes("x")));
+    EXPECT_EQ(calls_.log.back(), "syncfs");
     watched = nullptr;
-    EXPECT_EQ(storage_.find_size("a/b"), std::nullopt) << failing;
   }
+}
+
+TEST_F(PosixStorageTest, SyncsNoFileSystemWhereNothingFailed) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+  watch();
+  EXPECT_FALSE(storage_.put_if_absent("a/b", as_bytes("x")));
+  EXPECT_EQ(std::ranges::count(calls_.log, "syncfs"), 0);
+}
+
+// Another program may withdraw a name all the same, and give it to other content.
+TEST_F(PosixStorageTest, SaysOfNoOtherFileThatItIsDurable) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("first")));
+  const auto path = root_ + "/a/b";
+  bool is_exchanged = false;
+  watch();
+  calls_.fsync = [&](const std::string& synced) {
+    if (synced != path || is_exchanged) return 0;
+    is_exchanged = true;
+    fs::remove(path);
+    std::ofstream(path) << "second";
+    return 0;
+  };
+  EXPECT_FALSE(storage_.put_if_absent("a/b", as_bytes("x")));
+  // "a/b" as it was (its name is gone by then), and as it is.
+  EXPECT_EQ(std::ranges::count(calls_.log, "fsync " + path), 2);
+  watch();
+  calls_.fsync = [&](const std::string& synced) {
+    if (synced == path) fs::remove(path);
+    return 0;
+  };
   EXPECT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+}
+
+class LinkedPosixStorageTest : public PosixStorageTest {
+ protected:
+  LinkedPosixStorageTest() {
+    fs::create_directories(elsewhere_ + "/deeper");
+    for (const auto& name : names_) std::ofstream(elsewhere_ + "/" + name) << "precious";
+    for (const auto& name : names_) {
+      fs::last_write_time(elsewhere_ + "/" + name,
+                          fs::file_time_type::clock::now() - std::chrono::hours(50));
+    }
+  }
+  void expect_untouched() const {
+    Keys found;
+    for (const auto& entry : fs::recursive_directory_iterator(elsewhere_)) {
+      if (entry.is_regular_file()) found.push_back(fs::relative(entry.path(), elsewhere_));
+    }
+    std::ranges::sort(found);
+    EXPECT_EQ(found, names_);
+  }
+  void link(const std::string& name) const {
+    fs::create_directory_symlink(elsewhere_, root_ + "/" + name);
+  }
+
+  const std::string elsewhere_ = directory_.path("elsewhere");
+  const Keys names_{"deeper/x", "x"};
+};
+
+TEST_F(LinkedPosixStorageTest, WritesAndDeletesThroughNoLink) {
+  ASSERT_TRUE(storage_.put_if_absent("unfinished/own/1", as_bytes("x")));
+  for (const auto* const name : {"packs", "unfinished/other", "unfinished/own/2"}) link(name);
+  for (const auto* const key : {"packs/y", "packs/deeper/y", "unfinished/other/y"}) {
+    EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent(key, as_bytes("y")); }), "conflict");
+  }
+  for (const auto* const key : {"packs/x", "packs/deeper/x", "unfinished/other/x"}) {
+    EXPECT_EQ(error_of([&] { storage_.remove({key}); }), "conflict") << key;
+  }
+  // A link with an object's name is removed itself; nothing is written to what it leads to.
+  EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("unfinished/own/2", as_bytes("y")); }),
+            "unavailable");
+  storage_.remove({"unfinished/own/2"});
+  EXPECT_FALSE(fs::exists(fs::symlink_status(root_ + "/unfinished/own/2")));
+  expect_untouched();
+}
+
+TEST_F(LinkedPosixStorageTest, ClearsNothingBehindALink) {
+  fs::create_directories(root_ + "/tmp");
+  link("tmp/" + to_hex(id_of(3)));
+  EXPECT_EQ(storage_.remove_leftovers(system_clock().now()), 0u);
+  expect_untouched();
+  fs::remove_all(root_ + "/tmp");
+  link("tmp");
+  EXPECT_EQ(error_of([&] { (void)storage_.remove_leftovers(system_clock().now()); }), "conflict");
+  EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a", as_bytes("x")); }), "conflict");
+  expect_untouched();
+}
+
+TEST_F(LinkedPosixStorageTest, ClearsNothingOfSomebodyElse) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can give files away";
+  const auto left = root_ + "/tmp/" + to_hex(id_of(3));
+  fs::create_directories(left);
+  std::ofstream(left + "/0") << "12345";
+  ASSERT_EQ(::chown((left + "/0").c_str(), 65534, 65534), 0);
+  const auto later = system_clock().now() + std::chrono::hours(1);
+  EXPECT_EQ(storage_.remove_leftovers(later), 0u);
+  EXPECT_TRUE(fs::exists(left + "/0"));
+  // A member of the group that is let in leaves what is his.
+  PosixStorage shared(root_, id_of(8), 0770);
+  EXPECT_EQ(shared.remove_leftovers(later), 5u);
+}
+
+TEST_F(PosixStorageTest, WaitsForNobodyAtAPipe) {
+  ASSERT_EQ(::mkfifo((root_ + "/pipe").c_str(), 0600), 0);
+  EXPECT_EQ(error_of([&] { (void)storage_.find("pipe", whole_object); }), "corrupt");
+}
+
+TEST_F(PosixStorageTest, IsMadeBelowADirectoryThatMayOnlyBeSearched) {
+  const auto above = directory_.path("searched");
+  fs::create_directory(above);
+  // As another user, for whom that is so; root may read everything.
+  const bool is_root = ::geteuid() == 0;
+  for (const auto& path : {directory_.path(), above}) {
+    ASSERT_TRUE(!is_root || ::chown(path.c_str(), 65534, 65534) == 0);
+  }
+  const auto child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    int code = 1;
+    if (!is_root || ::seteuid(65534) == 0) {
+      ::mkdir((above + "/repo").c_str(), 0700);
+      ::chmod(above.c_str(), 0311);
+      const auto said = error_of([&] {
+        PosixStorage storage(above + "/repo", id_of(1));
+        storage.prepare();
+        (void)storage.put_if_absent("a/b", as_bytes("x"));
+      });
+      code = said == "nothing" ? 0 : 2;
+    }
+    ::_exit(code);
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  ::chmod(above.c_str(), 0700);
 }
 
 TEST_F(PosixStorageTest, PassesOverWhatIsNoKeyInItsDirectories) {
