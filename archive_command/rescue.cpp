@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "codec/sha256.h"
 #include "datadir/data_directory.h"
+#include "datadir/running_server.h"
 #include "postgres/control_file.h"
 #include "postgres/wal_page.h"
 

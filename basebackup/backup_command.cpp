@@ -12,6 +12,7 @@
 #include "app/connection_options.h"
 #include "app/expiry_text.h"
 #include "app/log.h"
+#include "app/places.h"
 #include "app/progress.h"
 #include "base/format.h"
 #include "basebackup/base_backup.h"
@@ -156,6 +157,7 @@ void run_backup(Program& program, const Options& options) {
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
                                .check_cancelled = check_cancelled};
   auto server = connect_replication(connect);
+  expect_server_apart(config, server->show("data_directory"));
   if (streams_wal(options, *server)) {
     request.connect_for_wal = [&] { return connect_replication(connect); };
   }

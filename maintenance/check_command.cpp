@@ -4,6 +4,7 @@
 
 #include "app/cancellation.h"
 #include "app/connection_options.h"
+#include "app/places.h"
 #include "base/format.h"
 #include "base/path.h"
 #include "basebackup/catalogue_reader.h"
@@ -62,8 +63,8 @@ Finding check_identity(const ClusterIdentity& registered, ReplicationConnection&
 
 ArchiverState archiver_state(SqlConnection& sql) {
   const auto rows = sql.query(
-      "SELECT last_failed_wal, last_failed_time::text FROM pg_catalog.pg_stat_archiver "
-      "WHERE last_failed_time > coalesce(last_archived_time, '-infinity')");
+      "SELECT last_failed_wal, last_failed_time FROM pg_catalog.pg_stat_archiver"
+      " WHERE last_failed_time OPERATOR(pg_catalog.>) coalesce(last_archived_time, '-infinity')");
   if (rows.empty()) return {};
   return {.failing_file = rows[0].at(0), .failing_since = rows[0].at(1).value_or("")};
 }

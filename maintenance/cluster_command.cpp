@@ -3,6 +3,7 @@
 
 #include "app/cancellation.h"
 #include "app/connection_options.h"
+#include "app/places.h"
 #include "base/path.h"
 #include "catalog/backup_info.h"
 #include "maintenance/further_repositories.h"
@@ -40,6 +41,7 @@ ClusterIdentity identify(Program& program, const Options& options) {
   const auto server =
       connect_replication({.conninfo = conninfo_for(program.config(), options.name, options.pg),
                            .check_cancelled = check_cancelled});
+  expect_server_apart(program.config(), server->show("data_directory"));
   return identify_cluster(options.name, *server, system_clock().now());
 }
 

@@ -1,13 +1,41 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "app/log.h"
 #include "app/open_repository.h"
+#include "app/places.h"
+#include "base/error.h"
+#include "datadir/data_directory.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {
 
+namespace {
+
+// What is there already would lie among objects, and what holds a data directory would hold
+// its own backups. What an interrupted init left is no hindrance, nor is what a file system
+// brings with it; of a repository that is there the error says so itself.
+void expect_room_for_a_repository(const Config& config) {
+  const auto place = config.repository();
+  expect_repositories_apart(config, {});
+  expect_repositories_distinct(config);
+  if (place.is_remote()) return;
+  const auto directory = directory_of(place.url);
+  const auto names = names_in(directory);
+  if (std::ranges::find(names, "format") != names.end()) return;
+  for (const auto& name : names) {
+    if (name == "lost+found" || name == "tmp" || name.starts_with('.')) continue;
+    throw Error(ErrorKind::conflict, "\"" + directory + "\" is not empty",
+                "It holds for example \"" + name + "\".",
+                "Name a directory that is missing or empty: a repository has one of its own.");
+  }
+}
+
+}  // namespace
+
 void add_init_command(Program& program, CommandLine& commands) {
   commands.command("init", "Creates an empty repository", [&program] {
+    expect_room_for_a_repository(program.config());
     const auto storage = create_storage(program.config(), program.writer());
     const bool conditional_writes = storage->has_conditional_writes();
     Repository::create(*storage, system_clock(), system_randomness());

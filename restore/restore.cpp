@@ -9,9 +9,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
+#include "base/place.h"
 #include "basebackup/backup_receiver.h"
 #include "codec/crc32c.h"
 #include "datadir/data_directory.h"
+#include "datadir/running_server.h"
 #include "repository/tree_reader.h"
 #include "restore/file_restorer.h"
 
@@ -34,13 +36,19 @@ std::vector<Tablespace> tablespaces_of(const Root& root) {
 
 // Two places of which one is, or holds, the other would be merged.
 void expect_apart(const std::string& data_directory, const std::vector<Tablespace>& tablespaces) {
-  std::vector<std::string> places{data_directory + "/"};
-  for (const auto& tablespace : tablespaces) places.push_back(tablespace.location + "/");
+  std::vector<std::pair<std::string, Place>> places;
+  places.emplace_back(data_directory, Place(data_directory));
+  for (const auto& tablespace : tablespaces) {
+    places.emplace_back(tablespace.location, Place(tablespace.location));
+  }
   for (std::size_t i = 0; i < places.size(); ++i) {
-    for (std::size_t j = 0; j < places.size(); ++j) {
-      if (i == j || !places[i].starts_with(places[j])) continue;
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto relation = overlap(places[i].second, places[j].second);
+      if (relation == Overlap::none) continue;
+      const bool is_around = relation == Overlap::around;
       throw Error(ErrorKind::usage, "two parts of the backup would be restored into one place",
-                  "\"" + places[i] + "\" lies in \"" + places[j] + "\".",
+                  "\"" + places[is_around ? j : i].first + "\" lies in \"" +
+                      places[is_around ? i : j].first + "\".",
                   "Give each tablespace a directory of its own, outside the data directory.");
     }
   }
@@ -248,7 +256,8 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
 }
 
 RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
-                             const RestoreRequest& request, const RestoreListener& listener) {
+                             const RestoreRequest& request, const DirectoryLock& /*held*/,
+                             const RestoreListener& listener) {
   const auto tablespaces = check_destination(archive, plan, request);
   auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));

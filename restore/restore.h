@@ -7,6 +7,7 @@
 
 #include "catalog/recovery_plan.h"
 #include "catalog/wal_archive.h"
+#include "datadir/directory_lock.h"
 #include "postgres/backup_label.h"
 #include "restore/recovery_settings.h"
 
@@ -60,10 +61,11 @@ struct RestoreResult {
 // starts in it. Error{corrupt} names the file and offset of a damaged chunk.
 //
 // With `delta` first a mark that it is under way, then the old pg_control goes, both
-// durably. The order: directories, files in parallel, backup_label, the manifest, the
-// recovery settings and recovery.signal, a sync of all; then pg_control, and a
-// sync of that.
+// durably. `held`: that of the data directory. The order: directories, files in parallel,
+// backup_label, the manifest, the recovery settings and recovery.signal, a sync of all; then
+// pg_control, and a sync of that.
 RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
-                             const RestoreRequest& request, const RestoreListener& listener);
+                             const RestoreRequest& request, const DirectoryLock& held,
+                             const RestoreListener& listener);
 
 }  // namespace walvault

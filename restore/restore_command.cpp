@@ -12,6 +12,7 @@
 #include "app/connection_options.h"
 #include "app/hold_backup.h"
 #include "app/log.h"
+#include "app/places.h"
 #include "app/progress.h"
 #include "archive_command/rescue.h"
 #include "base/file.h"
@@ -19,6 +20,8 @@
 #include "base/path.h"
 #include "catalog/target_resolution.h"
 #include "datadir/data_directory.h"
+#include "datadir/directory_lock.h"
+#include "datadir/running_server.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"
 #include "restore/wal_on_the_way.h"
@@ -277,6 +280,15 @@ void run_restore(Program& program, const RestoreOptions& options) {
   request.delta = options.delta;
   request.settings.action = action_of(options, wanted.target);
 
+  // Before anything is touched, and whatever --yes says.
+  auto touched = server_places(request.data_directory);
+  for (const auto& mapping : request.mappings) {
+    touched.push_back({.what = "a tablespace's directory", .path = absolute_path(mapping.to)});
+  }
+  expect_repositories_apart(config, touched);
+  const auto lock = [&] { return DirectoryLock(request.data_directory); };
+  auto held = find_status(request.data_directory) && !options.dry_run ? lock() : DirectoryLock();
+
   const auto cluster = config.cluster();
   const auto opened = program.open_repository(Caching::content);
   const auto identities = cluster_identities(opened.repository, cluster);
@@ -307,6 +319,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
       restore_command(config, archive.identity(), plan, options.standby);
   request.settings.target = stop_target(proved);
   request.settings.timeline = plan.timeline;
+  request.settings.server_major = plan.backup.server_version / 10000;
   request.settings.archiving = archiving_of(options, plan.backup, request.data_directory);
   request.replace_tablespaces =
       request.replace &&
@@ -318,7 +331,11 @@ void run_restore(Program& program, const RestoreOptions& options) {
   const bool is_whole = !plan.wal.gap_follows && plan.wal.switches_from == TimelineId{} &&
                         proved.chain.broken.empty();
   request.settings.reads_ahead = is_whole || plan.backup.server_version < prefetch_version_min;
-  (void)check_destination(archive, plan, request);
+  std::vector<NamedPlace> locations;
+  for (const auto& tablespace : check_destination(archive, plan, request)) {
+    locations.push_back({.what = "a tablespace's directory", .path = tablespace.location});
+  }
+  expect_repositories_apart(config, locations);
 
   const auto segment_bytes = archive.identity().segment_bytes;
   const ordered_json plan_document = plan_json(proved, segment_bytes);
@@ -340,7 +357,11 @@ void run_restore(Program& program, const RestoreOptions& options) {
   const auto began = std::chrono::steady_clock::now();
   Progress progress("restore", plan.backup.size_bytes - plan.backup.zero_bytes,
                     program.shows_progress());
-  const auto result = restore_backup(archive, plan, request,
+  if (!held) {
+    make_directory_tree(request.data_directory, 0700);
+    held = lock();
+  }
+  const auto result = restore_backup(archive, plan, request, held,
                                      {.written = [&](std::uint64_t bytes) { progress.add(bytes); },
                                       .check_cancelled = check_cancelled});
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -362,8 +383,11 @@ void run_restore(Program& program, const RestoreOptions& options) {
           ": pg_ctl -D " + request.data_directory + " start\n" +
           (request.settings.archiving
                ? ""
-               : "Archiving is off there. When it is to take the original's place: ALTER SYSTEM "
-                 "RESET archive_mode, then restart.\n"));
+               : "It is a copy: archiving, logical replication workers and synchronous standbys "
+                 "are "
+                 "off there.\nWhen it is to take the original's place: ALTER SYSTEM RESET "
+                 "archive_mode; ALTER SYSTEM RESET max_logical_replication_workers; ALTER SYSTEM "
+                 "RESET synchronous_standby_names; then restart.\n"));
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "datadir/data_directory.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -9,13 +8,13 @@
 #include <array>
 #include <boost/filesystem.hpp>
 #include <cerrno>
-#include <charconv>
 #include <climits>
 #include <cstdlib>
 #include <set>
 
 #include "base/error.h"
 #include "codec/crc32c.h"
+#include "datadir/running_server.h"
 
 namespace walvault {
 namespace {
@@ -54,29 +53,10 @@ std::string version_in(const std::string& data_directory) {
   return text;
 }
 
-bool is_server_running(const std::string& path) {
-  const auto pid_path = path + "/postmaster.pid";
-  if (!find_status(pid_path)) return false;
-  const auto content = read_file(pid_path, 65536);
-  const auto text = as_text(content);
-  int pid = 0;
-  std::from_chars(text.data(), text.data() + text.size(), pid);
-  // That of a single-user server is negative.
-  pid = std::abs(pid);
-  return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
-}
-
 }  // namespace
 
 std::string joined(const std::string& directory, const std::string& name) {
   return directory + "/" + name;
-}
-
-void expect_stopped(const std::string& path) {
-  if (!is_server_running(path)) return;
-  throw Error(ErrorKind::conflict, "a server is running in \"" + path + "\"",
-              "Its postmaster.pid names a living process.",
-              "Stop that server first, or name another directory.");
 }
 
 std::vector<std::string> names_in(const std::string& path) {
@@ -104,6 +84,21 @@ std::vector<std::string> tablespaces_in(const std::string& data_directory) {
     if (!failure && target.is_absolute()) found.push_back(target.string());
   }
   return found;
+}
+
+bool is_data_directory(const std::string& path) {
+  return find_status(path + "/PG_VERSION") && find_status(path + "/global");
+}
+
+bool is_tablespace_version(std::string_view name) {
+  if (!name.starts_with("PG_")) return false;
+  name.remove_prefix(3);
+  const auto border = name.find('_');
+  const auto is_number = [](std::string_view text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+  };
+  return border != std::string_view::npos && is_number(name.substr(0, border)) &&
+         is_number(name.substr(border + 1));
 }
 
 std::optional<std::string> current_data_directory() {
@@ -378,8 +373,7 @@ void DataDirectoryWriter::sync_all(const std::vector<std::string>& directories) 
     if (::syncfs(file.get()) != 0) {
       throw system_error("sync the file system of \"" + directory + "\"", errno);
     }
-    // The directory's own name lies in the one above.
-    sync_directory(parent_directory(directory));
+    sync_name(directory);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -21,10 +22,6 @@ namespace walvault {
 // relative path.
 void expect_vacant(const std::string& path, const std::string& what);
 
-// Error{conflict} when the postmaster.pid in a directory names a living process.
-// A server on another machine is not seen.
-void expect_stopped(const std::string& path);
-
 // DIRECTORY/NAME.
 [[nodiscard]] std::string joined(const std::string& directory, const std::string& name);
 
@@ -33,6 +30,12 @@ void expect_stopped(const std::string& path);
 
 // The directories that the links in pg_tblspc of a data directory lead to.
 [[nodiscard]] std::vector<std::string> tablespaces_in(const std::string& data_directory);
+
+// Whether a directory is a cluster's, as far as its names tell.
+[[nodiscard]] bool is_data_directory(const std::string& path);
+
+// Whether a directory of this name, PG_15_202209061, holds what a tablespace has of a cluster.
+[[nodiscard]] bool is_tablespace_version(std::string_view name);
 
 // The current directory, where a server runs its commands; nullopt when that is no data
 // directory.

@@ -8,6 +8,7 @@
 
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
+#include "support/process_in.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
 #include "support/wal_files.h"
@@ -161,7 +162,9 @@ TEST_F(RescueTest, EndsWithTheStorage) {
 
 TEST_F(RescueTest, RefusesARunningServerAndWhatIsNoDataDirectory) {
   put({.number = 3});
-  write_test_file(directory_.path(), "postmaster.pid", bytes_of(std::to_string(::getpid()) + "\n"));
+  const ProcessIn server(directory_.path());
+  write_test_file(directory_.path(), "postmaster.pid",
+                  bytes_of(std::to_string(server.pid()) + "\n"));
   EXPECT_EQ(error_of([&] { (void)rescue(); }), "conflict");
   EXPECT_TRUE(keys_under(made_.storage, "wal/").empty());
   EXPECT_EQ(error_of([&] { (void)rescue_wal(archive_, directory_.path("none"), made_.clock, {}); }),

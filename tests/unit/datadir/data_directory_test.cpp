@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/process_in.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
 
@@ -75,12 +76,18 @@ TEST_F(DataDirectoryTest, HasToBeNamedFromTheRootOn) {
 }
 
 TEST_F(DataDirectoryTest, SaysThatAServerIsRunningThere) {
-  // Negative: a single-user server's.
-  for (const auto pid : {::getpid(), -::getpid()}) {
-    std::ofstream(directory_.path("postmaster.pid")) << pid << "\n/srv/pg\n";
-    const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
-    EXPECT_EQ(vacancy(directory_.path()), "conflict");
-    EXPECT_NE(words.find("running"), std::string::npos) << words;
+  const ProcessIn server(directory_.path());
+  std::ofstream(directory_.path("postmaster.pid")) << server.pid() << "\n/srv/pg\n";
+  const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+  EXPECT_EQ(vacancy(directory_.path()), "conflict");
+  EXPECT_NE(words.find("running"), std::string::npos) << words;
+}
+
+TEST_F(DataDirectoryTest, KnowsTheNamesOfATablespace) {
+  EXPECT_TRUE(is_tablespace_version("PG_15_202209061"));
+  for (const auto* const name :
+       {"PG_15", "PG_15_", "PG__1", "PG_15_2022b", "pg_15_202209061", ""}) {
+    EXPECT_FALSE(is_tablespace_version(name)) << name;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "datadir/data_directory.h"
 #include "support/fake_backup.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
@@ -43,9 +44,14 @@ class RestoreTest : public testing::Test {
     request.replace_tablespaces = delta_ && is_original_;
     return request;
   }
+  [[nodiscard]] DirectoryLock hold() const {
+    if (!find_status(data_)) make_directory_tree(data_, 0700);
+    const bool is_directory = fs::is_directory(data_);
+    return is_directory ? DirectoryLock(data_) : DirectoryLock();
+  }
   RestoreResult restore() {
     return restore_backup(
-        archive_, plan(), request(),
+        archive_, plan(), request(), hold(),
         {.written = [this](std::uint64_t bytes) { written_ += bytes; }, .check_cancelled = [] {}});
   }
   [[nodiscard]] Bytes restored(const std::string& path) const {
@@ -222,7 +228,7 @@ TEST_F(RestoreTest, LeavesNoControlFileWhenItIsCancelled) {
     const auto cancel = [&] {
       if (asked++ == step) throw Cancelled();
     };
-    EXPECT_THROW(restore_backup(archive_, plan(), request(),
+    EXPECT_THROW(restore_backup(archive_, plan(), request(), hold(),
                                 {.written = [](std::uint64_t) {}, .check_cancelled = cancel}),
                  Cancelled);
     EXPECT_FALSE(fs::exists(data_ + "/global/pg_control"));
@@ -251,7 +257,7 @@ TEST_F(RestoreTest, DoesNotFindABackupThatIsNotThere) {
   take_backup();
   made_.storage.remove({backup_root_key("main", backup_.id)});
   EXPECT_EQ(error_of([&] { restore(); }), "not_found");
-  EXPECT_FALSE(fs::exists(data_));
+  EXPECT_TRUE(names_in(data_).empty());
 }
 
 TEST_F(RestoreTest, DropsTheSignalFilesOfTheBackedUpServer) {
@@ -521,7 +527,7 @@ TEST_F(TablespaceRestoreTest, RefusesAMappingOfWhatTheBackupDoesNotHave) {
   EXPECT_EQ(error_of([&] { restore(); }), "usage");
   const auto words = words_of_error([&] { restore(); });
   EXPECT_NE(words.find(directory_.path("old_fast")), std::string::npos) << words;
-  EXPECT_FALSE(fs::exists(data_));
+  EXPECT_TRUE(names_in(data_).empty());
   EXPECT_FALSE(fs::exists(directory_.path("new")));
 }
 
@@ -529,7 +535,7 @@ TEST_F(TablespaceRestoreTest, RefusesATablespacesDirectoryThatIsNotEmpty) {
   fs::create_directory(directory_.path("old_slow"));
   std::ofstream(directory_.path("old_slow/precious")) << "x";
   EXPECT_EQ(error_of([&] { restore(); }), "conflict");
-  EXPECT_FALSE(fs::exists(data_));
+  EXPECT_TRUE(names_in(data_).empty());
   EXPECT_FALSE(fs::exists(directory_.path("old_fast")));
 }
 
@@ -538,7 +544,7 @@ TEST_F(TablespaceRestoreTest, RefusesToMergeTwoPlaces) {
                          directory_.path("old_slow/inside")}) {
     mappings_ = {{.from = directory_.path("old_fast"), .to = to}};
     EXPECT_EQ(error_of([&] { restore(); }), "usage") << to;
-    EXPECT_FALSE(fs::exists(data_));
+    EXPECT_TRUE(names_in(data_).empty());
   }
 }
 

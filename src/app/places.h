@@ -1,0 +1,39 @@
+// That what walvault writes to and deletes from shares no directory with what must survive
+// that. Judged here, for every command, before anything is touched; nothing overrides it.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/config.h"
+
+namespace walvault {
+
+struct NamedPlace {
+  std::string what;  // "the data directory"
+  std::string path;  // absolute
+};
+
+// The directories of the repository in use and of all of the file's; those in object stores
+// have none. Error{usage} for a URL that is wrong.
+[[nodiscard]] std::vector<NamedPlace> repository_places(const Config& config);
+
+// A data directory, what PostgreSQL and walvault keep beside it, and where its links
+// lead: pg_wal and tablespaces.
+[[nodiscard]] std::vector<NamedPlace> server_places(const std::string& data_directory);
+
+// Error{conflict} where a repository is one of the others, lies in one or holds one, and where it
+// lies in any PostgreSQL data directory or tablespace. One that cannot be looked at just now is
+// passed over, with a warning.
+void expect_repositories_apart(const Config& config, const std::vector<NamedPlace>& others);
+
+// Likewise for the server of a connection, whose data directory (as it says, nullopt: it does
+// not) is compared where it is a directory of this machine; and for the repositories among
+// themselves.
+void expect_server_apart(const Config& config, const std::optional<std::string>& data_directory);
+
+// Error{conflict} where one repository is another one, or lies in one.
+void expect_repositories_distinct(const Config& config);
+
+}  // namespace walvault
