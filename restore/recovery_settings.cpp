@@ -65,6 +65,23 @@ std::string without_own_settings(const std::string& content) {
   return kept + block;
 }
 
+// What the server was told for another life, as a standby above all.
+std::string left_over_settings(int major) {
+  std::string content;
+  for (const auto* const name : {"recovery_end_command", "archive_cleanup_command",
+                                 "primary_conninfo", "primary_slot_name"}) {
+    content += setting(name, "");
+  }
+  content += setting("recovery_min_apply_delay", "0");
+  constexpr int promote_trigger_file_until = 15;
+  constexpr int slot_synchronization_since = 17;
+  if (major != 0 && major <= promote_trigger_file_until) {
+    content += setting("promote_trigger_file", "");
+  }
+  if (major >= slot_synchronization_since) content += setting("sync_replication_slots", "off");
+  return content;
+}
+
 }  // namespace
 
 std::string shell_quoted(const std::string& word) {
@@ -107,8 +124,13 @@ std::string with_recovery_settings(const std::string& auto_conf, const RecoveryS
     }
   } else {
     content += setting("recovery_target_timeline", std::to_string(settings.timeline.value));
+    content += left_over_settings(settings.server_major);
   }
-  if (!settings.archiving) content += setting("archive_mode", "off");
+  if (!settings.archiving) {
+    content += setting("archive_mode", "off");
+    content += setting("max_logical_replication_workers", "0");
+    content += setting("synchronous_standby_names", "");
+  }
   if (!settings.reads_ahead) content += setting("recovery_prefetch", "off");
   content += std::string(end_mark) + "\n";
   return content;
