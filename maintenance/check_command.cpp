@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "base/path.h"
 #include "basebackup/catalogue_reader.h"
+#include "catalog/backup_condition.h"
 #include "catalog/recovery_window.h"
 #include "catalog/repository_copy.h"
 #include "maintenance/maintenance_commands.h"
@@ -88,9 +89,11 @@ std::optional<Finding> try_archiving(const WalArchive& archive, SqlConnection& s
                "GRANT EXECUTE ON FUNCTION pg_create_restore_point(text), pg_switch_wal() TO ...;");
   }
   auto& clock = system_clock();
-  const auto began = clock.now();
+  const auto began = clock.steady();
   auto pause = poll_first;
-  const auto waited = [&] { return std::chrono::duration_cast<milliseconds>(clock.now() - began); };
+  const auto waited = [&] {
+    return std::chrono::duration_cast<milliseconds>(clock.steady() - began);
+  };
   while (true) {
     check_cancelled();
     if (const auto content = archive.find_file(segment)) {
@@ -187,6 +190,16 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
         warning("backups", "there is none", "walvault backup --cluster " + identity.name));
     return;
   }
+  const auto faults = BackupConditions(archive.repository(), BackupConditions::Look::at_all)
+                          .faults_of(list.backups);
+  for (const auto& [id, fault] : faults) {
+    const auto what = id + " cannot be restored whole: " + fault.why;
+    findings.push_back(id == list.backups.back().id
+                           ? bad("backups", what, "Take a new backup.")
+                           : warning("backups", what, "walvault verify tells what is lost."));
+  }
+  list.backups = without(std::move(list.backups), faults);
+  if (list.backups.empty()) return;
   const auto& newest = list.backups.back();
   findings.push_back(good("backups", std::to_string(list.backups.size()) + ", the newest is " +
                                          newest.id + ", " + to_local_text(newest.stop_time)));

@@ -4,6 +4,7 @@
 
 #include "app/backup_text.h"
 #include "base/format.h"
+#include "catalog/backup_condition.h"
 #include "catalog/recovery_window.h"
 #include "catalog/verified.h"
 #include "maintenance/maintenance_commands.h"
@@ -203,10 +204,12 @@ void show_verification(const std::string& cluster, const VerifiedRecord& verifie
 }
 
 Shown show_cluster(const Repository& repository, const ClusterIdentity& identity,
-                   Archives& archives, const std::optional<GcReport>& space,
-                   const VerifiedRecord& verified) {
+                   Archives& archives, BackupConditions& conditions,
+                   const std::optional<GcReport>& space, const VerifiedRecord& verified) {
   const auto list = list_backups(repository, identity.name);
   const auto identities = cluster_identities(repository, identity.name);
+  const auto faults = conditions.faults_of(list.backups);
+  const auto whole = without(list.backups, faults);
 
   Shown shown;
   auto& document = shown.document;
@@ -228,10 +231,15 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
               ? "  No backup yet. Take one with: walvault backup --cluster " + identity.name + "\n"
               : "  Backups:\n";
   for (const auto& backup : list.backups) {
-    document["backups"].push_back(backup_json(backup));
+    const auto fault = faults.find(backup.id);
+    const bool has_fault = fault != faults.end();
+    auto& entry = document["backups"].emplace_back(backup_json(backup));
+    entry["restorable"] = !has_fault;
+    entry["fault"] = has_fault ? ordered_json(fault->second.why) : ordered_json(nullptr);
     text += "    " + backup.id + "  " + to_local_text(backup.start_time) + "  " +
             format_size(backup.size_bytes) + ", " + format_size(backup.stored_bytes) + " stored" +
-            label_text(backup) + (backup.damaged_pages.empty() ? "" : "  DAMAGED PAGES") + "\n";
+            label_text(backup) + (backup.damaged_pages.empty() ? "" : "  DAMAGED PAGES") + "\n" +
+            (has_fault ? "      CANNOT BE RESTORED WHOLE: " + fault->second.why + "\n" : "");
   }
   for (const auto& key : list.damaged) text += "    DAMAGED: " + key + "\n";
   document["last_backup"] = nullptr;
@@ -245,7 +253,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
   std::uint64_t wal_stored = 0;
   for (const auto& each : identities) {
     const auto& archive = archives.of(each);
-    show_wal(archive, list.backups, each.number == identity.number, shown);
+    show_wal(archive, whole, each.number == identity.number, shown);
     wal_stored += archive.stored_bytes();
   }
   document["wal_stored_bytes"] = wal_stored;
@@ -275,10 +283,11 @@ void show(Program& program) {
   }
   const auto space = survey_space(repository);
   const auto verified = load_verified(repository).record;
+  BackupConditions conditions(repository, BackupConditions::Look::at_all);
   ordered_json documents = ordered_json::array();
   std::string text;
   for (const auto& identity : clusters) {
-    auto shown = show_cluster(repository, identity, archives, space, verified);
+    auto shown = show_cluster(repository, identity, archives, conditions, space, verified);
     documents.push_back(std::move(shown.document));
     text += shown.text;
   }

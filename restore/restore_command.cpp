@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/path.h"
+#include "catalog/backup_condition.h"
 #include "catalog/target_resolution.h"
 #include "datadir/data_directory.h"
 #include "datadir/directory_lock.h"
@@ -264,6 +265,20 @@ std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
   return text;
 }
 
+// One that was asked for by its id. Before anything goes that would make way for it.
+void expect_nothing_lost(BackupConditions& conditions, const BackupInfo& backup) {
+  const auto fault = conditions.fault_of(backup);
+  if (fault.empty()) return;
+  if (!fault.is_lost) {
+    return log_warning("backup " + backup.id + ": " + fault.why + "; it is tried all the same");
+  }
+  throw Error(ErrorKind::corrupt, "backup " + backup.id + " cannot be restored whole",
+              "Of it, " + fault.why + ".",
+              "Leave --backup out to have the newest one that can. walvault verify --backup " +
+                  backup.id +
+                  " tells what is lost of this one, walvault extract gets single files.");
+}
+
 void run_restore(Program& program, const RestoreOptions& options) {
   catch_signals();
   const auto& config = program.config();
@@ -287,7 +302,9 @@ void run_restore(Program& program, const RestoreOptions& options) {
   }
   expect_repositories_apart(config, touched);
   const auto lock = [&] { return DirectoryLock(request.data_directory); };
-  auto held = find_status(request.data_directory) && !options.dry_run ? lock() : DirectoryLock();
+  const auto status = find_status(request.data_directory);
+  const bool is_there = status && S_ISDIR(status->st_mode);
+  auto held = is_there && !options.dry_run ? lock() : DirectoryLock();
 
   const auto cluster = config.cluster();
   const auto opened = program.open_repository(Caching::content);
@@ -300,10 +317,17 @@ void run_restore(Program& program, const RestoreOptions& options) {
     log_warning("the backup " + key + " is damaged; it is left out");
   const WalArchive archive(opened.repository, choose_identity(identities, list.backups, wanted));
   // What is only looked at may come from ledgers; what is relied on does not.
-  const auto proved =
-      plan_proved_recovery(options.dry_run ? archive.at_this_moment(false) : archive, list.backups,
-                           wanted, options.standby);
+  BackupConditions conditions(opened.repository, BackupConditions::Look::at_few);
+  const auto proved = plan_proved_recovery(
+      options.dry_run ? archive.at_this_moment(false) : archive, list.backups, wanted,
+      options.standby,
+      {.of = [&](const BackupInfo& backup) { return conditions.fault_of(backup).why; },
+       .passed_over =
+           [](const BackupInfo& backup, const std::string& fault) {
+             log_warning("backup " + backup.id + " is passed over: " + fault);
+           }});
   const auto& plan = proved.plan;
+  if (options.backup) expect_nothing_lost(conditions, plan.backup);
   if (plan.target.kind == TargetKind::time && !proved.stop.time_proved) {
     log_warning("no transaction after " + to_rfc3339(plan.target.time) +
                 " is archived: replay goes to the end of the archived WAL, and whether an earlier "

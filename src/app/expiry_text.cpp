@@ -34,8 +34,12 @@ std::string windows_text(const std::string& title, const ExpiryPlan& plan,
 ordered_json expiry_json(const ExpiryPlan& plan, const ExpiryResult* result) {
   ordered_json backups = ordered_json::array();
   for (const auto& verdict : plan.verdicts) {
-    backups.push_back(
-        {{"id", verdict.id}, {"stays", verdict.stays()}, {"reasons", verdict.reasons}});
+    const auto fault = plan.faults.find(verdict.id);
+    backups.push_back({{"id", verdict.id},
+                       {"stays", verdict.stays()},
+                       {"reasons", verdict.reasons},
+                       {"fault", fault == plan.faults.end() ? ordered_json(nullptr)
+                                                            : ordered_json(fault->second.why)}});
   }
   ordered_json before = ordered_json::array();
   ordered_json after = ordered_json::array();
@@ -65,6 +69,11 @@ std::string expiry_text(const ExpiryPlan& plan, const ExpiryResult* result) {
         .append(to_local_text(backup.start_time))
         .append(verdict.stays() ? "  stays: " + joined(verdict.reasons) : "  " + goes)
         .append("\n");
+    if (const auto fault = plan.faults.find(backup.id); fault != plan.faults.end()) {
+      text.append("  it cannot be restored whole, and does not count: ")
+          .append(fault->second.why)
+          .append("\n");
+    }
   }
   text.append("WAL: ")
       .append(std::to_string(plan.segments))

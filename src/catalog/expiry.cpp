@@ -61,7 +61,7 @@ class IdentityView {
     std::vector<BackupInfo> kept;
     for (std::size_t i = 0; i < plan.backups.size(); ++i) {
       if (plan.verdicts[i].stays()) {
-        kept.push_back(plan.backups[i]);
+        if (!plan.faults.contains(plan.backups[i].id)) kept.push_back(plan.backups[i]);
       } else {
         changes |= is_mine(plan.backups[i]);
       }
@@ -287,10 +287,13 @@ ExpiryPlan plan_expiry(const Repository& repository, const std::string& cluster,
                        .keeps = list_backup_keeps(repository, cluster),
                        .stretches = {},
                        .now = now};
-  for (const auto& identity : identities) {
-    views.emplace_back(repository, identity, keep_ledgers).describe(list.backups, input);
-  }
   ExpiryPlan plan;
+  plan.faults =
+      BackupConditions(repository, BackupConditions::Look::at_all).faults_of(list.backups);
+  const auto whole = without(list.backups, plan.faults);
+  for (const auto& identity : identities) {
+    views.emplace_back(repository, identity, keep_ledgers).describe(whole, input);
+  }
   plan.verdicts = judge_backups(policy, input);
   plan.backups = std::move(list.backups);
   plan.damaged = std::move(list.damaged);

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "catalog/backup_condition.h"
 #include "catalog/recovery_window.h"
 #include "catalog/retention.h"
 #include "catalog/wal_archive.h"
@@ -25,7 +26,9 @@ struct ExpiryWindows {
 struct ExpiryPlan {
   std::vector<BackupInfo> backups;      // oldest first
   std::vector<BackupVerdict> verdicts;  // of each
-  std::vector<std::string> damaged;     // roots that cannot be read: they stay
+  // Of those that cannot be restored whole, by their ids, why: none of them counts.
+  BackupFaults faults;
+  std::vector<std::string> damaged;  // roots that cannot be read: they stay
   std::vector<WalRange> wal;
   // Where that leaves WAL on both sides: gaps that are meant.
   std::vector<WalRange> holes;

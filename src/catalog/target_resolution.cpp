@@ -412,11 +412,35 @@ ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
 }  // namespace
 
 ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                                const PlanRequest& request, bool up_to_consistency) {
+                                const PlanRequest& request, bool up_to_consistency,
+                                const FaultCheck& faults) {
   const bool anywhere = request.target.kind == TargetKind::name && !request.backup_id;
-  auto proved = (anywhere ? plan_to_name : plan_with)(archive, backups, request, up_to_consistency);
-  if (up_to_consistency) return proved;
-  return on_the_timeline_of_the_stop(archive, backups, request, std::move(proved));
+  auto left = backups;
+  auto pinned = request;
+  std::string passed_over;
+  while (true) {
+    try {
+      auto proved = (anywhere ? plan_to_name : plan_with)(archive, left, pinned, up_to_consistency);
+      const auto fault = request.backup_id ? std::string() : faults.of(proved.plan.backup);
+      if (fault.empty()) {
+        if (up_to_consistency) return proved;
+        return on_the_timeline_of_the_stop(archive, left, pinned, std::move(proved));
+      }
+      faults.passed_over(proved.plan.backup, fault);
+      passed_over += (passed_over.empty() ? "" : "; ") + proved.plan.backup.id + ": " + fault;
+      // With fewer backups "latest" and "current" must not mean another history.
+      pinned.timeline = timeline_of(archive, proved.plan);
+      std::erase_if(left, [id = proved.plan.backup.id](const auto& each) { return each.id == id; });
+    } catch (const Error& error) {
+      if (passed_over.empty()) throw;
+      throw Error(error.kind(), error.message(),
+                  error.detail() + (error.detail().empty() ? "" : " ") +
+                      "Passed over, because they cannot be restored whole: " + passed_over + ".",
+                  error.hint() + (error.hint().empty() ? "" : " ") +
+                      "walvault verify tells what is lost of those, walvault extract gets single "
+                      "files.");
+    }
+  }
 }
 
 }  // namespace walvault

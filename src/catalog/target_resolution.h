@@ -3,7 +3,9 @@
 // recovery ended before the target was reached" cannot happen.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <string>
 
 #include "catalog/recovery_plan.h"
 #include "catalog/wal_chain.h"
@@ -29,6 +31,17 @@ struct ProvedPlan {
   WalChain chain;
 };
 
+// What is known against backups. One with a fault is not planned with, unless the request
+// names it.
+struct FaultCheck {
+  // In words; empty: nothing.
+  std::function<std::string(const BackupInfo&)> of = [](const BackupInfo&) {
+    return std::string();
+  };
+  std::function<void(const BackupInfo&, const std::string& fault)> passed_over =
+      [](const BackupInfo&, const std::string&) {};
+};
+
 // plan_recovery, and the proof that the WAL on the way is one chain up to the
 // stop. Errors as there; Error{unreachable_target} also for a chain that is
 // broken before the stop and for a target that no record fulfils, with the
@@ -40,6 +53,7 @@ struct ProvedPlan {
 // asked for: a standby gets that from its primary.
 [[nodiscard]] ProvedPlan plan_proved_recovery(const WalArchive& archive,
                                               const std::vector<BackupInfo>& backups,
-                                              const PlanRequest& request, bool up_to_consistency);
+                                              const PlanRequest& request, bool up_to_consistency,
+                                              const FaultCheck& faults = {});
 
 }  // namespace walvault

@@ -142,7 +142,10 @@ TEST_F(SpoolTest, WhoeverReapsWhatFillsItHearsOfNoSignalAndNoFailure) {
     const auto [waiting, filling] = start();
     ASSERT_EQ(::kill(waiting, signal), 0);
     ASSERT_EQ(::kill(filling, signal), 0);
-    EXPECT_EQ(Reaper::reap(), (std::vector<int>{0, 0}));
+    // One of them, where the other one saw to it that it went first.
+    const auto ended = Reaper::reap();
+    EXPECT_EQ(ended, std::vector<int>(ended.size(), 0));
+    EXPECT_GE(ended.size(), 1u);
   }
   spool_.fill_in_background(
       [&]() -> const WalArchive& { throw Error(ErrorKind::unavailable, "the store is away"); },

@@ -1,0 +1,115 @@
+#include "catalog/backup_condition.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "repository/damaged_packs.h"
+#include "repository/tree.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::string_view packs_prefix = "packs/";
+
+std::string counted(std::size_t number, const std::string& what) {
+  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+}
+
+// When it was last read.
+bool is_damaged(const VerifyTimes& times) {
+  return times.damaged != Timestamp{} && times.damaged >= std::max(times.stored, times.deep);
+}
+
+}  // namespace
+
+const VerifiedRecord& BackupConditions::verified() {
+  if (!verified_) verified_ = load_verified(repository_).record;
+  return *verified_;
+}
+
+void BackupConditions::list_packs(const std::string& prefix) {
+  if (!listed_.insert(prefix).second) return;
+  repository_.storage().list(prefix, [&](const ObjectInfo& object) {
+    if (const auto name = PackName::parse(object.key)) packs_.emplace(*name, object.size);
+  });
+}
+
+std::optional<std::uint64_t> BackupConditions::size_of(const PackName& pack) {
+  list_packs(look_ == Look::at_all ? std::string(packs_prefix)
+                                   : std::string(packs_prefix) + to_hex(pack.writer) + "/");
+  const auto it = packs_.find(pack);
+  return it == packs_.end() ? std::nullopt : std::optional(it->second);
+}
+
+BackupFault BackupConditions::fault_of_packs(const BackupInfo& backup) {
+  const auto key = backup_root_key(backup.cluster, backup.id);
+  const auto object = repository_.storage().find(key);
+  if (!object) return {.why = "it was deleted", .is_lost = true};
+  PackTable table;
+  try {
+    table = decode_root(*object, key).packs;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
+    return {.why = error.message()};
+  }
+  if (!damaged_packs_) damaged_packs_ = list_damaged_packs(repository_);
+  // A mark may not have been stored; then what was found is on record alone.
+  const auto was_found_damaged = [&](const PackName& pack) {
+    const auto it = verified().packs.find(pack);
+    return it != verified().packs.end() && is_damaged(it->second);
+  };
+  std::size_t missing = 0;
+  std::size_t damaged = 0;
+  for (const auto& entry : table.entries()) {
+    const auto size = size_of(entry.name);
+    if (!size) {
+      ++missing;
+    } else if (*size != entry.size || damaged_packs_->contains(entry.name) ||
+               was_found_damaged(entry.name)) {
+      ++damaged;
+    }
+  }
+  const auto fault = [](std::size_t packs, const std::string& what) {
+    return counted(packs, "pack") + " that it needs " + (packs == 1 ? "is " : "are ") + what;
+  };
+  if (missing > 0) return {.why = fault(missing, "missing"), .is_lost = true};
+  if (damaged > 0) return {.why = fault(damaged, "damaged")};
+  return {};
+}
+
+BackupFault BackupConditions::fault_of_wal(const BackupInfo& backup) {
+  const auto prefix = "wal/" + backup.cluster + "/" + std::to_string(backup.identity_number) + "/" +
+                      to_upper_hex(backup.timeline.value) + "-" + std::to_string(backup.branch) +
+                      "/";
+  const auto it = verified().segments.find(prefix);
+  const std::uint64_t segment_bytes = backup.control.wal_segment_bytes;
+  if (it == verified().segments.end() || segment_bytes == 0) return {};
+  const auto first = backup.start.value / segment_bytes;
+  const auto last = (backup.stop.value - 1) / segment_bytes;
+  for (const auto& stretch : it->second.stretches()) {
+    if (stretch.behind <= first || stretch.first > last) continue;
+    if (is_damaged(stretch.times)) return {.why = "WAL that it needs was found damaged"};
+  }
+  return {};
+}
+
+BackupFault BackupConditions::fault_of(const BackupInfo& backup) {
+  auto fault = fault_of_packs(backup);
+  return fault.empty() ? fault_of_wal(backup) : fault;
+}
+
+BackupFaults BackupConditions::faults_of(const std::vector<BackupInfo>& backups) {
+  BackupFaults faults;
+  for (const auto& backup : backups) {
+    auto fault = fault_of(backup);
+    if (!fault.empty()) faults.emplace(backup.id, std::move(fault));
+  }
+  return faults;
+}
+
+std::vector<BackupInfo> without(std::vector<BackupInfo> backups, const BackupFaults& faults) {
+  std::erase_if(backups, [&](const BackupInfo& backup) { return faults.contains(backup.id); });
+  return backups;
+}
+
+}  // namespace walvault
