@@ -101,12 +101,12 @@ bool streams_wal(const Options& options, ReplicationConnection& server) {
 
 // While its places are taken by connections that are about to end.
 std::unique_ptr<ReplicationConnection> connect_again(const ConnectOptions& options) {
-  const auto deadline = system_clock().now() + retry_patience;
+  const auto deadline = system_clock().steady() + retry_patience;
   while (true) {
     try {
       return connect_replication(options);
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::unavailable || system_clock().now() >= deadline) throw;
+      if (error.kind() != ErrorKind::unavailable || system_clock().steady() >= deadline) throw;
     }
     system_clock().sleep_for(retry_pause);
   }

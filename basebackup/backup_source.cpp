@@ -224,10 +224,10 @@ BackupContent read_data_directory(BackupSource& source) {
                 "Name one host and port in the connection string.");
   }
   // Both are idle while files are read, and what becomes of the server is told early.
-  auto asked = source.clock.now();
+  auto asked = source.clock.steady();
   const auto look_at_server = [&] {
-    if (source.clock.now() - asked < server_look_pause) return;
-    asked = source.clock.now();
+    if (source.clock.steady() - asked < server_look_pause) return;
+    asked = source.clock.steady();
     (void)server.identify_system();
     (void)sql->query("SELECT 1");
   };

@@ -72,7 +72,7 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
   const auto segment_bytes = archive.identity().segment_bytes;
   auto segment = SegmentName::containing(info.timeline, info.start, segment_bytes);
   const auto last = SegmentName::before(info.timeline, info.stop, segment_bytes);
-  const auto deadline = clock.now() + timeout;
+  const auto deadline = clock.steady() + timeout;
   auto pause = wal_poll_first;
   bool noted = false;
   while (true) {
@@ -80,7 +80,7 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
     if (segment > last) return;
     listener.check_cancelled();
     if (streamer != nullptr) streamer->check();
-    if (clock.now() >= deadline) {
+    if (clock.steady() >= deadline) {
       throw Error(
           ErrorKind::unavailable, "WAL that the backup needs did not arrive in the repository",
           "Waited " + format_duration(timeout) + " for segment " + segment.text(segment_bytes) +
@@ -228,10 +228,10 @@ std::string claim_server(const WalArchive& archive, ReplicationConnection& serve
       return true;
     }
   };
-  const auto deadline = clock.now() + patience;
+  const auto deadline = clock.steady() + patience;
   while (!claimed()) {
     listener.check_cancelled();
-    if (clock.now() >= deadline) {
+    if (clock.steady() >= deadline) {
       throw Error(ErrorKind::unavailable,
                   "another backup of cluster " + archive.identity().name + " is running",
                   running_backup(archive),
@@ -309,6 +309,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   const auto slot = claim();
   archive_timeline_history(archive, server, clock, request);
   const auto began = clock.now();
+  const auto began_steady = clock.steady();
   const auto& repository = archive.repository();
   const auto parent = find_parent(archive);
 
@@ -422,7 +423,7 @@ BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& se
   }
   check_wal_is_whole(archive, info);
   listener.check_cancelled();
-  info.duration = std::chrono::duration_cast<milliseconds>(clock.now() - began);
+  info.duration = std::chrono::duration_cast<milliseconds>(clock.steady() - began_steady);
   // Before the commit: no expiry sees the one without the other.
   if (request.keep) put_backup_keep(repository, info.cluster, info.id, *request.keep);
   root.head = encode_backup_info(info);

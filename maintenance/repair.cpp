@@ -24,18 +24,18 @@ void fetch_missing_wal(const WalArchive& archive, const WalGap& gap, const Conne
   const auto view = archive.view_of(gap.timeline);
   WalStreamer streamer(view, *server, slot, clock, {});
   streamer.start({.lsn = gap.from, .timeline = gap.timeline.timeline});
-  auto deadline = clock.now() + silence_max;
+  auto deadline = clock.steady() + silence_max;
   auto number = gap.from.value / segment_bytes;
   while (number * segment_bytes < gap.to.value) {
     options.check_cancelled();
     if (view.has_segment({.timeline = gap.timeline.timeline, .number = number})) {
       ++number;
-      deadline = clock.now() + silence_max;
+      deadline = clock.steady() + silence_max;
       continue;
     }
     // What it ended with counts only while something is still missing.
     streamer.check();
-    if (clock.now() > deadline) {
+    if (clock.steady() > deadline) {
       throw Error(ErrorKind::unavailable, "the server sends no WAL from " + gap.from.text(),
                   "Nothing came for too long.", "Look into its log.");
     }

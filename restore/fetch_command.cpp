@@ -163,10 +163,11 @@ FetchOutcome fetch_with_patience(Program& program, const Request& request) {
                             ? standby_patience
                             : parse_duration(program.config().fetch_retry_for, "[fetch] retry_for");
   auto& clock = system_clock();
-  const auto deadline = clock.now() + patience;
+  const auto deadline = clock.steady() + patience;
   // An object store's segments are not archived one after another.
-  const auto gap_deadline =
-      program.config().is_remote() && !request.standby ? clock.now() + gap_patience : clock.now();
+  const auto gap_deadline = program.config().is_remote() && !request.standby
+                                ? clock.steady() + gap_patience
+                                : clock.steady();
   milliseconds pause{100};
   while (true) {
     try {
@@ -175,7 +176,7 @@ FetchOutcome fetch_with_patience(Program& program, const Request& request) {
       const bool is_gap = error.kind() == ErrorKind::corrupt && error.is_transient();
       const auto until = is_gap ? gap_deadline : deadline;
       const bool may_pass = error.kind() == ErrorKind::unavailable || is_gap;
-      if (!may_pass || clock.now() + pause >= until) throw;
+      if (!may_pass || clock.steady() + pause >= until) throw;
       log_warning(error.message() + (error.detail().empty() ? "." : ": " + error.detail()) +
                   " Trying again.");
     }

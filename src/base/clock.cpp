@@ -18,6 +18,9 @@ class SystemClock final : public Clock {
   Timestamp now() override {
     return std::chrono::floor<std::chrono::microseconds>(std::chrono::system_clock::now());
   }
+  SteadyTime steady() override {
+    return std::chrono::floor<std::chrono::microseconds>(std::chrono::steady_clock::now());
+  }
   void sleep_for(std::chrono::milliseconds duration) override {
     std::this_thread::sleep_for(duration);
   }

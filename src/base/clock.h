@@ -14,10 +14,17 @@ namespace walvault {
 // Microseconds since 1970 UTC, PostgreSQL's own resolution.
 using Timestamp = std::chrono::sys_time<std::chrono::microseconds>;
 
+// Since some moment that nobody can set.
+using SteadyTime = std::chrono::time_point<std::chrono::steady_clock, std::chrono::microseconds>;
+
 class Clock {
  public:
   virtual ~Clock() = default;
+  // The date. It jumps when somebody sets the clock: for records and for ages of what is
+  // stored, never for how long to wait.
   [[nodiscard]] virtual Timestamp now() = 0;
+  // What deadlines and durations are measured by. A test's clock goes evenly.
+  [[nodiscard]] virtual SteadyTime steady() { return SteadyTime(now().time_since_epoch()); }
   virtual void sleep_for(std::chrono::milliseconds duration) = 0;
 };
 

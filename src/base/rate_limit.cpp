@@ -18,10 +18,7 @@ void RateLimit::take(std::uint64_t bytes, const std::function<void()>& check_can
   milliseconds left{0};
   {
     const std::lock_guard lock(mutex_);
-    const auto now = clock_.now();
-    // What is owed stays owed when the clock is set back, and no more than that.
-    if (now < seen_) next_ -= seen_ - now;
-    seen_ = now;
+    const auto now = clock_.steady();
     next_ = std::max(next_, now - std::chrono::seconds(1));
     next_ += microseconds(static_cast<std::int64_t>(static_cast<double>(bytes) * 1e6 /
                                                     static_cast<double>(bytes_per_second_)));

@@ -24,8 +24,7 @@ class RateLimit {
   Clock& clock_;
   const std::uint64_t bytes_per_second_;
   std::mutex mutex_;
-  Timestamp next_{};  // when all that was taken is dealt with
-  Timestamp seen_{};  // the time at the last call
+  SteadyTime next_{};  // when all that was taken is dealt with
 };
 
 }  // namespace walvault

@@ -15,7 +15,7 @@ VerifyJournal::VerifyJournal(const Repository& repository, Clock& clock, const R
       run_(run),
       warn_(std::move(warn)),
       started_(clock.now()),
-      saved_(started_) {
+      saved_(clock.steady()) {
   auto stored = load_verified(repository);
   known_ = std::move(stored.record);
   replaced_ = std::move(stored.keys);
@@ -83,12 +83,12 @@ void VerifyJournal::forget_segments_before(const std::string& branch_prefix, std
 }
 
 void VerifyJournal::save_when_due() {
-  if (clock_.now() - saved_ >= save_interval) save();
+  if (clock_.steady() - saved_ >= save_interval) save();
 }
 
 void VerifyJournal::save() noexcept {
   try {
-    saved_ = clock_.now();
+    saved_ = clock_.steady();
     const bool is_empty = fresh_.packs.empty() && fresh_.segments.empty() && fresh_.trees.empty();
     if (cannot_record_ || is_empty) return;
     replaced_.push_back(put_verified(repository_, run_, ++parts_, fresh_));

@@ -64,7 +64,7 @@ class VerifyJournal {
   std::vector<std::string> replaced_;  // keys of records that known_ has taken over
   std::uint32_t parts_ = 0;
   bool cannot_record_ = false;
-  Timestamp saved_;
+  SteadyTime saved_;
 };
 
 }  // namespace walvault

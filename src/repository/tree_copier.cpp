@@ -69,9 +69,9 @@ bool TreeCopier::is_condemned() const {
 
 void TreeCopier::look() {
   if (wanted_.empty()) return;
-  const auto enough = clock_.now() + options_.wait_max;
+  const auto enough = clock_.steady() + options_.wait_max;
   for (bool first = true; is_condemned(); first = false) {
-    if (clock_.now() > enough) {
+    if (clock_.steady() > enough) {
       throw Error(
           ErrorKind::unavailable,
           "a gc at " + to_.storage().url() + " is about to delete what is to be copied",

@@ -30,7 +30,7 @@ RetryingStorage::RetryingStorage(std::unique_ptr<Storage> inner, Clock& clock, R
 template <typename Operation>
 auto RetryingStorage::with_retries(Operation&& operation, bool* has_gone_on) {
   auto pause = policy_.first_pause;
-  std::optional<Timestamp> failed_first;
+  std::optional<SteadyTime> failed_first;
   while (true) {
     try {
       return operation();
@@ -42,7 +42,7 @@ auto RetryingStorage::with_retries(Operation&& operation, bool* has_gone_on) {
         failed_first.reset();
         pause = policy_.first_pause;
       }
-      const auto now = clock_.now();
+      const auto now = clock_.steady();
       const bool first = !failed_first;
       if (first) failed_first = now;
       const auto again = now + pause - *failed_first;
@@ -69,7 +69,7 @@ void RetryingStorage::check_cancelled() {
   try {
     policy_.check_cancelled();
   } catch (...) {
-    const auto now = clock_.now();
+    const auto now = clock_.steady();
     const std::scoped_lock lock(mutex_);
     if (!cancelled_) cancelled_ = now;
     if (!clears || now - *cancelled_ >= clearing_up_patience) throw;

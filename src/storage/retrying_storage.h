@@ -60,7 +60,7 @@ class RetryingStorage final : public Storage {
   Clock& clock_;
   RetryPolicy policy_;
   std::mutex mutex_;
-  std::optional<Timestamp> cancelled_;  // when that was noticed
+  std::optional<SteadyTime> cancelled_;  // when that was noticed
 };
 
 }  // namespace walvault

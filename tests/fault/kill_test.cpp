@@ -156,7 +156,7 @@ TEST_P(Killed, ABackupIsWholeOrNone) {
   {
     auto access = open();
     archive_needed_wal(WalArchive(access.repository, test_cluster()));
-    access.clock.advance(-std::chrono::hours(10));
+    access.clock.jump(-std::chrono::hours(10));
     (void)take(access);  // one to borrow from
   }
   int call = 1;
@@ -241,7 +241,7 @@ TEST_P(Killed, AGcTakesNothingThatIsNeeded) {
   {
     auto access = open();
     archive_needed_wal(WalArchive(access.repository, test_cluster()));
-    access.clock.advance(-std::chrono::hours(100));
+    access.clock.jump(-std::chrono::hours(100));
     (void)take(access);
   }
   int call = 1;

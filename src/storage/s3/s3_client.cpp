@@ -93,10 +93,10 @@ S3Credentials S3Client::credentials() {
   const bool runs_out = credentials_ && credentials_->expires &&
                         clock_.now() + renew_before >= *credentials_->expires;
   if (!credentials_) credentials_ = load_();
-  if (runs_out && clock_.now() >= renew_again_) {
+  if (runs_out && clock_.steady() >= renew_again_) {
     // Those that there are may still do: whoever gives them may be away for a moment,
     // and is not asked for each request.
-    renew_again_ = clock_.now() + renew_pause;
+    renew_again_ = clock_.steady() + renew_pause;
     try {
       credentials_ = load_();
     } catch (const Error&) {

@@ -84,7 +84,7 @@ class S3Client {
   std::mutex mutex_;
   std::string region_;
   std::optional<S3Credentials> credentials_;
-  Timestamp renew_again_{};  // not before this
+  SteadyTime renew_again_{};  // not before this
 };
 
 }  // namespace walvault

@@ -34,10 +34,10 @@ TEST(RateLimit, DoesNotWaitForAClockThatWasSetBack) {
   FakeClock clock;
   RateLimit limit(clock, 1000);
   limit.take(3000, [] {});
-  clock.advance(-seconds(100'000));
-  const auto set_back = clock.now();
+  clock.jump(-seconds(100'000));
+  const auto set_back = clock.steady();
   limit.take(3000, [] {});
-  EXPECT_EQ(clock.now() - set_back, seconds(5)) << "two were owed";
+  EXPECT_EQ(clock.steady() - set_back, seconds(3));
 }
 
 TEST(RateLimit, CanBeEndedWhileItWaits) {
