@@ -8,6 +8,7 @@
 #include <sstream>
 #include <vector>
 
+#include "base/directory.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "codec/crc32c.h"
@@ -97,13 +98,19 @@ std::string Acknowledgements::path_of(const std::string& name) const {
   return directory_ + "/" + name;
 }
 
+bool Acknowledgements::is_own(bool makes) const {
+  if (!is_known_as_own_) {
+    is_known_as_own_ = find_own_directory(AT_FDCWD, directory_, makes).has_value();
+  }
+  return is_known_as_own_;
+}
+
 bool Acknowledgements::can_be_kept() const {
-  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return false;
-  return ::access(directory_.c_str(), W_OK | X_OK) == 0;
+  return is_own(true) && ::access(directory_.c_str(), W_OK | X_OK) == 0;
 }
 
 void Acknowledgements::put(const WalArchive& archive, const PushResult& result) const try {
-  if (!result.file) return;
+  if (!result.file || !is_own()) return;
   ByteWriter out;
   out.string(magic);
   out.u64(static_cast<std::uint64_t>(archiver_.pid));
@@ -135,6 +142,7 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
 
 // One that is whole, and of this archiver.
 std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& name) const try {
+  if (!is_own()) return std::nullopt;
   const auto path = path_of(name);
   if (!find_status(path)) return std::nullopt;
   const auto content = read_file(path, note_bytes_max);
@@ -203,6 +211,7 @@ bool Acknowledgements::has(const WalArchive& archive, const std::string& name) c
 std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
                                                  const std::string& path) const try {
   const auto name = path.substr(path.find_last_of('/') + 1);
+  if (!is_own()) return std::nullopt;
   const auto note = find(archive, name);
   ::unlink(path_of(name).c_str());
   if (!note || !is_of_file(*note, path) ||
@@ -233,6 +242,7 @@ std::optional<PushResult> Acknowledgements::take_recent(const std::string& clust
 }
 
 void Acknowledgements::forget_before(const WalArchive& archive, const std::string& name) const try {
+  if (!is_own()) return;
   for (const auto& other : names_in(directory_)) {
     // A name of other digits sorts somewhere: its note is none that is believed.
     if (other < name || !has(archive, other)) ::unlink(path_of(other).c_str());

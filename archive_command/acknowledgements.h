@@ -79,11 +79,15 @@ class Acknowledgements {
   [[nodiscard]] static bool is_of_file(const Note& note, const std::string& path);
   [[nodiscard]] static PushResult result_of(const std::string& name, const Note& note);
   [[nodiscard]] std::string path_of(const std::string& name) const;
+  // Whether the directory is this user's own, and no link: what others can put there is
+  // neither believed nor deleted. `makes`: it is made where it is missing.
+  [[nodiscard]] bool is_own(bool makes = false) const;
 
   std::string directory_;
   Archiver archiver_;
   std::string place_;
   Clock* recent_by_ = nullptr;
+  mutable bool is_known_as_own_ = false;
 };
 
 }  // namespace walvault

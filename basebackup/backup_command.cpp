@@ -151,6 +151,7 @@ void run_backup(Program& program, const Options& options) {
     request.keep = parse_backup_keep(*options.keep_for, "--keep-for", system_clock().now());
   }
   const auto cluster = config.cluster();
+  expect_repositories_sound(config);
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository,
                            get_cluster(opened.repository, cluster, ErrorKind::conflict));

@@ -303,6 +303,7 @@ void run_check(Program& program, const Options& options) {
   const auto& config = program.config();
   const auto timeout = parse_duration(options.timeout, "--timeout");
   const auto cluster = config.cluster();
+  expect_repositories_sound(config);
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),

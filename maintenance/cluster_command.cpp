@@ -60,6 +60,7 @@ void register_beside(Program& program, const Repository& repository, const std::
 
 void add(Program& program, const Options& options) {
   check_cluster_name(options.name);
+  expect_repositories_sound(program.config());
   const auto opened = program.open_repository();
   const auto [identity, anew] = add_cluster(opened.repository, identify(program, options));
   register_beside(program, opened.repository, options.name);
@@ -73,6 +74,7 @@ void add(Program& program, const Options& options) {
 }
 
 void upgrade(Program& program, const Options& options) {
+  expect_repositories_sound(program.config());
   const auto opened = program.open_repository();
   // Before the server is asked: the name may be mistyped.
   (void)get_cluster(opened.repository, options.name);

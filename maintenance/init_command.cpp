@@ -17,8 +17,7 @@ namespace {
 // brings with it; of a repository that is there the error says so itself.
 void expect_room_for_a_repository(const Config& config) {
   const auto place = config.repository();
-  expect_repositories_apart(config, {});
-  expect_repositories_distinct(config);
+  expect_repositories_sound(config);
   if (place.is_remote()) return;
   const auto directory = directory_of(place.url);
   const auto names = names_in(directory);

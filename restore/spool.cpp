@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/directory.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/ordered_workers.h"
@@ -114,8 +115,12 @@ std::optional<Spool> Spool::of_current_directory(const std::string& destination)
   return std::nullopt;
 }
 
+bool Spool::is_own(bool makes) const {
+  return find_own_directory(AT_FDCWD, directory_, makes).has_value();
+}
+
 std::optional<std::string> Spool::find(const std::string& id) const {
-  if (!find_status(directory_)) return std::nullopt;
+  if (!is_own()) return std::nullopt;
   for (const auto& name : names_in(directory_)) {
     if (name.starts_with(id + "-")) return name;
   }
@@ -153,7 +158,7 @@ unsigned Spool::ready_behind(const WalArchive& archive, const SegmentName& deliv
 
 void Spool::fill(const ArchiveSource& archive, const SegmentName& delivered, unsigned count,
                  unsigned threads) const {
-  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) return;
+  if (!is_own(true)) return;
   const auto lock = open_file(directory_ + "/" + lock_name, O_RDWR | O_CREAT);
   write_position(lock, delivered);
   // Whoever has the lock goes on for the others. It looks once more after it has
@@ -283,10 +288,11 @@ void Spool::fill_in_background(const ArchiveSource& archive, const SegmentName& 
 }
 
 void Spool::remove() const try {
-  if (!find_status(directory_)) return;
+  if (!is_own()) return;
   // By another name first, so that a process that fills it finds no place.
   const auto aside = directory_ + "." + std::to_string(::getpid());
   if (::rename(directory_.c_str(), aside.c_str()) != 0) return;
+  if (!find_own_directory(AT_FDCWD, aside, false)) return;
   for (const auto& name : names_in(aside)) {
     auto path = aside;
     ::unlink(path.append("/").append(name).c_str());

@@ -58,6 +58,9 @@ class Spool {
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
  private:
+  // Whether the directory is this user's own, and no link: what others can put there is neither
+  // delivered nor deleted. `makes`: it is made where it is missing.
+  [[nodiscard]] bool is_own(bool makes = false) const;
   void write_position(const FileDescriptor& lock, const SegmentName& delivered) const;
   [[nodiscard]] SegmentName read_position(const FileDescriptor& lock) const;
   void fetch_behind(const WalArchive& archive, const SegmentName& delivered, unsigned count,

@@ -69,6 +69,21 @@ std::vector<std::pair<NamedPlace, Place>> looked_at(const std::vector<NamedPlace
   return places;
 }
 
+// Whether one repository is another one, or lies in one.
+void expect_repositories_distinct(const Config& config) {
+  const auto places = looked_at(repository_places(config));
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const auto relation = overlap(places[i].second, places[j].second);
+      // One of the file's may be asked for by another name of its directory.
+      const bool is_asked_for = config.repository_asked && j == 0;
+      if (relation == Overlap::none || (is_asked_for && relation == Overlap::same)) continue;
+      throw not_apart(places[i].first, places[i].second, relation, places[j].first,
+                      places[j].second);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<NamedPlace> repository_places(const Config& config) {
@@ -114,25 +129,14 @@ void expect_repositories_apart(const Config& config, const std::vector<NamedPlac
   }
 }
 
-void expect_repositories_distinct(const Config& config) {
-  const auto places = looked_at(repository_places(config));
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      const auto relation = overlap(places[i].second, places[j].second);
-      // One of the file's may be asked for by another name of its directory.
-      const bool is_asked_for = config.repository_asked && j == 0;
-      if (relation == Overlap::none || (is_asked_for && relation == Overlap::same)) continue;
-      throw not_apart(places[i].first, places[i].second, relation, places[j].first,
-                      places[j].second);
-    }
-  }
+void expect_repositories_sound(const Config& config) {
+  expect_repositories_apart(config, {});
+  expect_repositories_distinct(config);
 }
 
 void expect_server_apart(const Config& config, const std::optional<std::string>& data_directory) {
-  const bool is_here = data_directory && data_directory->starts_with('/') &&
-                       find_status(*data_directory).has_value();
-  expect_repositories_apart(config,
-                            is_here ? server_places(*data_directory) : std::vector<NamedPlace>{});
+  if (!data_directory || !data_directory->starts_with('/') || !find_status(*data_directory)) return;
+  expect_repositories_apart(config, server_places(*data_directory));
 }
 
 }  // namespace walvault

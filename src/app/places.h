@@ -28,12 +28,12 @@ struct NamedPlace {
 // passed over, with a warning.
 void expect_repositories_apart(const Config& config, const std::vector<NamedPlace>& others);
 
-// Likewise for the server of a connection, whose data directory (as it says, nullopt: it does
-// not) is compared where it is a directory of this machine; and for the repositories among
-// themselves.
-void expect_server_apart(const Config& config, const std::optional<std::string>& data_directory);
+// Error{conflict} where a repository lies in a PostgreSQL directory, or one of the file is
+// another one or lies in one. Before a repository is opened for what writes to it.
+void expect_repositories_sound(const Config& config);
 
-// Error{conflict} where one repository is another one, or lies in one.
-void expect_repositories_distinct(const Config& config);
+// As expect_repositories_apart for the server of a connection, whose data directory (as it says;
+// nullopt: it does not) is compared where it is a directory of this machine.
+void expect_server_apart(const Config& config, const std::optional<std::string>& data_directory);
 
 }  // namespace walvault

@@ -41,6 +41,26 @@ class NoteTest : public PushAheadTest {
   }
 };
 
+// Beside a data directory others may put something, too.
+TEST_F(NoteTest, BehindALinkIsNeitherBelievedNorDeleted) {
+  fs::rename(directory_.path("notes"), directory_.path("elsewhere"));
+  fs::create_directory_symlink(directory_.path("elsewhere"), directory_.path("notes"));
+  const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
+  EXPECT_FALSE(notes.can_be_kept());
+  EXPECT_FALSE(notes.has(archive_, name(2)));
+  EXPECT_FALSE(notes.take(archive_, path(name(2))));
+  notes.forget_before(archive_, name(5));
+  (void)offer(2);
+  EXPECT_TRUE(fs::exists(directory_.path("elsewhere/" + name(2))));
+}
+
+TEST_F(NoteTest, InADirectoryThatOthersWriteToIsNotBelieved) {
+  fs::permissions(directory_.path("notes"), fs::perms::group_write, fs::perm_options::add);
+  const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
+  EXPECT_FALSE(notes.can_be_kept());
+  EXPECT_FALSE(notes.has(archive_, name(2)));
+}
+
 TEST_F(NoteTest, OfAnotherArchiverIsNotBelieved) {
   ++archiver_.started;
   expect_not_believed();

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <iterator>
 #include <sstream>
 
@@ -151,6 +152,26 @@ TEST_F(SpoolTest, WhoeverReapsWhatFillsItHearsOfNoSignalAndNoFailure) {
       [&]() -> const WalArchive& { throw Error(ErrorKind::unavailable, "the store is away"); },
       segment(1), 4, 1);
   EXPECT_EQ(Reaper::reap(), std::vector<int>{0});
+}
+
+TEST_F(SpoolTest, BehindALinkIsLeftAlone) {
+  fill(1);
+  const auto elsewhere = directory_.path("elsewhere");
+  std::filesystem::rename(spool_.directory(), elsewhere);
+  std::filesystem::create_directory_symlink(elsewhere, spool_.directory());
+  const auto before = names_in(elsewhere);
+  EXPECT_FALSE(deliver(2));
+  EXPECT_EQ(spool_.ready_behind(archive_, segment(1), 4), 0u);
+  fill(3);
+  spool_.remove();
+  EXPECT_EQ(names_in(elsewhere), before);
+}
+
+TEST_F(SpoolTest, OfADirectoryThatOthersWriteToNothingIsDelivered) {
+  fill(1);
+  std::filesystem::permissions(spool_.directory(), std::filesystem::perms::others_write,
+                               std::filesystem::perm_options::add);
+  EXPECT_FALSE(deliver(2));
 }
 
 TEST_F(SpoolTest, HoldsNoMoreThanWhatComesNext) {
