@@ -146,12 +146,25 @@ INSTANTIATE_TEST_SUITE_P(Each, ClosedFiles, ::testing::Values("<&-", "2>&-", "<&
                                                            : "Both";
                          });
 
+Outcome run_with(const std::string& closed, MainJob& job, const std::string& program,
+                 const std::string& rest) {
+  const auto command = "exec " + job.binary(program) + " --repo " + job.repository() +
+                       " --cluster main " + rest + " " + closed;
+  return run({"/bin/sh", "-c", command}, {}, job.directory().path());
+}
+
+// It says so once it is connected.
+TEST_P(ClosedFiles, NoServerGetsTheWords) {
+  MainJob job(usual_major, "archive_mode = off\n");
+  const auto done =
+      run_with(GetParam(), job, "walvault", "backup --pg '" + job.server().conninfo() + "'");
+  EXPECT_EQ(done.exit_code, 0) << done.text() << job.server().log();
+}
+
 TEST_P(ClosedFiles, NobodyElseGetsTheWords) {
   MainJob job(usual_major);
   const auto in_shell = [&](const std::string& program, const std::string& rest) {
-    const auto command = "exec " + job.binary(program) + " --repo " + job.repository() +
-                         " --cluster main " + rest + " " + GetParam();
-    return run({"/bin/sh", "-c", command}, {}, job.directory().path());
+    return run_with(GetParam(), job, program, rest);
   };
   const auto pg = " --pg '" + job.server().conninfo() + "'";
   for (const std::string command : {"backup --log-level debug", "check"}) {

@@ -57,6 +57,22 @@ class RetryingStorageTest : public testing::Test {
   int calls_ = 0;
 };
 
+// Patience is measured by a clock that nobody sets.
+TEST_F(RetryingStorageTest, KeepsItsPatienceWhateverBecomesOfTheDate) {
+  for (const auto jump : {std::chrono::hours(-1), std::chrono::hours(1)}) {
+    fail(1000, true);
+    const auto failing = hooked_->before;
+    hooked_->before = [&, jump](std::string_view operation, std::string_view key) {
+      clock_.jump(jump);
+      failing(operation, key);
+    };
+    const auto began = clock_.steady();
+    EXPECT_EQ(error_of([&] { (void)retrying_->find("k", whole_object); }), "unavailable");
+    EXPECT_EQ(clock_.steady() - began, milliseconds(350));
+    EXPECT_EQ(calls_, 4);
+  }
+}
+
 TEST_F(RetryingStorageTest, RepeatsATransientErrorAfterGrowingPauses) {
   milliseconds expected{0};
   for (const auto& [name, operation] : all_operations()) {
