@@ -56,7 +56,7 @@ class Output {
   void finish() {
     if (file_) {
       sync_file(file_, path_);
-      sync_directory(parent_directory(path_));
+      sync_name(path_);
     }
     finished_ = true;
   }

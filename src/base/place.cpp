@@ -103,7 +103,7 @@ Place::Place(const std::string& path) {
   exists_ = real.has_value();
   std::string rest;
   while (!real) {
-    rest = existing.substr(existing.find_last_of('/')) + rest;
+    rest.insert(0, existing.substr(existing.find_last_of('/')));
     existing = parent_directory(existing);
     real = find_real_path(existing);
   }

@@ -234,7 +234,8 @@ class Resolver {
     const auto& listed = segment.summary.restore_points;
     if (listed.size() < wal_summary_list_max) return listed;
     auto whole = archive_.make_summary(segment.key, std::numeric_limits<std::size_t>::max());
-    return whole ? std::move(whole->restore_points) : listed;
+    if (!whole) return listed;
+    return std::move(whole->restore_points);
   }
 
   void stop_at(const Match& match, bool inclusive) {

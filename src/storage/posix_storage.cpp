@@ -42,6 +42,10 @@ void set_directory_mode(const FileDescriptor& directory, mode_t mode, const std:
   }
 }
 
+std::string joined(const std::string& directory, const std::string& name) {
+  return directory + "/" + name;
+}
+
 bool is_old(const struct stat& status, Timestamp before) {
   return Timestamp(std::chrono::seconds(status.st_mtime)) < before;
 }
@@ -405,9 +409,10 @@ std::uint64_t PosixStorage::remove_leftovers(Timestamp before) {
     // What is no directory, a link above all, is nothing that a run left.
     const auto status = find_status_at(temporaries, name);
     if (!status || !S_ISDIR(status->st_mode) || !is_ours_to_clear(*status)) continue;
-    const auto directory = find_directory_at(temporaries, name, path + "/" + name);
+    const auto shown = joined(path, name);
+    const auto directory = find_directory_at(temporaries, name, shown);
     if (!directory) continue;
-    bytes += remove_leftovers_of(*directory, path + "/" + name, before);
+    bytes += remove_leftovers_of(*directory, shown, before);
     // As it is now; fails while anything is in it.
     const auto now = find_status_at(temporaries, name);
     if (now && is_old(*now, before)) ::unlinkat(temporaries.get(), name.c_str(), AT_REMOVEDIR);
@@ -426,7 +431,7 @@ void PosixStorage::remove(const std::vector<std::string>& keys) {
     const auto way = find_way(directory);
     if (!way) continue;
     const auto path = root_ + (directory.empty() ? "" : "/") + directory;
-    for (const auto& name : names) (void)unlink_at(way->back(), name, path + "/" + name);
+    for (const auto& name : names) (void)unlink_at(way->back(), name, joined(path, name));
     sync_file(way->back(), path);
   }
 }
