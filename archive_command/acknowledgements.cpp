@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <sstream>
 #include <vector>
@@ -19,6 +20,7 @@ namespace {
 
 constexpr std::string_view magic = "walvault archived 3";
 constexpr std::uint64_t note_bytes_max = 16384;
+constexpr std::size_t segment_digits = 24;
 constexpr int ancestors_max = 4;
 
 // Of /proc/PID/stat: the name stands in brackets and may hold anything.
@@ -94,23 +96,37 @@ std::optional<Acknowledgements> Acknowledgements::of_current_directory(std::stri
   return Acknowledgements(*data + ".walvault-archived", std::move(*archiver), std::move(place));
 }
 
-std::string Acknowledgements::path_of(const std::string& name) const {
-  return directory_ + "/" + name;
+const FileDescriptor* Acknowledgements::own_directory(bool makes) const {
+  if (!own_directory_) {
+    if (auto found = find_own_directory(AT_FDCWD, directory_, makes, true)) {
+      own_directory_ = std::move(*found);
+    }
+  }
+  return own_directory_ ? &own_directory_ : nullptr;
 }
 
-bool Acknowledgements::is_own(bool makes) const {
-  if (!is_known_as_own_) {
-    is_known_as_own_ = find_own_directory(AT_FDCWD, directory_, makes).has_value();
+void Acknowledgements::remove_note(const FileDescriptor& directory, const std::string& name) {
+  // Another directory of this user's may have been put in place of this one. A segment is larger,
+  // and nothing else that PostgreSQL has is called so.
+  const auto rest = std::string_view(name).substr(std::min(name.size(), segment_digits));
+  const bool is_name =
+      name.find_first_not_of("0123456789ABCDEF") >= std::min(name.size(), segment_digits) &&
+      (rest.empty() || rest.starts_with(".part-"));
+  const auto status = find_status_at(directory, name);
+  if (name.size() >= segment_digits && is_name && status && S_ISREG(status->st_mode) &&
+      static_cast<std::uint64_t>(status->st_size) <= note_bytes_max) {
+    (void)unlink_at(directory, name, name);
   }
-  return is_known_as_own_;
 }
 
 bool Acknowledgements::can_be_kept() const {
-  return is_own(true) && ::access(directory_.c_str(), W_OK | X_OK) == 0;
+  const auto* const directory = own_directory(true);
+  return directory != nullptr && ::faccessat(directory->get(), ".", W_OK | X_OK, 0) == 0;
 }
 
 void Acknowledgements::put(const WalArchive& archive, const PushResult& result) const try {
-  if (!result.file || !is_own()) return;
+  const auto* const directory = own_directory();
+  if (!result.file || directory == nullptr) return;
   ByteWriter out;
   out.string(magic);
   out.u64(static_cast<std::uint64_t>(archiver_.pid));
@@ -129,23 +145,27 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   out.i64(system_clock().now().time_since_epoch().count());
   out.u32(crc32c(out.bytes()));
   // Not synced: what a crash leaves of it is not believed, or is true.
-  const auto path = path_of(result.name);
-  const auto unfinished = path + ".part-" + std::to_string(::getpid());
+  const auto unfinished = result.name + ".part-" + std::to_string(::getpid());
   {
-    const auto file = open_file(unfinished, O_WRONLY | O_CREAT | O_TRUNC);
-    write_all(file, out.bytes(), unfinished);
+    const auto file = find_file_at(*directory, unfinished, O_WRONLY | O_CREAT | O_TRUNC);
+    if (!file) return;
+    write_all(*file, out.bytes(), unfinished);
   }
-  if (::rename(unfinished.c_str(), path.c_str()) != 0) ::unlink(unfinished.c_str());
+  if (::renameat(directory->get(), unfinished.c_str(), directory->get(), result.name.c_str()) !=
+      0) {
+    ::unlinkat(directory->get(), unfinished.c_str(), 0);
+  }
 } catch (const Error&) {
   // It is archived once more, then.
 }
 
 // One that is whole, and of this archiver.
 std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& name) const try {
-  if (!is_own()) return std::nullopt;
-  const auto path = path_of(name);
-  if (!find_status(path)) return std::nullopt;
-  const auto content = read_file(path, note_bytes_max);
+  const auto* const directory = own_directory();
+  const auto file = directory == nullptr ? std::nullopt : find_file_at(*directory, name, O_RDONLY);
+  if (!file) return std::nullopt;
+  Bytes content(note_bytes_max);
+  content.resize(read_at(*file, content, 0, name));
   if (content.size() < sizeof(std::uint32_t)) return std::nullopt;
   const auto body = ByteView(content).first(content.size() - sizeof(std::uint32_t));
   ByteReader in(content, "a note");
@@ -211,9 +231,10 @@ bool Acknowledgements::has(const WalArchive& archive, const std::string& name) c
 std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
                                                  const std::string& path) const try {
   const auto name = path.substr(path.find_last_of('/') + 1);
-  if (!is_own()) return std::nullopt;
+  const auto* const directory = own_directory();
+  if (directory == nullptr) return std::nullopt;
   const auto note = find(archive, name);
-  ::unlink(path_of(name).c_str());
+  remove_note(*directory, name);
   if (!note || !is_of_file(*note, path) ||
       archive.repository().storage().find_size(note->key) != note->stored_bytes) {
     return std::nullopt;
@@ -235,17 +256,18 @@ std::optional<PushResult> Acknowledgements::take_recent(const std::string& clust
       !is_of_file(*note, path)) {
     return std::nullopt;
   }
-  ::unlink(path_of(name).c_str());
+  remove_note(*own_directory(), name);
   return result_of(name, *note);
 } catch (const Error&) {
   return std::nullopt;
 }
 
 void Acknowledgements::forget_before(const WalArchive& archive, const std::string& name) const try {
-  if (!is_own()) return;
-  for (const auto& other : names_in(directory_)) {
+  const auto* const directory = own_directory();
+  if (directory == nullptr) return;
+  for (const auto& other : names_at(*directory, directory_)) {
     // A name of other digits sorts somewhere: its note is none that is believed.
-    if (other < name || !has(archive, other)) ::unlink(path_of(other).c_str());
+    if (other < name || !has(archive, other)) remove_note(*directory, other);
   }
 } catch (const Error&) {
   // Whatever is left is not believed.

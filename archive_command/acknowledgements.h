@@ -11,6 +11,7 @@
 #include <string>
 
 #include "archive_command/push.h"
+#include "base/directory.h"
 #include "catalog/wal_archive.h"
 
 namespace walvault {
@@ -78,16 +79,17 @@ class Acknowledgements {
   [[nodiscard]] std::optional<Note> find(const WalArchive& archive, const std::string& name) const;
   [[nodiscard]] static bool is_of_file(const Note& note, const std::string& path);
   [[nodiscard]] static PushResult result_of(const std::string& name, const Note& note);
-  [[nodiscard]] std::string path_of(const std::string& name) const;
-  // Whether the directory is this user's own, and no link: what others can put there is
-  // neither believed nor deleted. `makes`: it is made where it is missing.
-  [[nodiscard]] bool is_own(bool makes = false) const;
+  // The directory, while it is this user's own and no link: what others can put there is
+  // neither believed nor deleted. nullptr: it is not. `makes`: it is made where it is missing.
+  [[nodiscard]] const FileDescriptor* own_directory(bool makes = false) const;
+  // Removes what is a note, or was to become one, and nothing else of that name.
+  static void remove_note(const FileDescriptor& directory, const std::string& name);
 
   std::string directory_;
   Archiver archiver_;
   std::string place_;
   Clock* recent_by_ = nullptr;
-  mutable bool is_known_as_own_ = false;
+  mutable FileDescriptor own_directory_;
 };
 
 }  // namespace walvault

@@ -86,7 +86,7 @@ class Pipeline {
   // False: no further one is wanted.
   [[nodiscard]] bool submit(Item item) {
     item.index = submitted_++;
-    if (!is_wanted(item) || (item.index > 0 && clock_.now() > enough_)) return false;
+    if (!is_wanted(item) || (item.index > 0 && clock_.steady() > enough_)) return false;
     preparing_.submit(std::move(item));
     return true;
   }
@@ -142,7 +142,7 @@ class Pipeline {
     if (item.index == 0) outcome_.failure = failure;
     if (failure) return;
     // What is not everywhere is not noted, and would be done again by its own call.
-    if (!item.stored->everywhere || clock_.now() > enough_) return end_before(item.index + 1);
+    if (!item.stored->everywhere || clock_.steady() > enough_) return end_before(item.index + 1);
     if (item.index == 0 && options_.uploads > 1) {
       (void)attempt(1, [&] { open_behind_offered(); });
     } else {
@@ -192,7 +192,7 @@ class Pipeline {
   const std::vector<std::string>& waiting_;
   const Acknowledgements& notes_;
   Outcome& outcome_;
-  const Timestamp enough_ = clock_.now() + ahead_time_max;
+  const SteadyTime enough_ = clock_.steady() + ahead_time_max;
   std::size_t submitted_ = 0;
   std::mutex mutex_;
   std::condition_variable turn_;

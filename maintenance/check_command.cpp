@@ -190,7 +190,7 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
         warning("backups", "there is none", "walvault backup --cluster " + identity.name));
     return;
   }
-  const auto faults = BackupConditions(archive.repository(), BackupConditions::Look::at_all)
+  const auto faults = BackupConditions(archive.repository(), BackupConditions::Look::at_records)
                           .faults_of(list.backups);
   for (const auto& [id, fault] : faults) {
     const auto what = id + " cannot be restored whole: " + fault.why;

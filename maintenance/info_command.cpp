@@ -283,7 +283,7 @@ void show(Program& program) {
   }
   const auto space = survey_space(repository);
   const auto verified = load_verified(repository).record;
-  BackupConditions conditions(repository, BackupConditions::Look::at_all);
+  BackupConditions conditions(repository, BackupConditions::Look::at_records);
   ordered_json documents = ordered_json::array();
   std::string text;
   for (const auto& identity : clusters) {

@@ -259,6 +259,12 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
                              const RestoreRequest& request, const DirectoryLock& /*held*/,
                              const RestoreListener& listener) {
   const auto tablespaces = check_destination(archive, plan, request);
+  // Two data directories may link to one tablespace: a copy of a data directory does.
+  std::vector<DirectoryLock> held_tablespaces;
+  for (const auto& tablespace : tablespaces) {
+    make_directory_tree(tablespace.location, 0700);
+    held_tablespaces.emplace_back(tablespace.location);
+  }
   auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   const auto jobs = request.jobs;

@@ -317,14 +317,19 @@ void run_restore(Program& program, const RestoreOptions& options) {
     log_warning("the backup " + key + " is damaged; it is left out");
   const WalArchive archive(opened.repository, choose_identity(identities, list.backups, wanted));
   // What is only looked at may come from ledgers; what is relied on does not.
-  BackupConditions conditions(opened.repository, BackupConditions::Look::at_few);
+  BackupConditions conditions(opened.repository, BackupConditions::Look::at_what_is_there);
   const auto proved = plan_proved_recovery(
       options.dry_run ? archive.at_this_moment(false) : archive, list.backups, wanted,
       options.standby,
-      {.of = [&](const BackupInfo& backup) { return conditions.fault_of(backup).why; },
+      {.of = [&](const BackupInfo& backup) { return conditions.fault_of(backup); },
        .passed_over =
-           [](const BackupInfo& backup, const std::string& fault) {
-             log_warning("backup " + backup.id + " is passed over: " + fault);
+           [](const BackupInfo& backup, const BackupFault& fault) {
+             log_warning("backup " + backup.id + " is passed over: " + fault.why);
+           },
+       .tried_all_the_same =
+           [](const BackupInfo& backup, const BackupFault& fault) {
+             log_warning("no other backup will do, so " + backup.id +
+                         " is tried all the same: " + fault.why);
            }});
   const auto& plan = proved.plan;
   if (options.backup) expect_nothing_lost(conditions, plan.backup);
@@ -384,6 +389,8 @@ void run_restore(Program& program, const RestoreOptions& options) {
   if (!held) {
     make_directory_tree(request.data_directory, 0700);
     held = lock();
+    // What was looked at before, and saved, is what goes: nothing.
+    if (request.replace) expect_vacant(request.data_directory, "the destination");
   }
   const auto result = restore_backup(archive, plan, request, held,
                                      {.written = [&](std::uint64_t bytes) { progress.add(bytes); },

@@ -42,22 +42,88 @@ std::string file_name(const std::string& id, std::uint32_t crc) {
   return id + "-" + to_upper_hex(crc);
 }
 
-std::uint64_t room_at(const std::string& directory) {
+std::uint64_t room_at(const FileDescriptor& directory) {
   struct statvfs status {};
-  if (::statvfs(directory.c_str(), &status) != 0) return 0;
+  if (::fstatvfs(directory.get(), &status) != 0) return 0;
   return std::uint64_t{status.f_bavail} * status.f_frsize;
 }
 
-// Of a process that nobody waits for but who must not hear of it.
+bool is_hex(std::string_view text, std::string_view digits) {
+  return text.find_first_not_of(digits) == std::string_view::npos;
+}
+
+// Whether a name is one that a spool gives: nothing else is ever deleted in one.
+bool is_own_name(std::string_view name) {
+  if (name == lock_name) return true;
+  constexpr std::string_view digits = "0123456789abcdef";
+  if (name.starts_with(unfinished_prefix)) {
+    name.remove_prefix(unfinished_prefix.size());
+    return name.size() == id_digits && is_hex(name, digits);
+  }
+  return name.size() == id_digits + 9 && is_hex(name.substr(0, id_digits), digits) &&
+         name[id_digits] == '-' && is_hex(name.substr(id_digits + 1), "0123456789ABCDEF");
+}
+
+std::optional<std::string> find(const FileDescriptor& directory, const std::string& id) {
+  for (const auto& name : names_at(directory, "the spool")) {
+    if (is_own_name(name) && name.starts_with(id + "-")) return name;
+  }
+  return std::nullopt;
+}
+
+// nullopt: there is none, or none of exactly this size.
+std::optional<std::uint32_t> checksum_at(const FileDescriptor& directory, const std::string& name,
+                                         std::uint64_t bytes) {
+  const auto file = find_file_at(directory, name, O_RDONLY);
+  if (!file) return std::nullopt;
+  constexpr std::size_t step_bytes = 256u << 10;  // fits into a processor's cache
+  Bytes buffer(step_bytes);
+  std::uint32_t crc = 0;
+  std::uint64_t offset = 0;
+  while (const auto length = read_at(*file, buffer, offset, name)) {
+    crc = crc32c(ByteView(buffer).first(length), crc);
+    offset += length;
+  }
+  return offset == bytes ? std::optional(crc) : std::nullopt;
+}
+
+void write_position(const FileDescriptor& lock, const SegmentName& delivered) {
+  ByteWriter out;
+  out.u32(delivered.timeline.value);
+  out.u64(delivered.number);
+  write_all_at(lock, out.bytes(), 0, lock_name);
+}
+
+SegmentName read_position(const FileDescriptor& lock) {
+  Bytes bytes(12);
+  bytes.resize(read_at(lock, bytes, 0, lock_name));
+  ByteReader in(bytes, "the position of a spool");
+  const TimelineId timeline{in.u32()};
+  return {.timeline = timeline, .number = in.u64()};
+}
+
+// For a process whose parent must not hear of it: of the signals that would end it all but
+// those that its own faults raise, and the two that nobody can catch.
 void exit_quietly_on_signals() {
   struct sigaction action {};
-  action.sa_handler = [](int) { ::_exit(0); };
   sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGALRM, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2}) {
-    ::sigaction(signal, &action, nullptr);
+  for (int signal = 1; signal <= SIGRTMAX; ++signal) {
+    switch (signal) {
+      case SIGKILL:
+      case SIGSTOP:
+      case SIGSEGV:
+      case SIGBUS:
+      case SIGFPE:
+      case SIGILL:
+      case SIGABRT:
+      case SIGTRAP:
+      case SIGSYS: continue;
+      case SIGPIPE:
+      case SIGCHLD: action.sa_handler = signal == SIGPIPE ? SIG_IGN : SIG_DFL; break;
+      default: action.sa_handler = [](int) { ::_exit(0); };
+    }
+    (void)::sigaction(signal, &action, nullptr);
   }
-  action.sa_handler = SIG_IGN;
-  ::sigaction(SIGPIPE, &action, nullptr);
   sigset_t none;
   sigemptyset(&none);
   (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -67,22 +133,27 @@ void exit_quietly_on_signals() {
 // over would take room that the server needs. That it cannot be written is no error.
 class UnfinishedFile {
  public:
-  explicit UnfinishedFile(std::string path) : path_(std::move(path)) {
-    is_whole_ = try_to([&] { file_ = open_file(path_, O_WRONLY | O_CREAT | O_TRUNC); });
+  UnfinishedFile(const FileDescriptor& directory, std::string name)
+      : directory_(directory), name_(std::move(name)) {
+    is_whole_ = try_to([&] {
+      auto file = find_file_at(directory_, name_, O_WRONLY | O_CREAT | O_TRUNC);
+      if (file) file_ = std::move(*file);
+    });
   }
   ~UnfinishedFile() {
-    if (!path_.empty()) ::unlink(path_.c_str());
+    if (!name_.empty()) ::unlinkat(directory_.get(), name_.c_str(), 0);
   }
   UnfinishedFile(const UnfinishedFile&) = delete;
   UnfinishedFile& operator=(const UnfinishedFile&) = delete;
 
   void append(ByteView bytes) {
-    is_whole_ = is_whole_ && try_to([&] { write_all(file_, bytes, path_); });
+    is_whole_ = is_whole_ && try_to([&] { write_all(file_, bytes, name_); });
   }
   // False: there is no such file.
   [[nodiscard]] bool finish(const std::string& name) {
-    if (!is_whole_ || ::rename(path_.c_str(), name.c_str()) != 0) return false;
-    path_.clear();
+    const int at = directory_.get();
+    if (!is_whole_ || ::renameat(at, name_.c_str(), at, name.c_str()) != 0) return false;
+    name_.clear();
     return true;
   }
 
@@ -96,7 +167,8 @@ class UnfinishedFile {
     }
   }
 
-  std::string path_;
+  const FileDescriptor& directory_;
+  std::string name_;
   FileDescriptor file_;
   bool is_whole_ = false;
 };
@@ -115,84 +187,66 @@ std::optional<Spool> Spool::of_current_directory(const std::string& destination)
   return std::nullopt;
 }
 
-bool Spool::is_own(bool makes) const {
-  return find_own_directory(AT_FDCWD, directory_, makes).has_value();
-}
-
-std::optional<std::string> Spool::find(const std::string& id) const {
-  if (!is_own()) return std::nullopt;
-  for (const auto& name : names_in(directory_)) {
-    if (name.starts_with(id + "-")) return name;
-  }
-  return std::nullopt;
+std::optional<FileDescriptor> Spool::hold(bool makes) const {
+  return find_own_directory(AT_FDCWD, directory_, makes, true);
 }
 
 bool Spool::deliver(const WalArchive& archive, const std::string& key,
                     const std::string& destination) const try {
+  const auto directory = hold();
+  if (!directory) return false;
   const auto id = id_of(archive, key);
-  const auto name = find(id);
+  const auto name = find(*directory, id);
   if (!name) return false;
-  const auto path = directory_ + "/" + *name;
   // It was not synced: a machine that went down may have left anything.
-  const auto crc = checksum_of_file(path, archive.identity().segment_bytes);
+  const auto crc = checksum_at(*directory, *name, archive.identity().segment_bytes);
   if (!crc || *name != file_name(id, *crc)) {
-    ::unlink(path.c_str());
+    (void)unlink_at(*directory, *name, *name);
     return false;
   }
   ::unlink(destination.c_str());
-  return ::rename(path.c_str(), destination.c_str()) == 0;
+  return ::renameat(directory->get(), name->c_str(), AT_FDCWD, destination.c_str()) == 0;
 } catch (const Error&) {
   return false;
 }
 
 unsigned Spool::ready_behind(const WalArchive& archive, const SegmentName& delivered,
                              unsigned count) const {
+  const auto directory = hold();
+  if (!directory) return 0;
   const auto segment_bytes = archive.identity().segment_bytes;
   unsigned ready = 0;
   for (std::uint64_t i = 1; i <= count; ++i) {
     const SegmentName name{.timeline = delivered.timeline, .number = delivered.number + i};
-    if (find(id_of(archive, archive.key_of(name.text(segment_bytes))))) ++ready;
+    if (find(*directory, id_of(archive, archive.key_of(name.text(segment_bytes))))) ++ready;
   }
   return ready;
 }
 
 void Spool::fill(const ArchiveSource& archive, const SegmentName& delivered, unsigned count,
                  unsigned threads) const {
-  if (!is_own(true)) return;
-  const auto lock = open_file(directory_ + "/" + lock_name, O_RDWR | O_CREAT);
-  write_position(lock, delivered);
+  const auto directory = hold(true);
+  if (!directory) return;
+  const auto lock = find_file_at(*directory, lock_name, O_RDWR | O_CREAT);
+  if (!lock) return;
+  write_position(*lock, delivered);
   // Whoever has the lock goes on for the others. It looks once more after it has
   // let go, because one may have been turned away just before.
   std::optional<SegmentName> done;
-  while (read_position(lock) != done && ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) {
+  while (read_position(*lock) != done && ::flock(lock->get(), LOCK_EX | LOCK_NB) == 0) {
     while (true) {
-      const auto wanted = read_position(lock);
+      const auto wanted = read_position(*lock);
       if (wanted == done) break;
-      fetch_behind(archive(), wanted, count, threads);
+      fetch_behind(*directory, archive(), wanted, count, threads);
       done = wanted;
     }
-    (void)::flock(lock.get(), LOCK_UN);
+    (void)::flock(lock->get(), LOCK_UN);
   }
 }
 
-void Spool::write_position(const FileDescriptor& lock, const SegmentName& delivered) const {
-  ByteWriter out;
-  out.u32(delivered.timeline.value);
-  out.u64(delivered.number);
-  write_all_at(lock, out.bytes(), 0, directory_ + "/" + lock_name);
-}
-
-SegmentName Spool::read_position(const FileDescriptor& lock) const {
-  Bytes bytes(12);
-  bytes.resize(read_at(lock, bytes, 0, directory_ + "/" + lock_name));
-  ByteReader in(bytes, "the position of a spool");
-  const TimelineId timeline{in.u32()};
-  return {.timeline = timeline, .number = in.u64()};
-}
-
 // What is wanted once `delivered` is, and nothing else. REQUIRES: the lock.
-void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered, unsigned count,
-                         unsigned threads) const {
+void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& archive,
+                         const SegmentName& delivered, unsigned count, unsigned threads) {
   const auto segment_bytes = archive.identity().segment_bytes;
   const auto wanted_max =
       std::min<std::uint64_t>(count, std::max<std::uint64_t>(1, spool_bytes_max / segment_bytes));
@@ -207,15 +261,15 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
     const auto key = archive.key_of(name.text(segment_bytes));
     items.push_back({.key = key, .id = id_of(archive, key)});
   }
-  for (const auto& name : names_in(directory_)) {
+  for (const auto& name : names_at(directory, "the spool")) {
     const bool keep = name == lock_name || std::ranges::any_of(items, [&](const Item& item) {
                         return name.starts_with(item.id + "-");
                       });
-    if (!keep) ::unlink((directory_ + "/" + name).c_str());
+    if (!keep && is_own_name(name)) (void)unlink_at(directory, name, name);
   }
-  std::erase_if(items, [&](const Item& item) { return find(item.id).has_value(); });
+  std::erase_if(items, [&](const Item& item) { return find(directory, item.id).has_value(); });
   // The server that recovers writes there too: at most half of what is free is taken.
-  const auto room = room_at(directory_) / 2 / segment_bytes;
+  const auto room = room_at(directory) / 2 / segment_bytes;
   if (items.size() > room) items.resize(static_cast<std::size_t>(room));
   // A large segment is held in memory whole.
   constexpr std::uint64_t parallel_bytes_max = 64u << 20;
@@ -226,7 +280,7 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
       [&](Item& item, unsigned) {
         const auto object = archive.repository().storage().find(item.key);
         if (!object) return;
-        UnfinishedFile file(directory_ + "/" + unfinished_prefix + item.id);
+        UnfinishedFile file(directory, unfinished_prefix + item.id);
         std::uint32_t crc = 0;
         std::uint64_t bytes = 0;
         decode_wal_object(*object, item.key, 1, [&](ByteView part) {
@@ -234,8 +288,7 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
           bytes += part.size();
           file.append(part);
         });
-        item.is_there =
-            bytes == segment_bytes && file.finish(directory_ + "/" + file_name(item.id, crc));
+        item.is_there = bytes == segment_bytes && file.finish(file_name(item.id, crc));
       },
       [&](Item& item) {
         if (!item.is_there) is_end = true;
@@ -252,20 +305,19 @@ void Spool::fetch_behind(const WalArchive& archive, const SegmentName& delivered
 // What outlives walvault-fetch becomes a child of process 1, which in a container is
 // PostgreSQL; and PostgreSQL takes a child that died of a signal, or exited with anything
 // but 0, for a crashed one of its own, and restarts. So whatever becomes of the one that
-// fills, the one that waits sees it, and both exit with 0 on every signal that can be caught.
+// fills, the one that waits sees it; and the one that waits hears no signal that can be blocked.
 void Spool::fill_in_background(const ArchiveSource& archive, const SegmentName& delivered,
                                unsigned count, unsigned threads) const {
   // Nothing was started that a child would miss: no thread runs here.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);
-  // A signal that comes between the fork and the handlers waits for them.
+  // One that comes between a fork and the handlers waits for them.
   (void)::sigprocmask(SIG_SETMASK, &all, &before);
   if (::fork() != 0) {
     (void)::sigprocmask(SIG_SETMASK, &before, nullptr);
     return;
   }
-  exit_quietly_on_signals();
   // The server signals the groups of its processes, not those of others.
   (void)::setsid();
   // PostgreSQL's logger waits for whoever holds its pipe.
@@ -275,9 +327,11 @@ void Spool::fill_in_background(const ArchiveSource& archive, const SegmentName& 
   ::closefrom(STDERR_FILENO + 1);
   const auto filler = ::fork();
   if (filler != 0) {
+    // It needs no signal, so all stay blocked here.
     while (filler > 0 && ::waitpid(filler, nullptr, 0) < 0 && errno == EINTR) continue;
     ::_exit(0);
   }
+  exit_quietly_on_signals();
   try {
     ::alarm(fill_seconds_max);
     fill(archive, delivered, count, threads);
@@ -288,16 +342,14 @@ void Spool::fill_in_background(const ArchiveSource& archive, const SegmentName& 
 }
 
 void Spool::remove() const try {
-  if (!is_own()) return;
-  // By another name first, so that a process that fills it finds no place.
-  const auto aside = directory_ + "." + std::to_string(::getpid());
-  if (::rename(directory_.c_str(), aside.c_str()) != 0) return;
-  if (!find_own_directory(AT_FDCWD, aside, false)) return;
-  for (const auto& name : names_in(aside)) {
-    auto path = aside;
-    ::unlink(path.append("/").append(name).c_str());
+  const auto directory = hold();
+  if (!directory) return;
+  for (const auto& name : names_at(*directory, "the spool")) {
+    if (is_own_name(name)) (void)unlink_at(*directory, name, name);
   }
-  ::rmdir(aside.c_str());
+  // Fails where anything else is in it, or a process that fills it goes on: one that waits for
+  // the next segment finds none, and ends.
+  (void)::rmdir(directory_.c_str());
 } catch (const Error&) {
   // Its files are harmless: nothing else is called as they are.
 }

@@ -58,14 +58,12 @@ class Spool {
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
  private:
-  // Whether the directory is this user's own, and no link: what others can put there is neither
-  // delivered nor deleted. `makes`: it is made where it is missing.
-  [[nodiscard]] bool is_own(bool makes = false) const;
-  void write_position(const FileDescriptor& lock, const SegmentName& delivered) const;
-  [[nodiscard]] SegmentName read_position(const FileDescriptor& lock) const;
-  void fetch_behind(const WalArchive& archive, const SegmentName& delivered, unsigned count,
-                    unsigned threads) const;
-  [[nodiscard]] std::optional<std::string> find(const std::string& id) const;
+  // The directory, while it is this user's own and no link: what others can put there is neither
+  // delivered nor deleted. `makes`: it is made where it is missing. What is held goes on to be that
+  // directory, whatever gets its name.
+  [[nodiscard]] std::optional<FileDescriptor> hold(bool makes = false) const;
+  static void fetch_behind(const FileDescriptor& directory, const WalArchive& archive,
+                           const SegmentName& delivered, unsigned count, unsigned threads);
 
   std::string directory_;
 };

@@ -1,6 +1,14 @@
 #include "app/places.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
 #include <utility>
 
 #include "app/log.h"
@@ -11,6 +19,9 @@
 
 namespace walvault {
 namespace {
+
+// For the file system of one directory.
+constexpr std::chrono::seconds look_patience{5};
 
 // Another way round for people: "it lies in", "it is", "it holds".
 std::string words_of(Overlap relation) {
@@ -36,16 +47,11 @@ Error not_apart(const NamedPlace& first, const Place& first_place, Overlap relat
           "Choose a directory for each that shares nothing with the other, best on another disk."};
 }
 
-// Whether the directory is a cluster's, or a tablespace's of one.
-bool is_of_a_server(const std::string& directory) {
-  if (is_data_directory(directory)) return true;
-  const auto name = directory.substr(directory.find_last_of('/') + 1);
-  return is_tablespace_version(name);
-}
-
 void expect_outside_of_servers(const NamedPlace& repository, const Place& place) {
   for (const auto& above : place.real_paths_above()) {
-    if (!is_of_a_server(above)) continue;
+    const bool is_itself = above == place.real_path();
+    const auto name = above.substr(above.find_last_of('/') + 1);
+    if (!is_data_directory(above) && (is_itself || !is_tablespace_version(name))) continue;
     throw Error(ErrorKind::conflict, repository.what + " lies in a PostgreSQL directory",
                 repository.what + ": " + shown(repository, place) + "; \"" + above +
                     "\" is PostgreSQL's. A restore in place of it would delete its own backups.",
@@ -53,17 +59,37 @@ void expect_outside_of_servers(const NamedPlace& repository, const Place& place)
   }
 }
 
-// With where they really are. Whether one that is away, or hangs, overlaps with anything is
-// not known: no restore fails because of that.
+// Where a path really is; nullopt: its file system does not answer.
+std::optional<Place> look_at(const std::string& path) {
+  struct Answer {
+    std::mutex mutex;
+    std::condition_variable given;
+    std::optional<Place> place;
+  };
+  // Shared with a thread that may outlive this call: one that waits for a dead mount cannot be
+  // ended, and waiting for it would be to wait as long.
+  const auto answer = std::make_shared<Answer>();
+  std::thread([answer, path] {
+    Place place(path);
+    const std::lock_guard lock(answer->mutex);
+    answer->place = std::move(place);
+    answer->given.notify_one();
+  }).detach();
+  std::unique_lock lock(answer->mutex);
+  answer->given.wait_for(lock, look_patience, [&] { return answer->place.has_value(); });
+  return answer->place;
+}
+
+// With where they really are. Whether one whose disk does not answer overlaps with anything is
+// not known.
 std::vector<std::pair<NamedPlace, Place>> looked_at(const std::vector<NamedPlace>& named) {
   std::vector<std::pair<NamedPlace, Place>> places;
   for (const auto& each : named) {
-    try {
-      places.emplace_back(each, Place(each.path));
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::unavailable) throw;
-      log_warning("where " + each.what + " lies cannot be looked at: " + error.message() + ": " +
-                  error.detail());
+    if (auto place = look_at(each.path)) {
+      places.emplace_back(each, std::move(*place));
+    } else {
+      log_warning(each.what + " \"" + each.path +
+                  "\" does not answer, so it is not compared with other directories");
     }
   }
   return places;
@@ -111,17 +137,21 @@ std::vector<NamedPlace> server_places(const std::string& data_directory) {
        .path = data_directory + ".walvault-archived"}};
   // A link is followed by what looks at the place.
   places.push_back({.what = "its pg_wal", .path = data_directory + "/pg_wal"});
-  for (const auto& location : tablespaces_in(data_directory)) {
-    places.push_back({.what = "a tablespace", .path = location});
+  try {
+    for (const auto& location : tablespaces_in(data_directory)) {
+      places.push_back({.what = "a tablespace", .path = location});
+    }
+  } catch (const Error& error) {
+    // Another user's data directory: what it links to is not known.
+    if (error.kind() != ErrorKind::unavailable) throw;
   }
   return places;
 }
 
 void expect_repositories_apart(const Config& config, const std::vector<NamedPlace>& others) {
+  const auto other_places = looked_at(others);
   for (const auto& [repository, place] : looked_at(repository_places(config))) {
-    expect_outside_of_servers(repository, place);
-    for (const auto& other : others) {
-      const Place other_place(other.path);
+    for (const auto& [other, other_place] : other_places) {
       const auto relation = overlap(place, other_place);
       if (relation == Overlap::none) continue;
       throw not_apart(repository, place, relation, other, other_place);
@@ -130,12 +160,17 @@ void expect_repositories_apart(const Config& config, const std::vector<NamedPlac
 }
 
 void expect_repositories_sound(const Config& config) {
-  expect_repositories_apart(config, {});
+  for (const auto& [repository, place] : looked_at(repository_places(config))) {
+    expect_outside_of_servers(repository, place);
+  }
   expect_repositories_distinct(config);
 }
 
 void expect_server_apart(const Config& config, const std::optional<std::string>& data_directory) {
-  if (!data_directory || !data_directory->starts_with('/') || !find_status(*data_directory)) return;
+  if (!data_directory || !data_directory->starts_with('/')) return;
+  struct stat status {};
+  // Its owner may keep it from us: then the name tells.
+  if (::stat(data_directory->c_str(), &status) != 0 && errno != EACCES) return;
   expect_repositories_apart(config, server_places(*data_directory));
 }
 

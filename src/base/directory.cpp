@@ -24,10 +24,11 @@ std::optional<FileDescriptor> find_directory_at(const FileDescriptor& above,
   if (failure == ENOENT) return std::nullopt;
   const auto status = find_status_at(above, name);
   if (status && S_ISLNK(status->st_mode)) {
-    throw Error(ErrorKind::conflict, "\"" + shown + "\" is a link",
-                "walvault writes and deletes through no link: it might lead anywhere.",
-                "Remove the link if it was not you who made it. To use another disk there, mount "
-                "it (mount --bind) instead.");
+    throw Error(
+        ErrorKind::conflict, "\"" + shown + "\" is a link",
+        "walvault writes and deletes through no link: it might lead anywhere.",
+        "Remove the link if it was not you who made it. To use another disk, move the whole "
+        "repository there: its own directory may be a link.");
   }
   throw system_error("open the directory \"" + shown + "\"", failure);
 }
@@ -68,7 +69,17 @@ std::vector<std::string> names_at(const FileDescriptor& directory, const std::st
   }
 }
 
-std::optional<FileDescriptor> find_own_directory(int above, const std::string& name, bool makes) {
+std::optional<FileDescriptor> find_file_at(const FileDescriptor& directory, const std::string& name,
+                                           int flags) {
+  const int fd =
+      ::openat(directory.get(), name.c_str(), flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  if (fd >= 0) return FileDescriptor(fd);
+  if (errno == ENOENT) return std::nullopt;
+  throw system_error("open \"" + name + "\"", errno);
+}
+
+std::optional<FileDescriptor> find_own_directory(int above, const std::string& name, bool makes,
+                                                 bool mends) {
   int fd = ::openat(above, name.c_str(), directory_flags);
   if (fd < 0 && makes && errno == ENOENT) {
     (void)::mkdirat(above, name.c_str(), 0700);
@@ -77,9 +88,10 @@ std::optional<FileDescriptor> find_own_directory(int above, const std::string& n
   if (fd < 0) return std::nullopt;
   FileDescriptor directory(fd);
   struct stat status {};
-  if (::fstat(fd, &status) != 0 || status.st_uid != ::geteuid() || (status.st_mode & 022) != 0) {
+  if (::fstat(fd, &status) != 0 || status.st_uid != ::geteuid() || (status.st_mode & 02) != 0) {
     return std::nullopt;
   }
+  if ((status.st_mode & 020) != 0 && (!mends || ::fchmod(fd, 0700) != 0)) return std::nullopt;
   return directory;
 }
 

@@ -29,10 +29,16 @@ bool unlink_at(const FileDescriptor& directory, const std::string& name, const s
 [[nodiscard]] std::vector<std::string> names_at(const FileDescriptor& directory,
                                                 const std::string& shown);
 
+// A file of a directory, not a link; `flags` as for open(2). nullopt: there is none. Never waits
+// for the other end of a pipe. Error{unavailable}.
+[[nodiscard]] std::optional<FileDescriptor> find_file_at(const FileDescriptor& directory,
+                                                         const std::string& name, int flags);
+
 // A directory that belongs to this user, and to which nobody else can write; `makes`: made
 // if it is missing. `name` may be a path where `above` is AT_FDCWD; its last part is no link.
-// nullopt: it is none, or is not this user's.
+// nullopt: it is none, or is not this user's. `mends`: one of this user's that a group may write to
+// (as a volume of a container gets, whatever is in it) is closed to it.
 [[nodiscard]] std::optional<FileDescriptor> find_own_directory(int above, const std::string& name,
-                                                               bool makes);
+                                                               bool makes, bool mends = false);
 
 }  // namespace walvault

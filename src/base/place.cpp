@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <memory>
 #include <optional>
 #include <sstream>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -22,8 +24,7 @@ constexpr std::uint64_t mounts_bytes_max = 16u << 20;
 std::optional<std::string> find_real_path(const std::string& path) {
   const std::unique_ptr<char, decltype(&::free)> found(::realpath(path.c_str(), nullptr), &::free);
   if (found) return found.get();
-  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
-  throw system_error("look at \"" + path + "\"", errno);
+  return std::nullopt;
 }
 
 bool is_or_lies_in(const std::string& path, const std::string& directory) {
@@ -64,6 +65,13 @@ std::string unescaped(const std::string& text) {
   return plain;
 }
 
+// File systems whose mounts name the directory that is their root.
+bool is_local(const std::string& type) {
+  constexpr std::array<std::string_view, 9> types = {"ext2", "ext3",  "ext4", "xfs",     "btrfs",
+                                                     "f2fs", "tmpfs", "jfs",  "bcachefs"};
+  return std::ranges::find(types, type) != types.end();
+}
+
 // The same directory of a file system, however it is mounted, gives the same text.
 std::string place_in_file_system(const std::string& real_path) try {
   const auto content = read_file("/proc/self/mountinfo", mounts_bytes_max);
@@ -78,6 +86,10 @@ std::string place_in_file_system(const std::string& real_path) try {
     std::string root;
     std::string point;
     if (!(fields >> id >> parent >> device >> root >> point)) continue;
+    // Behind optional fields of no certain number: "- ext4 ...".
+    std::string type;
+    while (fields >> type && type != "-") continue;
+    fields >> type;
     root = unescaped(root);
     point = unescaped(point);
     // Of two at one point the later one hides the other.
@@ -85,6 +97,9 @@ std::string place_in_file_system(const std::string& real_path) try {
     longest = point.size();
     auto rest = point == "/" ? real_path : real_path.substr(point.size());
     if (rest == "/") rest.clear();
+    // Of a network file system the root says nothing: two exports may both be "/".
+    found.clear();
+    if (!is_local(type)) continue;
     found = device;
     found += " ";
     found += root == "/" && !rest.empty() ? rest : root + rest;
@@ -102,17 +117,18 @@ Place::Place(const std::string& path) {
   auto real = find_real_path(path);
   exists_ = real.has_value();
   std::string rest;
-  while (!real) {
+  while (!real && existing != "/") {
     rest.insert(0, existing.substr(existing.find_last_of('/')));
     existing = parent_directory(existing);
     real = find_real_path(existing);
   }
+  if (!real) real = "/";
   real_path_ = rest.empty() ? *real : (*real == "/" ? rest : *real + rest);
   for (auto above = *real;; above = parent_directory(above)) {
-    const auto status = find_status(above);
-    if (status) {
+    struct stat status {};
+    if (::stat(above.c_str(), &status) == 0) {
       above_.push_back(above);
-      ids_.emplace_back(status->st_dev, status->st_ino);
+      ids_.emplace_back(status.st_dev, status.st_ino);
     }
     if (above == "/") break;
   }

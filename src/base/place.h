@@ -17,11 +17,11 @@ enum class Overlap {
   around,  // the second lies in the first
 };
 
-// Of a path that need not exist: what exists of it is followed, the rest is as it is
-// written. Not kept up to date.
+// Of a path that need not exist, or may not be looked at: what can be looked at of it is
+// followed, the rest is as it is written. Not kept up to date.
 class Place {
  public:
-  // `path` is absolute. Error{unavailable} where it cannot be looked at.
+  // `path` is absolute. May wait for as long as a file system that is away lets it.
   explicit Place(const std::string& path);
 
   // By real path, by device and inode of what is above each of them, and by what

@@ -34,11 +34,24 @@ void BackupConditions::list_packs(const std::string& prefix) {
   });
 }
 
+// Of one that was found damaged: its bytes are read. What they decode to is not, so who
+// found that wrong may still be right.
+BackupConditions::PackNow BackupConditions::look_at(const PackName& pack) {
+  auto& storage = repository_.storage();
+  const auto fault = find_pack_fault(storage, pack, [](std::uint64_t) {});
+  if (!fault || !fault->empty()) return PackNow::wrong;
+  const bool is_marked = damaged_packs_->contains(pack);
+  return is_marked && damage_of_pack(repository_, pack) == PackDamage::content ? PackNow::unknown
+                                                                               : PackNow::right;
+}
+
 std::optional<std::uint64_t> BackupConditions::size_of(const PackName& pack) {
-  list_packs(look_ == Look::at_all ? std::string(packs_prefix)
-                                   : std::string(packs_prefix) + to_hex(pack.writer) + "/");
+  list_packs(look_ == Look::at_records ? std::string(packs_prefix)
+                                       : std::string(packs_prefix) + to_hex(pack.writer) + "/");
   const auto it = packs_.find(pack);
-  return it == packs_.end() ? std::nullopt : std::optional(it->second);
+  if (it != packs_.end()) return it->second;
+  // A listing that was cut short must not cost a backup.
+  return repository_.storage().find_size(pack.key());
 }
 
 BackupFault BackupConditions::fault_of_packs(const BackupInfo& backup) {
@@ -59,25 +72,33 @@ BackupFault BackupConditions::fault_of_packs(const BackupInfo& backup) {
     return it != verified().packs.end() && is_damaged(it->second);
   };
   std::size_t missing = 0;
-  std::size_t damaged = 0;
+  std::size_t wrong = 0;
+  std::size_t marked = 0;
   for (const auto& entry : table.entries()) {
     const auto size = size_of(entry.name);
     if (!size) {
       ++missing;
-    } else if (*size != entry.size || damaged_packs_->contains(entry.name) ||
-               was_found_damaged(entry.name)) {
-      ++damaged;
+    } else if (*size != entry.size) {
+      ++wrong;
+    } else if (damaged_packs_->contains(entry.name) || was_found_damaged(entry.name)) {
+      switch (look_ == Look::at_records ? PackNow::unknown : look_at(entry.name)) {
+        case PackNow::wrong: ++wrong; break;
+        case PackNow::unknown: ++marked; break;
+        case PackNow::right: break;
+      }
     }
   }
   const auto fault = [](std::size_t packs, const std::string& what) {
     return counted(packs, "pack") + " that it needs " + (packs == 1 ? "is " : "are ") + what;
   };
   if (missing > 0) return {.why = fault(missing, "missing"), .is_lost = true};
-  if (damaged > 0) return {.why = fault(damaged, "damaged")};
+  if (wrong > 0) return {.why = fault(wrong, "damaged"), .is_lost = true};
+  if (marked > 0) return {.why = fault(marked, "marked as damaged")};
   return {};
 }
 
 BackupFault BackupConditions::fault_of_wal(const BackupInfo& backup) {
+  if (look_ == Look::at_what_is_there) return {};
   const auto prefix = "wal/" + backup.cluster + "/" + std::to_string(backup.identity_number) + "/" +
                       to_upper_hex(backup.timeline.value) + "-" + std::to_string(backup.branch) +
                       "/";

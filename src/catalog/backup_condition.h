@@ -16,8 +16,8 @@ namespace walvault {
 
 struct BackupFault {
   std::string why;  // in words; empty: nothing is known
-  // Something is not there at all; what was found damaged may be right, if its reader was
-  // wrong.
+  // Something is not there, or not what it was, at this moment. What somebody found damaged
+  // before may be right by now, or its reader was wrong.
   bool is_lost = false;
 
   [[nodiscard]] bool empty() const { return why.empty(); }
@@ -29,8 +29,11 @@ using BackupFaults = std::map<std::string, BackupFault>;  // by id
 class BackupConditions {
  public:
   enum class Look {
-    at_all,  // all packs are listed at once
-    at_few,  // those of the writers that a backup's packs come from
+    // All packs are listed at once, and what was found damaged before is taken for damaged.
+    at_records,
+    // For who restores one: only packs of the writers that a backup needs are listed, those
+    // that are marked are read, and of WAL nothing is believed, because a restore reads it.
+    at_what_is_there,
   };
 
   // `repository` must outlive this.
@@ -46,6 +49,8 @@ class BackupConditions {
   [[nodiscard]] BackupFaults faults_of(const std::vector<BackupInfo>& backups);
 
  private:
+  enum class PackNow { right, wrong, unknown };
+  [[nodiscard]] PackNow look_at(const PackName& pack);
   [[nodiscard]] const VerifiedRecord& verified();
   [[nodiscard]] std::optional<std::uint64_t> size_of(const PackName& pack);
   void list_packs(const std::string& prefix);

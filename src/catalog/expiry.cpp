@@ -25,12 +25,17 @@ class IdentityView {
     }
   }
 
-  void describe(const std::vector<BackupInfo>& backups, RetentionInput& input) {
-    windows_ = recoverable_moments(archive_, backups).windows;
+  // A backup with a fault counts towards nothing, but where it is the only way to moments,
+  // it is kept with its WAL: a fault may be mended, what is deleted is gone.
+  void describe(const std::vector<BackupInfo>& backups, const BackupFaults& faults,
+                RetentionInput& input) {
+    const auto all = recoverable_moments(archive_, backups).windows;
+    windows_ =
+        faults.empty() ? all : recoverable_moments(archive_, without(backups, faults)).windows;
     for (const auto& course : courses_) {
       // They are in order.
       std::optional<RetentionStretch> last;
-      for (const auto& window : windows_) {
+      for (const auto& window : all) {
         if (window.timeline != course.branch) continue;
         if (last) input.stretches.push_back(std::move(*last));
         last = RetentionStretch{.backups = {}, .last_written = window.latest_time};
@@ -40,7 +45,9 @@ class IdentityView {
             continue;
           }
           last->backups.insert(backup.id);
-          if (backup.damaged_pages.empty()) input.restorable.insert(backup.id);
+          if (backup.damaged_pages.empty() && !faults.contains(backup.id)) {
+            input.restorable.insert(backup.id);
+          }
         }
       }
       if (!last) continue;
@@ -289,10 +296,10 @@ ExpiryPlan plan_expiry(const Repository& repository, const std::string& cluster,
                        .now = now};
   ExpiryPlan plan;
   plan.faults =
-      BackupConditions(repository, BackupConditions::Look::at_all).faults_of(list.backups);
-  const auto whole = without(list.backups, plan.faults);
+      BackupConditions(repository, BackupConditions::Look::at_records).faults_of(list.backups);
   for (const auto& identity : identities) {
-    views.emplace_back(repository, identity, keep_ledgers).describe(whole, input);
+    views.emplace_back(repository, identity, keep_ledgers)
+        .describe(list.backups, plan.faults, input);
   }
   plan.verdicts = judge_backups(policy, input);
   plan.backups = std::move(list.backups);

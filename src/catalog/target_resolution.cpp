@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <utility>
 
 #include "base/error.h"
@@ -388,6 +389,22 @@ TimelineId timeline_of_stop(const WalArchive& view, const ProvedPlan& proved) {
   return plan.target.kind == TargetKind::latest ? plan.timeline : plan.backup.timeline;
 }
 
+// Whether PostgreSQL, when it looks for an id for its next timeline from `timeline` upwards,
+// finds each one that was used taken: the first one without a history file is the one it
+// takes. With a hole among them, as a branch leaves that was set aside, it would use an id again
+// that lies below the newest.
+bool finds_all_used_ids(const WalArchive& view, TimelineId timeline) {
+  constexpr std::uint32_t looks_max = 1000;
+  std::uint32_t newest = timeline.value;
+  for (const auto& branch : view.branches()) newest = std::max(newest, branch.timeline.value);
+  if (newest - timeline.value > looks_max) return false;
+  auto& storage = view.repository().storage();
+  for (std::uint32_t id = timeline.value + 1; id <= newest; ++id) {
+    if (!storage.find_size(view.key_of(history_file_name({id})))) return false;
+  }
+  return true;
+}
+
 // The same plan, on the ancestor on which its stop lies; as it was where that one's own
 // WAL does not reach to the stop.
 ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
@@ -399,14 +416,51 @@ ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
   auto own = request;
   own.backup_id = proved.plan.backup.id;
   own.timeline = TimelineBranch{.timeline = timeline, .branch = view.branch_of(timeline)}.text();
+  // The record that was found for a position.
+  if (own.target.kind == TargetKind::lsn) own.target.lsn = *proved.stop.lsn;
   try {
     auto moved = plan_with(archive, backups, own, false);
     const bool is_same =
         moved.stop.lsn == proved.stop.lsn && moved.stop.inclusive == proved.stop.inclusive;
-    return is_same ? std::move(moved) : std::move(proved);
+    if (!is_same || !finds_all_used_ids(archive.with(moved.plan.branches), timeline)) return proved;
+    moved.plan.target = proved.plan.target;
+    return moved;
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
     return proved;
+  }
+}
+
+// Plans with those backups that `is_out` lets in. Of the others `passed_over` is told, and what it
+// says goes into the error when nothing is left.
+ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                        const PlanRequest& request, bool up_to_consistency,
+                        const std::function<bool(const BackupInfo&)>& is_out,
+                        const std::function<std::string()>& passed_over) {
+  const bool anywhere = request.target.kind == TargetKind::name && !request.backup_id;
+  auto left = backups;
+  auto pinned = request;
+  while (true) {
+    try {
+      auto proved = (anywhere ? plan_to_name : plan_with)(archive, left, pinned, up_to_consistency);
+      const auto& backup = proved.plan.backup;
+      if (request.backup_id || !is_out(backup)) {
+        if (up_to_consistency) return proved;
+        return on_the_timeline_of_the_stop(archive, left, pinned, std::move(proved));
+      }
+      // With fewer backups "latest" and "current" must not mean another history.
+      pinned.timeline = timeline_of(archive, proved.plan);
+      std::erase_if(left, [id = backup.id](const auto& each) { return each.id == id; });
+    } catch (const Error& error) {
+      const auto others = passed_over();
+      if (others.empty()) throw;
+      throw Error(error.kind(), error.message(),
+                  error.detail() + (error.detail().empty() ? "" : " ") +
+                      "Passed over, because they cannot be restored whole: " + others + ".",
+                  error.hint() + (error.hint().empty() ? "" : " ") +
+                      "walvault verify tells what is lost of those, walvault extract gets single "
+                      "files.");
+    }
   }
 }
 
@@ -415,32 +469,33 @@ ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
 ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
                                 const PlanRequest& request, bool up_to_consistency,
                                 const FaultCheck& faults) {
-  const bool anywhere = request.target.kind == TargetKind::name && !request.backup_id;
-  auto left = backups;
-  auto pinned = request;
-  std::string passed_over;
-  while (true) {
-    try {
-      auto proved = (anywhere ? plan_to_name : plan_with)(archive, left, pinned, up_to_consistency);
-      const auto fault = request.backup_id ? std::string() : faults.of(proved.plan.backup);
-      if (fault.empty()) {
-        if (up_to_consistency) return proved;
-        return on_the_timeline_of_the_stop(archive, left, pinned, std::move(proved));
-      }
-      faults.passed_over(proved.plan.backup, fault);
-      passed_over += (passed_over.empty() ? "" : "; ") + proved.plan.backup.id + ": " + fault;
-      // With fewer backups "latest" and "current" must not mean another history.
-      pinned.timeline = timeline_of(archive, proved.plan);
-      std::erase_if(left, [id = proved.plan.backup.id](const auto& each) { return each.id == id; });
-    } catch (const Error& error) {
-      if (passed_over.empty()) throw;
-      throw Error(error.kind(), error.message(),
-                  error.detail() + (error.detail().empty() ? "" : " ") +
-                      "Passed over, because they cannot be restored whole: " + passed_over + ".",
-                  error.hint() + (error.hint().empty() ? "" : " ") +
-                      "walvault verify tells what is lost of those, walvault extract gets single "
-                      "files.");
+  std::map<std::string, BackupFault> known;
+  bool any_doubtful = false;
+  const auto names = [&] {
+    std::string text;
+    for (const auto& [id, fault] : known) {
+      if (!fault.empty()) text += (text.empty() ? "" : "; ") + id + ": " + fault.why;
     }
+    return text;
+  };
+  const auto has_fault = [&](const BackupInfo& backup) {
+    const auto [it, is_new] = known.emplace(backup.id, BackupFault{});
+    if (is_new) it->second = faults.of(backup);
+    const auto& fault = it->second;
+    if (is_new && !fault.empty()) faults.passed_over(backup, fault);
+    any_doubtful |= !fault.empty() && !fault.is_lost;
+    return !fault.empty();
+  };
+  try {
+    return plan_without(archive, backups, request, up_to_consistency, has_fault, names);
+  } catch (const Error&) {
+    if (!any_doubtful) throw;
+    const auto is_lost = [&](const BackupInfo& backup) {
+      return has_fault(backup) && known.at(backup.id).is_lost;
+    };
+    auto proved = plan_without(archive, backups, request, up_to_consistency, is_lost, names);
+    faults.tried_all_the_same(proved.plan.backup, known.at(proved.plan.backup.id));
+    return proved;
   }
 }
 

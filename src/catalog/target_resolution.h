@@ -5,8 +5,8 @@
 
 #include <functional>
 #include <optional>
-#include <string>
 
+#include "catalog/backup_condition.h"
 #include "catalog/recovery_plan.h"
 #include "catalog/wal_chain.h"
 
@@ -32,14 +32,15 @@ struct ProvedPlan {
 };
 
 // What is known against backups. One with a fault is not planned with, unless the request
-// names it.
+// names it; where no other one will do, one of which nothing is lost for sure is tried.
 struct FaultCheck {
-  // In words; empty: nothing.
-  std::function<std::string(const BackupInfo&)> of = [](const BackupInfo&) {
-    return std::string();
+  std::function<BackupFault(const BackupInfo&)> of = [](const BackupInfo&) {
+    return BackupFault();
   };
-  std::function<void(const BackupInfo&, const std::string& fault)> passed_over =
-      [](const BackupInfo&, const std::string&) {};
+  std::function<void(const BackupInfo&, const BackupFault&)> passed_over =
+      [](const BackupInfo&, const BackupFault&) {};
+  std::function<void(const BackupInfo&, const BackupFault&)> tried_all_the_same =
+      [](const BackupInfo&, const BackupFault&) {};
 };
 
 // plan_recovery, and the proof that the WAL on the way is one chain up to the

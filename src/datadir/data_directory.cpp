@@ -13,16 +13,12 @@
 #include <set>
 
 #include "base/error.h"
-#include "codec/crc32c.h"
 #include "datadir/running_server.h"
 
 namespace walvault {
 namespace {
 
 namespace fs = boost::filesystem;
-
-// Fits into a processor's cache.
-constexpr std::size_t read_bytes = 256u << 10;
 
 // A file, a link or a whole directory.
 void remove_all(const std::string& path) {
@@ -109,19 +105,6 @@ std::optional<std::string> current_data_directory() {
     return std::nullopt;
   }
   return directory;
-}
-
-std::optional<std::uint32_t> checksum_of_file(const std::string& path, std::uint64_t bytes) {
-  const auto file = find_file(path, O_RDONLY);
-  if (!file) return std::nullopt;
-  Bytes buffer(read_bytes);
-  std::uint32_t crc = 0;
-  std::uint64_t offset = 0;
-  while (const auto length = read_at(*file, buffer, offset, path)) {
-    crc = crc32c(ByteView(buffer).first(length), crc);
-    offset += length;
-  }
-  return offset == bytes ? std::optional(crc) : std::nullopt;
 }
 
 std::uint64_t bytes_below(const std::string& path) {

@@ -41,10 +41,6 @@ void expect_vacant(const std::string& path, const std::string& what);
 // directory.
 [[nodiscard]] std::optional<std::string> current_data_directory();
 
-// The CRC-32C of a file; nullopt when there is none, or none of exactly this size.
-[[nodiscard]] std::optional<std::uint32_t> checksum_of_file(const std::string& path,
-                                                            std::uint64_t bytes);
-
 // Bytes of the files below a directory; links are not followed.
 [[nodiscard]] std::uint64_t bytes_below(const std::string& path);
 

@@ -9,7 +9,7 @@ namespace walvault {
 
 // flock(2) on the directory's own descriptor, so that it leaves no trace and ends with the
 // process, however that ends. On NFS the server keeps it, or every host its own: see its
-// mount options.
+// mount options. Where a file system has no locks, nothing is held and nobody refused.
 class DirectoryLock {
  public:
   // Nothing is held.

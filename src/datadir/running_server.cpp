@@ -71,7 +71,8 @@ bool is_server_by_its_file(pid_t pid, const struct stat& directory) {
     return ::access("/proc/self", F_OK) != 0 && ::kill(pid, 0) == 0;
   }
   switch (works_in(pid, directory)) {
-    case WorksThere::yes: return true;
+    case WorksThere::yes:
+      return process.st_uid == directory.st_uid || is_of_postgresql(name_of(pid));
     case WorksThere::no: return false;
     case WorksThere::cannot_be_seen:
       return process.st_uid == directory.st_uid && is_of_postgresql(name_of(pid));

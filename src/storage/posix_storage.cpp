@@ -53,6 +53,15 @@ bool is_old(const struct stat& status, Timestamp before) {
 // A name may be lost, and its content with it: other objects are tried so often.
 constexpr int tries_max = 8;
 
+bool is_same_file(const struct stat& first, const struct stat& second) {
+  return first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
+Error no_file(const std::string& path) {
+  return {ErrorKind::corrupt, "\"" + path + "\" is no file",
+          "Something else has the name of an object.", "Remove it."};
+}
+
 Error vanishing(const std::string& path) {
   return Error(ErrorKind::unavailable, "\"" + path + "\" is made and removed again and again")
       .transient();
@@ -106,7 +115,8 @@ void PosixStorage::prepare() {
   sync_file(root, root_);
   sync_name(root_);
   const auto claims = [&](const Temporary& probe, const Temporary& claimed) {
-    return claim_name(probe, claimed.directory, claimed.name, root_ + "/" + claimed.name);
+    return claim_name(probe, claimed.directory, claimed.name, joined(root_, claimed.name)) ==
+           Claim::made;
   };
   const auto probe = write_temporary(ObjectContent{as_bytes("probe")});
   const Temporary claimed(make_way(temporary_directory_).back().copy(), probe.name + ".claimed");
@@ -212,24 +222,29 @@ PosixStorage::Temporary PosixStorage::write_temporary(const ObjectContent& conte
   return temporary;
 }
 
-bool PosixStorage::claim_name(const Temporary& temporary, const FileDescriptor& directory,
-                              const std::string& name, const std::string& path) {
+PosixStorage::Claim PosixStorage::claim_name(const Temporary& temporary,
+                                             const FileDescriptor& directory,
+                                             const std::string& name, const std::string& path) {
   const int from = temporary.directory.get();
-  if (::linkat(from, temporary.name.c_str(), directory.get(), name.c_str(), 0) == 0) return true;
+  if (::linkat(from, temporary.name.c_str(), directory.get(), name.c_str(), 0) == 0) {
+    return Claim::made;
+  }
   const int failure = errno;
   if (failure == EEXIST) {
-    // A network file system may have done the link and lost its answer: then
-    // our temporary has two names.
-    const auto status = find_status_at(temporary.directory, temporary.name);
-    return status && status->st_nlink == 2;
+    // A network file system may have done the link and lost its answer: then the name is
+    // our temporary's. A second name alone says nothing: somebody may keep links to all files.
+    const auto own = find_status_at(temporary.directory, temporary.name);
+    const auto named = find_status_at(directory, name);
+    return own && named && is_same_file(*own, *named) ? Claim::made : Claim::taken;
   }
+  if (failure == ENOENT) return Claim::directory_gone;
   if (failure == EPERM || failure == EOPNOTSUPP || failure == ENOSYS || failure == EMLINK) {
     // A file system without hard links.
     if (::renameat2(from, temporary.name.c_str(), directory.get(), name.c_str(),
                     RENAME_NOREPLACE) == 0) {
-      return true;
+      return Claim::made;
     }
-    if (errno == EEXIST) return false;
+    if (errno == EEXIST) return Claim::taken;
   }
   throw system_error("give \"" + path + "\" its name", failure);
 }
@@ -241,14 +256,23 @@ bool PosixStorage::put_if_absent(std::string_view key, const ObjectContent& cont
   const auto temporary = write_temporary(content);
   for (int tried = 0; tried < tries_max; ++tried) {
     const auto way = make_way(directory);
-    if (claim_name(temporary, way.back(), name, path)) {
-      make_name_durable(way, directory);
-      return true;
+    switch (claim_name(temporary, way.back(), name, path)) {
+      case Claim::made: {
+        const auto made = find_status_at(way.back(), name);
+        make_name_durable(way, directory);
+        // The directories that are held may have been moved away meanwhile.
+        const auto found = find_status(path);
+        if (made && found && is_same_file(*made, *found)) return true;
+        throw Error(ErrorKind::unavailable, "\"" + path + "\" is not where it was put",
+                    "Something moved or removed it, or a directory above it.", "Try again.");
+      }
+      case Claim::taken:
+        if (make_existing_durable(way, directory, name, path)) return false;
+        break;
+      case Claim::directory_gone: break;
     }
-    if (make_existing_durable(way, directory, name, path)) return false;
   }
-  throw Error(ErrorKind::unavailable, "\"" + path + "\" is made and removed again and again")
-      .transient();
+  throw vanishing(path);
 }
 
 bool PosixStorage::make_existing_durable(const Way& way, std::string_view directory,
@@ -260,36 +284,34 @@ bool PosixStorage::make_existing_durable(const Way& way, std::string_view direct
   const FileDescriptor file(fd);
   struct stat status {};
   if (::fstat(fd, &status) != 0) throw system_error("look at \"" + path + "\"", errno);
+  if (!S_ISREG(status.st_mode)) throw no_file(path);
   sync_file(file, path);
   make_name_durable(way, directory);
-  if (sync_has_failed_ && ::syncfs(fd) != 0) {
-    throw system_error("sync the file system of \"" + path + "\"", errno);
-  }
-  const auto named = find_status_at(way.back(), name);
-  return named && named->st_dev == status.st_dev && named->st_ino == status.st_ino;
+  if (::syncfs(fd) != 0) throw system_error("sync the file system of \"" + path + "\"", errno);
+  const auto found = find_status(path);
+  return found && is_same_file(status, *found);
 }
 
 // Syncs the directory that just got a name, and all above it: not only those
 // that this run made, because another run may have made one an instant ago
 // and not have synced it yet. Each of those above once a run is enough.
 void PosixStorage::make_name_durable(const Way& way, std::string_view directory) {
-  try {
-    auto path = root_ + "/" + std::string(directory);
-    sync_file(way.back(), path);
-    {
-      const std::lock_guard lock(mutex_);
-      if (directory.empty() || durable_directories_.contains(directory)) return;
-    }
-    for (auto above = way.rbegin() + 1; above != way.rend(); ++above) {
-      path = parent_directory(path);
-      sync_file(*above, path);
-    }
-  } catch (...) {
-    sync_has_failed_ = true;
-    throw;
+  auto path = root_ + "/" + std::string(directory);
+  sync_file(way.back(), path);
+  struct stat status {};
+  if (::fstat(way.back().get(), &status) != 0)
+    throw system_error("look at \"" + path + "\"", errno);
+  const std::pair known(std::string(directory), status.st_ino);
+  {
+    const std::lock_guard lock(mutex_);
+    if (directory.empty() || durable_directories_.contains(known)) return;
+  }
+  for (auto above = way.rbegin() + 1; above != way.rend(); ++above) {
+    path = parent_directory(path);
+    sync_file(*above, path);
   }
   const std::lock_guard lock(mutex_);
-  durable_directories_.emplace(directory);
+  durable_directories_.insert(known);
 }
 
 std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
@@ -304,8 +326,7 @@ std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
   if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
   if (S_ISDIR(status.st_mode)) return std::nullopt;  // a part of other keys
   if (!S_ISREG(status.st_mode)) {
-    throw Error(ErrorKind::corrupt, "\"" + path + "\" is no file",
-                "Something else has the name of an object.", "Remove it.");
+    throw no_file(path);
   }
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto begin = std::min(range.offset, size);
@@ -353,7 +374,7 @@ void PosixStorage::list(std::string_view prefix,
   const auto names = list_names(prefix);
   const auto path = root_ + "/" + std::string(prefix);
   const auto directory = find_file(path, O_RDONLY | O_DIRECTORY);
-  if (!directory) return;  // removed since
+  if (!directory) return expect_root();  // removed since
   for (const auto& name : names) {
     struct stat status {};
     // By its name alone: the way to it is long.

@@ -13,8 +13,9 @@
 // it, and have said that it is safe, or deleted what it stands in for. The call fails, and
 // whoever relies on the name syncs it himself: an object that is already there may have been
 // linked by a process that died before its step 4, or whose step 4 failed, so false is
-// answered only after fsync of that object and of its directories up to the root, and only
-// if it is still the one that has the name.
+// answered only after fsync of that object and of its directories up to the root, and a sync of
+// the file system, because what a failed fsync left undone a later one need not do.
+// Either answer is given only if the file is the one that the key's path leads to.
 //
 // What is written or removed is reached from the root part by part, through no link: who
 // may write into the repository must not lead a program of another user elsewhere.
@@ -23,10 +24,10 @@
 #include <sys/types.h>
 
 #include <atomic>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/directory.h"
@@ -77,9 +78,10 @@ class PosixStorage final : public Storage {
 
   struct Temporary;
   [[nodiscard]] Temporary write_temporary(const ObjectContent& content);
-  // Gives the temporary its final name; false when that name is taken.
-  [[nodiscard]] static bool claim_name(const Temporary& temporary, const FileDescriptor& directory,
-                                       const std::string& name, const std::string& path);
+  // Gives the temporary its final name.
+  enum class Claim { made, taken, directory_gone };
+  [[nodiscard]] static Claim claim_name(const Temporary& temporary, const FileDescriptor& directory,
+                                        const std::string& name, const std::string& path);
   // False: what had the name has it no more.
   [[nodiscard]] bool make_existing_durable(const Way& way, std::string_view directory,
                                            const std::string& name, const std::string& path);
@@ -95,9 +97,8 @@ class PosixStorage final : public Storage {
   const std::string temporary_directory_;  // relative
   std::mutex mutex_;
   std::atomic<bool> temporary_directory_made_ = false;
-  // A later sync that succeeds does not prove that what this one lost is there.
-  std::atomic<bool> sync_has_failed_ = false;
-  std::set<std::string, std::less<>> durable_directories_;
+  // Those whose names are durable, with their inodes: one that was made anew is another.
+  std::set<std::pair<std::string, ino_t>> durable_directories_;
   std::atomic<std::uint64_t> temporaries_{0};
 };
 

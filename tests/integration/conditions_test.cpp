@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <boost/filesystem.hpp>
+#include <chrono>
 #include <fstream>
+#include <thread>
 
 #include "support/main_job.h"
 
@@ -108,12 +110,12 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
   // Nor chosen. Where its WAL is damaged, no backup gets past that.
   const auto data = job_.directory().path("restored");
   const auto by_itself = job_.walvault({"restore", "--pgdata", data});
-  EXPECT_THAT(by_itself.err, HasSubstr("backup " + newer + " is passed over"));
   if (GetParam() == Loss::wal_damaged) {
     EXPECT_EQ(by_itself.exit_code, 7) << by_itself.text();
     EXPECT_FALSE(fs::exists(data + "/PG_VERSION"));
     return;
   }
+  EXPECT_THAT(by_itself.err, HasSubstr("backup " + newer + " is passed over"));
   ASSERT_EQ(by_itself.exit_code, 0) << by_itself.text();
   auto restored = job_.server_in("restored");
   ASSERT_TRUE(restored->start()) << restored->log();
@@ -122,7 +124,6 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
   restored->stop();
 
   // What goes to make way for it stays where it is known that it would not come.
-  if (GetParam() != Loss::pack_missing) return;
   const auto named =
       job_.walvault({"restore", "--pgdata", data, "--force", "--backup", newer, "--discard-wal"});
   EXPECT_EQ(named.exit_code, 5) << named.text();
@@ -133,6 +134,46 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
   const auto none = job_.walvault({"restore", "--pgdata", job_.directory().path("none")});
   EXPECT_NE(none.exit_code, 0);
   EXPECT_THAT(none.err, HasSubstr("Passed over"));
+}
+
+// A fault may be mended: what gives the moments of the window stays, though it counts for nothing.
+TEST(Conditions, ADamagedPackCostsNoMomentOfTheWindow) {
+  MainJob job(usual_major);
+  auto& server = job.server();
+  (void)server.sql("CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 5000) g");
+  const auto first = job.backup()["id"].get<std::string>();
+  (void)server.sql("INSERT INTO t VALUES (0)");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const auto moment = server.sql("SELECT clock_timestamp()");
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  (void)server.sql("INSERT INTO t VALUES (0)");
+  job.archive_everything();
+  std::string largest;
+  for (const auto& entry : fs::recursive_directory_iterator(job.repository() + "/packs")) {
+    if (fs::is_regular_file(entry) &&
+        (largest.empty() || fs::file_size(entry) > fs::file_size(largest))) {
+      largest = entry.path().string();
+    }
+  }
+  const auto good = read_text(largest);
+  auto bad = good;
+  bad[bad.size() / 2] = static_cast<char>(bad[bad.size() / 2] ^ 1);
+  const auto overwrite = [&](const std::string& content) {
+    std::ofstream(largest, std::ios::binary | std::ios::trunc) << content;
+  };
+  overwrite(bad);
+  EXPECT_EQ(job.walvault({"verify"}).exit_code, 5);
+  // As the runbook says: a new backup first.
+  (void)job.backup();
+  const auto expired = job.walvault({"expire", "--window", "30d", "--keep-last", "1"});
+  EXPECT_EQ(expired.exit_code, 0) << expired.text();
+  EXPECT_THAT(expired.out, HasSubstr(first + "  "));
+  EXPECT_THAT(expired.out, Not(HasSubstr(first + "  deleted")));
+  overwrite(good);
+  // What was found damaged before is read again.
+  auto restored = job.restore("restored", {"--to", moment});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
+  EXPECT_EQ(restored->sql("SELECT count(*) FROM t"), "5001");
 }
 
 }  // namespace

@@ -139,6 +139,25 @@ TEST_F(PlacesTest, EveryRepositoryOfTheFileIsCompared) {
                  job().repository(), "[repository.2]");
 }
 
+// Of what it does not touch, a restore asks nothing: a repository that lies wrong, links of the
+// directory that is replaced that lead nowhere.
+TEST_F(PlacesTest, ARestoreIsRefusedForNothingElse) {
+  const auto& data = job().server().data();
+  const auto config = path("three.toml");
+  write_text(config, "[repository]\nurl = \"" + job().repository() +
+                         "\"\n[repository.2]\nurl = \"" + data + "/backup\"\n");
+  give_to_server_user(config);
+  const auto elsewhere = path("elsewhere");
+  const auto done = job().walvault({"restore", "--config", config, "--pgdata", elsewhere});
+  EXPECT_EQ(done.exit_code, 0) << done.text();
+  for (const auto& target : {std::string("/root/some/tablespace"), elsewhere + "/pg_tblspc/999"}) {
+    fs::create_directory_symlink(target, elsewhere + "/pg_tblspc/999");
+    const auto again =
+        job().walvault({"restore", "--pgdata", elsewhere, "--force", "--discard-wal"});
+    EXPECT_EQ(again.exit_code, 0) << target << again.text();
+  }
+}
+
 // Somebody of a group that may write there made them.
 TEST_F(PlacesTest, NothingIsDeletedThroughALinkInARepository) {
   const auto precious = path("precious");

@@ -5,9 +5,12 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/filesystem.hpp>
 #include <chrono>
+#include <cstdlib>
 
 #include "base/file.h"
 #include "support/main_job.h"
@@ -127,6 +130,48 @@ TEST(Hosts, EachHasADeadlineOfItsOwn) {
   EXPECT_EQ(none.exit_code, 6) << none.text();
   EXPECT_THAT(none.err, HasSubstr("127.0.0.1:" + port));
   EXPECT_THAT(none.err, HasSubstr("/nowhere"));
+}
+
+// A port or an address that is left out in a list is libpq's default, or looked up.
+TEST(Hosts, ListsMayLeaveOutWhatIsUsual) {
+  MainJob job(usual_major);
+  const auto own = job.server().sql("SHOW port");
+  const auto directory = job.directory().path();
+  std::string in_url;
+  for (const char c : directory) in_url += c == '/' ? std::string("%2F") : std::string(1, c);
+  // Where the default port leads.
+  boost::filesystem::create_symlink(job.server().socket(), directory + "/.s.PGSQL.5432");
+  for (const auto& conninfo : {"postgresql://postgres@" + in_url + "," + in_url + "/postgres",
+                               "postgresql://postgres@127.0.0.1:1," + in_url + "/postgres",
+                               "host=127.0.0.1," + directory + " port=1, user=postgres",
+                               "host=127.0.0.1," + directory + " port=1," + own + " user=postgres",
+                               "host=nohost.invalid," + directory +
+                                   " hostaddr=127.0.0.9, port=" + own + " user=postgres"}) {
+    const auto done = job.walvault({"cluster", "add", "main", "--pg", conninfo});
+    EXPECT_EQ(done.exit_code, 0) << conninfo << done.text();
+  }
+}
+
+// Another user of the machine, who may not look into the data directory, backs up like a
+// remote host.
+TEST(Hosts, WhoMayNotLookIntoTheDataDirectoryBacksUpAllTheSame) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can be another user";
+  MainJob job(usual_major);
+  const auto repository = job.directory().path("of_nobody");
+  const auto as_nobody = [&](const std::string& rest) {
+    // From root, not from the server's user.
+    const auto command =
+        "setpriv --reuid=nobody --regid=nogroup --clear-groups env HOME=/nonexistent " +
+        job.binary("walvault") + " --repo " + repository + " --cluster main " + rest;
+    return WEXITSTATUS(::system((command + " >/dev/null 2>&1").c_str()));
+  };
+  boost::filesystem::create_directory(repository);
+  ASSERT_EQ(::system(("chown nobody " + repository).c_str()), 0);
+  const auto pg = " --pg '" + job.server().conninfo() + "'";
+  EXPECT_EQ(as_nobody("init"), 0);
+  EXPECT_EQ(as_nobody("cluster add main" + pg), 0);
+  EXPECT_EQ(as_nobody("backup --wal stream" + pg), 0);
+  EXPECT_EQ(as_nobody("verify"), 0);
 }
 
 // The user's own settings stay, but for those that are pinned.

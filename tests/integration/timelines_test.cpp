@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "postgres/lsn.h"
 #include "support/main_job.h"
 
 namespace walvault {
@@ -397,6 +398,8 @@ TEST_P(SecondTry, FurtherBackIsRestorableLikeAnyOther) {
   };
   (void)server.sql("CREATE TABLE t AS SELECT 1 AS n");
   (void)job.backup();
+  const auto start = server.sql("SELECT clock_timestamp()");
+  std::this_thread::sleep_for(50ms);
   const auto early = insert(2);
   job.archive_everything();
   const auto late = insert(3);
@@ -429,11 +432,27 @@ TEST_P(SecondTry, FurtherBackIsRestorableLikeAnyOther) {
     copy->stop();
     return found;
   };
+  // A position too, in the middle of a record or not, is planned where it lies.
+  const auto planned = [&](const std::string& how, const std::string& target) {
+    return job.walvault_json(
+        {"restore", "--dry-run", "--pgdata", job.directory().path("none"), how, target})["plan"];
+  };
+  const auto by_time = planned("--to", start);
+  EXPECT_EQ(by_time["timeline"], 1);
+  const auto stop = Lsn::parse(by_time["target"]["lsn"].get<std::string>()).value();
+  for (const std::uint64_t before : {0, 8}) {
+    const auto by_position = planned("--to-lsn", Lsn{stop.value - before}.text());
+    EXPECT_EQ(by_position["timeline"], 1) << before;
+    EXPECT_EQ(by_position["target"]["lsn"], stop.text()) << before;
+  }
+  // The id of a timeline that was set aside must not be used again below the newest.
+  EXPECT_EQ(job.walvault({"timeline", "set-aside", "2", "--yes"}).exit_code, 0);
+  EXPECT_EQ(planned("--to", start)["timeline"], 3);
   EXPECT_EQ(restored("newest", {}), "1,2,6,7");
   EXPECT_EQ(restored("on_three", {"--to", on_three}), "1,2,6");
   EXPECT_EQ(restored("early", {"--to", early}), "1,2");
-  EXPECT_EQ(restored("late", {"--to", late, "--timeline", "2"}), "1,2,3");
-  EXPECT_EQ(restored("on_two", {"--to", on_two, "--timeline", "2"}), "1,2,3,5");
+  EXPECT_EQ(restored("late", {"--to", late, "--timeline", "2-0"}), "1,2,3");
+  EXPECT_EQ(restored("on_two", {"--to", on_two, "--timeline", "2-0"}), "1,2,3,5");
   EXPECT_EQ(restored("on_one", {"--timeline", "1"}), "1,2,3,4");
 }
 

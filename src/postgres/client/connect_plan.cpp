@@ -14,11 +14,10 @@
 namespace walvault {
 namespace {
 
-// Those that every major from 13 on knows. A session that is ended in the middle, or that
-// finds operators of somebody else's, is no session of ours.
+// Those that every major from 13 on knows. search_path follows behind the login: a trigger
+// that a superuser made for logins (17) may need his. No code of a database's owner runs before.
 constexpr std::string_view pinned_settings =
-    "-c search_path=pg_catalog,pg_temp"
-    " -c default_transaction_isolation=read\\ committed"
+    "-c default_transaction_isolation=read\\ committed"
     " -c standard_conforming_strings=on"
     " -c statement_timeout=0"
     " -c lock_timeout=0"
@@ -118,6 +117,19 @@ std::vector<std::string> addresses_of(const std::string& host) {
   return addresses;
 }
 
+// What libpq was built with, whatever PGPORT says.
+std::string default_port() {
+  const std::unique_ptr<PQconninfoOption, decltype(&PQconninfoFree)> options(PQconndefaults(),
+                                                                             &PQconninfoFree);
+  for (const auto* option = options.get(); option != nullptr && option->keyword != nullptr;
+       ++option) {
+    if (std::string_view(option->keyword) == "port" && option->compiled != nullptr) {
+      return option->compiled;
+    }
+  }
+  return "5432";
+}
+
 struct Server {
   std::string host;
   std::string address;
@@ -144,12 +156,17 @@ std::vector<Server> servers_in(const Values& values) {
   if (resolves) addresses.resize(count);
   if (ports.size() <= 1) ports.assign(count, ports.empty() ? "" : ports.front());
   if (hosts.size() != count || addresses.size() != count || ports.size() != count) return {};
+  // An empty value would not take the place of the whole list.
+  for (auto& port : ports) {
+    if (port.empty() && count > 1) port = default_port();
+  }
   std::vector<Server> servers;
   for (std::size_t i = 0; i < count; ++i) {
     const Server server{.host = hosts[i], .address = addresses[i], .port = ports[i]};
-    // An empty one is a default of libpq's, which cannot be named.
-    if (count > 1 && server.host.empty() && server.address.empty()) return {};
     const bool is_socket = server.host.starts_with('/') || server.host.starts_with('@');
+    // An empty one is a default of libpq's, which cannot be named; nor can it be told that of
+    // a list of addresses one is empty, and the host's to be looked up.
+    if (count > 1 && server.address.empty() && (server.host.empty() || !resolves)) return {};
     const auto found = resolves && !is_socket && !server.host.empty() ? addresses_of(server.host)
                                                                       : std::vector<std::string>{};
     if (found.size() <= 1) {

@@ -37,8 +37,8 @@ struct ConnectAttempt {
 // resolver takes. A string that libpq does not understand is one attempt, which libpq
 // refuses.
 //
-// Every attempt pins what a database's owner could otherwise decide for us (ALTER DATABASE
-// ... SET): where unqualified names and operators are looked up, and when a session ends.
+// Every attempt pins in its startup packet what a database's owner could otherwise decide for us
+// (ALTER DATABASE ... SET): when a session ends, and how it reads what we write.
 // `more_settings` are pinned as well: "-c name=value ...".
 [[nodiscard]] std::vector<ConnectAttempt> plan_connection(const ConnectOptions& options,
                                                           SessionMode mode,

@@ -50,6 +50,12 @@ std::string hint_for(std::string_view sqlstate, const std::string& message) {
 constexpr int idle_timeout_since = 140000;
 constexpr int transaction_timeout_since = 170000;
 
+bool is_behind_login(ConnStatusType status) {
+  return status == CONNECTION_AUTH_OK || status == CONNECTION_CHECK_WRITABLE ||
+         status == CONNECTION_CONSUME || status == CONNECTION_CHECK_TARGET ||
+         status == CONNECTION_CHECK_STANDBY;
+}
+
 }  // namespace
 
 std::string sqlstate_of(const PGresult* result) {
@@ -85,7 +91,8 @@ void PqSession::connect(SessionMode mode, const std::string& database,
     try {
       return try_to_connect(attempt);
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::unavailable || attempts.size() == 1) throw;
+      // As libpq has it: who is refused by one server does not try the password at the next.
+      if (error.kind() != ErrorKind::unavailable || attempts.size() == 1 || is_refused_) throw;
       all += (all.empty() ? "" : " ") + attempt.name + ": " + error.detail();
       if (&attempt != &attempts.back()) continue;
       throw Error(error.kind(), "cannot connect to any of the servers", all, error.hint());
@@ -94,7 +101,11 @@ void PqSession::connect(SessionMode mode, const std::string& database,
 }
 
 void PqSession::try_to_connect(const ConnectAttempt& attempt) {
+  // Before the next one: a server may have no place for two.
+  connection_.reset();
   connection_ = start_connecting(attempt.parameters);
+  is_refused_ = false;
+  bool is_let_in = false;
   const auto deadline = steady_clock::now() + attempt.timeout;
   auto state = PGRES_POLLING_WRITING;
   while (PQstatus(connection_.get()) != CONNECTION_BAD) {
@@ -102,14 +113,16 @@ void PqSession::try_to_connect(const ConnectAttempt& attempt) {
     if (state == PGRES_POLLING_FAILED) break;
     wait_for_socket(state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline);
     state = PQconnectPoll(connection_.get());
+    is_let_in |= is_behind_login(PQstatus(connection_.get()));
   }
   if (PQstatus(connection_.get()) != CONNECTION_OK) {
+    is_refused_ = !is_let_in && PQconnectionUsedPassword(connection_.get()) != 0;
     throw failure("connect to the server", nullptr);
   }
 }
 
-// What not every major knows cannot be in the startup packet of all. And a connection
-// pooler may have dropped what was in it: nothing of a database's owner may run here.
+// Before anything else: no operator or function of a database's owner is to be found. What not
+// every major knows cannot be in the startup packet of all.
 void PqSession::pin_settings(SessionMode mode, const std::string& database) {
   const auto version = PQserverVersion(connection());
   if (mode == SessionMode::sql) {

@@ -53,6 +53,7 @@ class PqSession {
 
   ConnectOptions options_;
   PqHandle connection_{nullptr, &PQfinish};
+  bool is_refused_ = false;  // the last attempt, by the server, with a password
 };
 
 // Empty when the result has none.

@@ -54,8 +54,22 @@ TEST_F(NoteTest, BehindALinkIsNeitherBelievedNorDeleted) {
   EXPECT_TRUE(fs::exists(directory_.path("elsewhere/" + name(2))));
 }
 
+// Such as the pg_wal of another server of this user's, put in place of the notes.
+TEST_F(NoteTest, NothingElseIsDeletedForOne) {
+  const auto segment = directory_.path("notes/" + name(1));
+  std::ofstream(segment, std::ios::binary) << as_text(chained_segment(1, 1));
+  const auto other = directory_.path("notes/PG_VERSION");
+  std::ofstream(other) << "15";
+  const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
+  notes.forget_before(archive_, name(9));
+  EXPECT_FALSE(notes.take(archive_, path(name(1))));
+  EXPECT_TRUE(fs::exists(segment));
+  EXPECT_TRUE(fs::exists(other));
+  EXPECT_FALSE(fs::exists(directory_.path("notes/" + name(2))));
+}
+
 TEST_F(NoteTest, InADirectoryThatOthersWriteToIsNotBelieved) {
-  fs::permissions(directory_.path("notes"), fs::perms::group_write, fs::perm_options::add);
+  fs::permissions(directory_.path("notes"), fs::perms::others_write, fs::perm_options::add);
   const Acknowledgements notes(directory_.path("notes"), archiver_, place_);
   EXPECT_FALSE(notes.can_be_kept());
   EXPECT_FALSE(notes.has(archive_, name(2)));

@@ -153,7 +153,7 @@ TEST(TimelineHistory, SaysWhatPostgresqlSaysOfRandomSwitchPoints) {
     std::string content;
     std::uint64_t begin = 0;
     for (int i = 1; i <= lines; ++i) {
-      const std::uint64_t end = std::uniform_int_distribution(1, 12)(random);
+      const auto end = std::uniform_int_distribution<std::uint64_t>(1, 12)(random);
       content += std::to_string(i) + "\t0/" + to_upper_hex(static_cast<std::uint32_t>(end)) + "\n";
       servers.newest_first.insert(servers.newest_first.begin(),
                                   {static_cast<std::uint32_t>(i), begin, end});

@@ -343,15 +343,47 @@ TEST_F(PosixStorageTest, WithdrawsNoNameThatWasVisible) {
     // What a sync lost that failed, a later one of the same file does not bring back.
     EXPECT_FALSE(storage.put_if_absent(key, as_bytes("x")));
     EXPECT_EQ(calls_.log.back(), "syncfs");
+    // In another process, too.
+    PosixStorage later(root_, id_of(10));
+    EXPECT_FALSE(later.put_if_absent(key, as_bytes("x")));
+    EXPECT_EQ(calls_.log.back(), "syncfs");
     watched = nullptr;
   }
 }
 
-TEST_F(PosixStorageTest, SyncsNoFileSystemWhereNothingFailed) {
-  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("x")));
+TEST_F(PosixStorageTest, DoesNotTakeAnyLinkToItsTemporaryForTheName) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b", as_bytes("theirs")));
   watch();
-  EXPECT_FALSE(storage_.put_if_absent("a/b", as_bytes("x")));
-  EXPECT_EQ(std::ranges::count(calls_.log, "syncfs"), 0);
+  calls_.link = [&](const std::string& from, const std::string&) {
+    // A snapshot of the repository by hard links.
+    fs::create_hard_link(from, directory_.path("snapshot"));
+    return 0;
+  };
+  EXPECT_FALSE(storage_.put_if_absent("a/b", as_bytes("mine")));
+}
+
+TEST_F(PosixStorageTest, AnswersOnlyForWhatIsUnderTheKey) {
+  ASSERT_TRUE(storage_.put_if_absent("a/b/1", as_bytes("x")));
+  watch();
+  calls_.link = [&](const std::string&, const std::string&) {
+    fs::rename(root_ + "/a/b", root_ + "/a/moved");
+    return 0;
+  };
+  EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a/b/2", as_bytes("x")); }), "unavailable");
+  // One that went is made again.
+  bool is_first = true;
+  calls_.link = [&](const std::string&, const std::string&) {
+    if (std::exchange(is_first, false)) fs::remove_all(root_ + "/c");
+    return 0;
+  };
+  EXPECT_TRUE(storage_.put_if_absent("c/1", as_bytes("x")));
+  watched = nullptr;
+  EXPECT_EQ(storage_.find_size("c/1"), 1u);
+}
+
+TEST_F(PosixStorageTest, TakesADirectoryForNoObject) {
+  fs::create_directories(root_ + "/a/b");
+  EXPECT_EQ(error_of([&] { (void)storage_.put_if_absent("a/b", as_bytes("x")); }), "corrupt");
 }
 
 // Another program may withdraw a name all the same, and give it to other content.
@@ -368,7 +400,7 @@ TEST_F(PosixStorageTest, SaysOfNoOtherFileThatItIsDurable) {
     return 0;
   };
   EXPECT_FALSE(storage_.put_if_absent("a/b", as_bytes("x")));
-  // "a/b" as it was (its name is gone by then), and as it is.
+  // As it was (its name is gone by then), and as it is.
   EXPECT_EQ(std::ranges::count(calls_.log, "fsync " + path), 2);
   watch();
   calls_.fsync = [&](const std::string& synced) {
