@@ -163,7 +163,8 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
 std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& name) const try {
   const auto* const directory = own_directory();
   const auto file = directory == nullptr ? std::nullopt : find_file_at(*directory, name, O_RDONLY);
-  if (!file) return std::nullopt;
+  // It may have been put there while others could.
+  if (!file || !is_own_file(*file)) return std::nullopt;
   Bytes content(note_bytes_max);
   content.resize(read_at(*file, content, 0, name));
   if (content.size() < sizeof(std::uint32_t)) return std::nullopt;

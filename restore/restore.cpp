@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -187,6 +189,33 @@ void remove_what_is_not_known(const RestoreRequest& request, int major,
                               [&](const std::string& path) { return known.contains(path); });
 }
 
+// Those that are written, and those that are emptied. Of the latter, one that cannot be reached
+// any more is not emptied either.
+std::vector<DirectoryLock> hold_tablespaces(const RestoreRequest& request,
+                                            const std::vector<Tablespace>& tablespaces) {
+  std::vector<DirectoryLock> held;
+  std::set<std::pair<dev_t, ino_t>> known;
+  const auto hold = [&](const std::string& location) {
+    const auto status = find_status(location);
+    if (status && known.emplace(status->st_dev, status->st_ino).second) {
+      held.emplace_back(location);
+    }
+  };
+  for (const auto& tablespace : tablespaces) {
+    make_directory_tree(tablespace.location, 0700);
+    hold(tablespace.location);
+  }
+  if (!request.replace_tablespaces) return held;
+  for (const auto& location : tablespaces_in(request.data_directory)) {
+    try {
+      hold(location);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::unavailable) throw;
+    }
+  }
+  return held;
+}
+
 // The directories whose content goes before the restore.
 std::vector<std::string> replaced_directories(const RestoreRequest& request) {
   if (!request.replace || !find_status(request.data_directory)) return {};
@@ -260,11 +289,7 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
                              const RestoreListener& listener) {
   const auto tablespaces = check_destination(archive, plan, request);
   // Two data directories may link to one tablespace: a copy of a data directory does.
-  std::vector<DirectoryLock> held_tablespaces;
-  for (const auto& tablespace : tablespaces) {
-    make_directory_tree(tablespace.location, 0700);
-    held_tablespaces.emplace_back(tablespace.location);
-  }
+  const auto held_tablespaces = hold_tablespaces(request, tablespaces);
   auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   const auto jobs = request.jobs;

@@ -75,7 +75,8 @@ std::optional<std::string> find(const FileDescriptor& directory, const std::stri
 std::optional<std::uint32_t> checksum_at(const FileDescriptor& directory, const std::string& name,
                                          std::uint64_t bytes) {
   const auto file = find_file_at(directory, name, O_RDONLY);
-  if (!file) return std::nullopt;
+  // It may have been put there while others could.
+  if (!file || !is_own_file(*file)) return std::nullopt;
   constexpr std::size_t step_bytes = 256u << 10;  // fits into a processor's cache
   Bytes buffer(step_bytes);
   std::uint32_t crc = 0;
@@ -85,6 +86,14 @@ std::optional<std::uint32_t> checksum_at(const FileDescriptor& directory, const 
     offset += length;
   }
   return offset == bytes ? std::optional(crc) : std::nullopt;
+}
+
+// Whether nobody has removed the spool since the lock was opened.
+bool is_lock_of(const FileDescriptor& lock, const FileDescriptor& directory) {
+  struct stat own {};
+  const auto named = find_status_at(directory, lock_name);
+  return named && ::fstat(lock.get(), &own) == 0 && own.st_dev == named->st_dev &&
+         own.st_ino == named->st_ino;
 }
 
 void write_position(const FileDescriptor& lock, const SegmentName& delivered) {
@@ -211,7 +220,7 @@ bool Spool::deliver(const WalArchive& archive, const std::string& key,
 }
 
 unsigned Spool::ready_behind(const WalArchive& archive, const SegmentName& delivered,
-                             unsigned count) const {
+                             unsigned count) const try {
   const auto directory = hold();
   if (!directory) return 0;
   const auto segment_bytes = archive.identity().segment_bytes;
@@ -221,6 +230,8 @@ unsigned Spool::ready_behind(const WalArchive& archive, const SegmentName& deliv
     if (find(*directory, id_of(archive, archive.key_of(name.text(segment_bytes))))) ++ready;
   }
   return ready;
+} catch (const Error&) {
+  return 0;
 }
 
 void Spool::fill(const ArchiveSource& archive, const SegmentName& delivered, unsigned count,
@@ -237,7 +248,9 @@ void Spool::fill(const ArchiveSource& archive, const SegmentName& delivered, uns
     while (true) {
       const auto wanted = read_position(*lock);
       if (wanted == done) break;
-      fetch_behind(*directory, archive(), wanted, count, threads);
+      const auto goes_on = [&] { return is_lock_of(*lock, *directory); };
+      fetch_behind(*directory, archive(), wanted, count, threads, goes_on);
+      if (!goes_on()) return (void)::rmdir(directory_.c_str());
       done = wanted;
     }
     (void)::flock(lock->get(), LOCK_UN);
@@ -246,7 +259,8 @@ void Spool::fill(const ArchiveSource& archive, const SegmentName& delivered, uns
 
 // What is wanted once `delivered` is, and nothing else. REQUIRES: the lock.
 void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& archive,
-                         const SegmentName& delivered, unsigned count, unsigned threads) {
+                         const SegmentName& delivered, unsigned count, unsigned threads,
+                         const std::function<bool()>& goes_on) {
   const auto segment_bytes = archive.identity().segment_bytes;
   const auto wanted_max =
       std::min<std::uint64_t>(count, std::max<std::uint64_t>(1, spool_bytes_max / segment_bytes));
@@ -278,6 +292,7 @@ void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& arch
   OrderedWorkers<Item> workers(
       {.threads = workers_max, .in_flight_max = workers_max},
       [&](Item& item, unsigned) {
+        if (!goes_on()) return;
         const auto object = archive.repository().storage().find(item.key);
         if (!object) return;
         UnfinishedFile file(directory, unfinished_prefix + item.id);
@@ -288,7 +303,7 @@ void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& arch
           bytes += part.size();
           file.append(part);
         });
-        item.is_there = bytes == segment_bytes && file.finish(file_name(item.id, crc));
+        item.is_there = bytes == segment_bytes && goes_on() && file.finish(file_name(item.id, crc));
       },
       [&](Item& item) {
         if (!item.is_there) is_end = true;
@@ -347,8 +362,8 @@ void Spool::remove() const try {
   for (const auto& name : names_at(*directory, "the spool")) {
     if (is_own_name(name)) (void)unlink_at(*directory, name, name);
   }
-  // Fails where anything else is in it, or a process that fills it goes on: one that waits for
-  // the next segment finds none, and ends.
+  // A process that fills it misses its lock, ends, and tries this too. Fails where anything else is
+  // in it.
   (void)::rmdir(directory_.c_str());
 } catch (const Error&) {
   // Its files are harmless: nothing else is called as they are.

@@ -63,7 +63,8 @@ class Spool {
   // directory, whatever gets its name.
   [[nodiscard]] std::optional<FileDescriptor> hold(bool makes = false) const;
   static void fetch_behind(const FileDescriptor& directory, const WalArchive& archive,
-                           const SegmentName& delivered, unsigned count, unsigned threads);
+                           const SegmentName& delivered, unsigned count, unsigned threads,
+                           const std::function<bool()>& goes_on);
 
   std::string directory_;
 };

@@ -1,13 +1,16 @@
 #include "app/places.h"
 
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -20,8 +23,11 @@
 namespace walvault {
 namespace {
 
-// For the file system of one directory.
+// For all file systems that may be away together.
 constexpr std::chrono::seconds look_patience{5};
+
+// The repository that the command line names, which may be one of the file's.
+const std::string asked = "the repository";
 
 // Another way round for people: "it lies in", "it is", "it holds".
 std::string words_of(Overlap relation) {
@@ -59,36 +65,65 @@ void expect_outside_of_servers(const NamedPlace& repository, const Place& place)
   }
 }
 
-// Where a path really is; nullopt: its file system does not answer.
-std::optional<Place> look_at(const std::string& path) {
+// A look at a path by a thread of its own, which nobody waits for when it takes too long: one that
+// waits for a dead mount cannot be ended.
+class Look {
+ public:
+  explicit Look(const std::string& path) : answer_(std::make_shared<Answer>()) {
+    std::thread([answer = answer_, path] {
+      std::optional<Place> place;
+      try {
+        place.emplace(path);
+      } catch (const std::exception&) {
+        place.reset();  // not known
+      }
+      const std::lock_guard lock(answer->mutex);
+      answer->place = std::move(place);
+      answer->is_given = true;
+      answer->given.notify_one();
+    }).detach();
+  }
+
+  // nullopt: it did not come, or there is none.
+  [[nodiscard]] std::optional<Place> wait_until(std::chrono::steady_clock::time_point deadline) {
+    std::unique_lock lock(answer_->mutex);
+    answer_->given.wait_until(lock, deadline, [&] { return answer_->is_given; });
+    return answer_->place;
+  }
+
+ private:
+  // Shared with the thread, which may outlive this.
   struct Answer {
     std::mutex mutex;
     std::condition_variable given;
+    bool is_given = false;
     std::optional<Place> place;
   };
-  // Shared with a thread that may outlive this call: one that waits for a dead mount cannot be
-  // ended, and waiting for it would be to wait as long.
-  const auto answer = std::make_shared<Answer>();
-  std::thread([answer, path] {
-    Place place(path);
-    const std::lock_guard lock(answer->mutex);
-    answer->place = std::move(place);
-    answer->given.notify_one();
-  }).detach();
-  std::unique_lock lock(answer->mutex);
-  answer->given.wait_for(lock, look_patience, [&] { return answer->place.has_value(); });
-  return answer->place;
-}
+  std::shared_ptr<Answer> answer_;
+};
 
 // With where they really are. Whether one whose disk does not answer overlaps with anything is
 // not known.
 std::vector<std::pair<NamedPlace, Place>> looked_at(const std::vector<NamedPlace>& named) {
   std::vector<std::pair<NamedPlace, Place>> places;
+  std::vector<std::pair<const NamedPlace*, Look>> looks;
   for (const auto& each : named) {
-    if (auto place = look_at(each.path)) {
-      places.emplace_back(each, std::move(*place));
+    if (each.may_be_away) {
+      try {
+        looks.emplace_back(&each, Look(each.path));
+        continue;
+      } catch (const std::system_error&) {
+        // There is no room for a thread.
+      }
+    }
+    places.emplace_back(each, Place(each.path));
+  }
+  const auto deadline = std::chrono::steady_clock::now() + look_patience;
+  for (auto& [each, look] : looks) {
+    if (auto place = look.wait_until(deadline)) {
+      places.emplace_back(*each, std::move(*place));
     } else {
-      log_warning(each.what + " \"" + each.path +
+      log_warning(each->what + " \"" + each->path +
                   "\" does not answer, so it is not compared with other directories");
     }
   }
@@ -102,7 +137,7 @@ void expect_repositories_distinct(const Config& config) {
     for (std::size_t j = 0; j < i; ++j) {
       const auto relation = overlap(places[i].second, places[j].second);
       // One of the file's may be asked for by another name of its directory.
-      const bool is_asked_for = config.repository_asked && j == 0;
+      const bool is_asked_for = places[j].first.what == asked || places[i].first.what == asked;
       if (relation == Overlap::none || (is_asked_for && relation == Overlap::same)) continue;
       throw not_apart(places[i].first, places[i].second, relation, places[j].first,
                       places[j].second);
@@ -119,9 +154,11 @@ std::vector<NamedPlace> repository_places(const Config& config) {
     const auto path = directory_of(repository.url);
     const bool is_known =
         std::ranges::any_of(places, [&](const NamedPlace& known) { return known.path == path; });
-    if (!is_known) places.push_back({.what = what, .path = path});
+    const bool is_in_use = places.empty();
+    if (!is_known) places.push_back({.what = what, .path = path, .may_be_away = !is_in_use});
   };
-  if (config.repository_asked) add("the repository", config.repository());
+  // The one that the command works with comes first.
+  if (config.repository_asked) add(asked, config.repository());
   add("[repository]", config.first_repository);
   for (const auto& [number, repository] : config.further_repositories) {
     add("[repository." + std::to_string(number) + "]", repository);
@@ -139,7 +176,7 @@ std::vector<NamedPlace> server_places(const std::string& data_directory) {
   places.push_back({.what = "its pg_wal", .path = data_directory + "/pg_wal"});
   try {
     for (const auto& location : tablespaces_in(data_directory)) {
-      places.push_back({.what = "a tablespace", .path = location});
+      places.push_back({.what = "a tablespace", .path = location, .may_be_away = true});
     }
   } catch (const Error& error) {
     // Another user's data directory: what it links to is not known.
@@ -168,9 +205,10 @@ void expect_repositories_sound(const Config& config) {
 
 void expect_server_apart(const Config& config, const std::optional<std::string>& data_directory) {
   if (!data_directory || !data_directory->starts_with('/')) return;
-  struct stat status {};
-  // Its owner may keep it from us: then the name tells.
-  if (::stat(data_directory->c_str(), &status) != 0 && errno != EACCES) return;
+  // Another machine's may have the name of something here. What its owner keeps from us is
+  // compared by its name.
+  const bool may_look = ::access(data_directory->c_str(), X_OK) == 0 || errno != EACCES;
+  if (may_look && !is_data_directory(*data_directory)) return;
   expect_repositories_apart(config, server_places(*data_directory));
 }
 

@@ -13,6 +13,8 @@ namespace walvault {
 struct NamedPlace {
   std::string what;  // "the data directory"
   std::string path;  // absolute
+  // The command does its work without it, so it is not waited for.
+  bool may_be_away = false;
 };
 
 // The directories of the repository in use and of all of the file's; those in object stores
@@ -23,9 +25,9 @@ struct NamedPlace {
 // lead: pg_wal and tablespaces.
 [[nodiscard]] std::vector<NamedPlace> server_places(const std::string& data_directory);
 
-// Error{conflict} where a repository is one of the others, lies in one or holds one. What
-// cannot be looked at, or does not answer for some seconds, is passed over with a warning: a
-// restore out of one repository needs nothing of another one, nor of a disk that died.
+// Error{conflict} where a repository is one of the others, lies in one or holds one. Of what may
+// be away, what does not answer for some seconds is passed over with a warning: a restore
+// out of one repository needs nothing of another one, nor of a disk that died.
 void expect_repositories_apart(const Config& config, const std::vector<NamedPlace>& others);
 
 // Error{conflict} where a repository lies in a PostgreSQL directory, or one of the file is
@@ -33,7 +35,7 @@ void expect_repositories_apart(const Config& config, const std::vector<NamedPlac
 void expect_repositories_sound(const Config& config);
 
 // As expect_repositories_apart for the server of a connection, whose data directory (as it says;
-// nullopt: it does not) is compared where there is one of that name on this machine.
+// nullopt: it does not) is compared where a data directory of that name is on this machine.
 void expect_server_apart(const Config& config, const std::optional<std::string>& data_directory);
 
 }  // namespace walvault

@@ -78,6 +78,12 @@ std::optional<FileDescriptor> find_file_at(const FileDescriptor& directory, cons
   throw system_error("open \"" + name + "\"", errno);
 }
 
+bool is_own_file(const FileDescriptor& file) {
+  struct stat status {};
+  return ::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode) &&
+         status.st_uid == ::geteuid() && status.st_nlink == 1;
+}
+
 std::optional<FileDescriptor> find_own_directory(int above, const std::string& name, bool makes,
                                                  bool mends) {
   int fd = ::openat(above, name.c_str(), directory_flags);

@@ -34,6 +34,9 @@ bool unlink_at(const FileDescriptor& directory, const std::string& name, const s
 [[nodiscard]] std::optional<FileDescriptor> find_file_at(const FileDescriptor& directory,
                                                          const std::string& name, int flags);
 
+// Whether a file is this user's, and nobody else has a name for it.
+[[nodiscard]] bool is_own_file(const FileDescriptor& file);
+
 // A directory that belongs to this user, and to which nobody else can write; `makes`: made
 // if it is missing. `name` may be a path where `above` is AT_FDCWD; its last part is no link.
 // nullopt: it is none, or is not this user's. `mends`: one of this user's that a group may write to

@@ -129,11 +129,24 @@ Bytes read_file(const std::string& path, std::uint64_t bytes_max) {
   }
 }
 
+namespace {
+
+// Never transient: a second one would succeed and prove nothing.
+Error failed_sync(const std::string& what, int number) {
+  const auto error = system_error(what, number);
+  return {error.kind(), error.message(), error.detail(), error.hint()};
+}
+
+}  // namespace
+
 void sync_file(const FileDescriptor& file, const std::string& path) {
-  if (::fsync(file.get()) == 0) return;
-  // Never transient: a second fsync would succeed and prove nothing.
-  const auto error = system_error("sync \"" + path + "\"", errno);
-  throw Error(error.kind(), error.message(), error.detail(), error.hint());
+  if (::fsync(file.get()) != 0) throw failed_sync("sync \"" + path + "\"", errno);
+}
+
+void sync_file_system(const FileDescriptor& file, const std::string& path) {
+  if (::syncfs(file.get()) != 0) {
+    throw failed_sync("sync the file system of \"" + path + "\"", errno);
+  }
 }
 
 void sync_directory(const std::string& path) {
@@ -149,10 +162,7 @@ void sync_name(const std::string& path) {
   const auto status_above = find_status(above);
   // The place of another file system has had its name before.
   if (!status || !status_above || status->st_dev != status_above->st_dev) return;
-  const auto file = open_file(path, O_RDONLY);
-  if (::syncfs(file.get()) != 0) {
-    throw system_error("sync the file system of \"" + path + "\"", errno);
-  }
+  sync_file_system(open_file(path, O_RDONLY), path);
 }
 
 void replace_file_durably(const std::string& path, ByteView content, mode_t mode) {

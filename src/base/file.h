@@ -70,6 +70,9 @@ void write_all_at(const FileDescriptor& file, ByteView bytes, std::uint64_t offs
 void sync_file(const FileDescriptor& file, const std::string& path);
 void sync_directory(const std::string& path);
 
+// syncfs(2) of the file system that `file` lies on; a failure is as final as that of sync_file.
+void sync_file_system(const FileDescriptor& file, const std::string& path);
+
 // Makes the name of `path`, which exists, durable: syncs the directory above it; where
 // that may be searched and not read (mode 0711), the file system that holds both.
 void sync_name(const std::string& path);

@@ -115,7 +115,6 @@ Place::Place(const std::string& path) {
   auto existing = tidied(path);
   // Links first, ".." behind them.
   auto real = find_real_path(path);
-  exists_ = real.has_value();
   std::string rest;
   while (!real && existing != "/") {
     rest.insert(0, existing.substr(existing.find_last_of('/')));
@@ -127,6 +126,7 @@ Place::Place(const std::string& path) {
   for (auto above = *real;; above = parent_directory(above)) {
     struct stat status {};
     if (::stat(above.c_str(), &status) == 0) {
+      exists_ |= above == *real && rest.empty();
       above_.push_back(above);
       ids_.emplace_back(status.st_dev, status.st_ino);
     }

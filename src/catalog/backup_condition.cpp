@@ -37,12 +37,16 @@ void BackupConditions::list_packs(const std::string& prefix) {
 // Of one that was found damaged: its bytes are read. What they decode to is not, so who
 // found that wrong may still be right.
 BackupConditions::PackNow BackupConditions::look_at(const PackName& pack) {
-  auto& storage = repository_.storage();
-  const auto fault = find_pack_fault(storage, pack, [](std::uint64_t) {});
-  if (!fault || !fault->empty()) return PackNow::wrong;
-  const bool is_marked = damaged_packs_->contains(pack);
-  return is_marked && damage_of_pack(repository_, pack) == PackDamage::content ? PackNow::unknown
-                                                                               : PackNow::right;
+  const auto [it, is_new] = read_packs_.emplace(pack, PackNow::right);
+  if (!is_new) return it->second;
+  const auto fault = find_pack_fault(repository_.storage(), pack, [](std::uint64_t) {});
+  if (!fault || !fault->empty()) {
+    it->second = PackNow::wrong;
+  } else if (damaged_packs_->contains(pack) &&
+             damage_of_pack(repository_, pack) == PackDamage::content) {
+    it->second = PackNow::unknown;
+  }
+  return it->second;
 }
 
 std::optional<std::uint64_t> BackupConditions::size_of(const PackName& pack) {

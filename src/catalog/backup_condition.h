@@ -61,6 +61,7 @@ class BackupConditions {
   const Look look_;
   std::set<std::string> listed_;  // prefixes
   std::map<PackName, std::uint64_t> packs_;
+  std::map<PackName, PackNow> read_packs_;
   std::optional<std::set<PackName>> damaged_packs_;
   std::optional<VerifiedRecord> verified_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 #include "base/error.h"
 #include "catalog/recovery_plan.h"
@@ -27,8 +28,9 @@ class IdentityView {
 
   // A backup with a fault counts towards nothing, but where it is the only way to moments,
   // it is kept with its WAL: a fault may be mended, what is deleted is gone.
+  // `doubtful` gets those that would count if what was found damaged before is right.
   void describe(const std::vector<BackupInfo>& backups, const BackupFaults& faults,
-                RetentionInput& input) {
+                RetentionInput& input, std::set<std::string>& doubtful) {
     const auto all = recoverable_moments(archive_, backups).windows;
     windows_ =
         faults.empty() ? all : recoverable_moments(archive_, without(backups, faults)).windows;
@@ -45,8 +47,12 @@ class IdentityView {
             continue;
           }
           last->backups.insert(backup.id);
-          if (backup.damaged_pages.empty() && !faults.contains(backup.id)) {
+          if (!backup.damaged_pages.empty()) continue;
+          const auto fault = faults.find(backup.id);
+          if (fault == faults.end()) {
             input.restorable.insert(backup.id);
+          } else if (!fault->second.is_lost) {
+            doubtful.insert(backup.id);
           }
         }
       }
@@ -250,6 +256,17 @@ void for_each_batch(
   }
 }
 
+// REQUIRES: both are of the same backups.
+void add_what_stays(const std::vector<BackupVerdict>& from, std::vector<BackupVerdict>& to) {
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    to[i].keeps_wal |= from[i].keeps_wal;
+    for (const auto& reason : from[i].reasons) {
+      const bool is_known = std::ranges::find(to[i].reasons, reason) != to[i].reasons.end();
+      if (!is_known) to[i].reasons.push_back(reason);
+    }
+  }
+}
+
 // Before the first backup is deleted: those that are to stay are still there and
 // can be read, and nobody decided otherwise since the plan was made.
 void check_plan_holds(const Repository& repository, const std::string& cluster,
@@ -297,11 +314,17 @@ ExpiryPlan plan_expiry(const Repository& repository, const std::string& cluster,
   ExpiryPlan plan;
   plan.faults =
       BackupConditions(repository, BackupConditions::Look::at_records).faults_of(list.backups);
+  std::set<std::string> doubtful;
   for (const auto& identity : identities) {
     views.emplace_back(repository, identity, keep_ledgers)
-        .describe(list.backups, plan.faults, input);
+        .describe(list.backups, plan.faults, input, doubtful);
   }
   plan.verdicts = judge_backups(policy, input);
+  if (!doubtful.empty()) {
+    // A mark may be wrong, or be mended: what stays without it stays too.
+    input.restorable.merge(doubtful);
+    add_what_stays(judge_backups(policy, input), plan.verdicts);
+  }
   plan.backups = std::move(list.backups);
   plan.damaged = std::move(list.damaged);
   // What a backup that cannot be read needs is not known: then all WAL stays, as it

@@ -431,6 +431,11 @@ ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
   }
 }
 
+// Whether more backups might help.
+bool is_without_a_way(const Error& error) {
+  return error.kind() == ErrorKind::unreachable_target || error.kind() == ErrorKind::not_found;
+}
+
 // Plans with those backups that `is_out` lets in. Of the others `passed_over` is told, and what it
 // says goes into the error when nothing is left.
 ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>& backups,
@@ -452,7 +457,7 @@ ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>
       pinned.timeline = timeline_of(archive, proved.plan);
       std::erase_if(left, [id = backup.id](const auto& each) { return each.id == id; });
     } catch (const Error& error) {
-      const auto others = passed_over();
+      const auto others = is_without_a_way(error) ? passed_over() : std::string();
       if (others.empty()) throw;
       throw Error(error.kind(), error.message(),
                   error.detail() + (error.detail().empty() ? "" : " ") +
@@ -488,8 +493,8 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
   };
   try {
     return plan_without(archive, backups, request, up_to_consistency, has_fault, names);
-  } catch (const Error&) {
-    if (!any_doubtful) throw;
+  } catch (const Error& error) {
+    if (!any_doubtful || !is_without_a_way(error)) throw;
     const auto is_lost = [&](const BackupInfo& backup) {
       return has_fault(backup) && known.at(backup.id).is_lost;
     };

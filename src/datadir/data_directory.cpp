@@ -83,7 +83,8 @@ std::vector<std::string> tablespaces_in(const std::string& data_directory) {
 }
 
 bool is_data_directory(const std::string& path) {
-  return find_status(path + "/PG_VERSION") && find_status(path + "/global");
+  return ::access((path + "/PG_VERSION").c_str(), F_OK) == 0 &&
+         ::access((path + "/global").c_str(), F_OK) == 0;
 }
 
 bool is_tablespace_version(std::string_view name) {
@@ -353,9 +354,7 @@ void DataDirectoryWriter::sync_all(const std::vector<std::string>& directories) 
       throw system_error("look at \"" + directory + "\"", errno);
     }
     if (!synced.insert(status.st_dev).second) continue;
-    if (::syncfs(file.get()) != 0) {
-      throw system_error("sync the file system of \"" + directory + "\"", errno);
-    }
+    sync_file_system(file, directory);
     sync_name(directory);
   }
 }

@@ -31,7 +31,7 @@ void expect_vacant(const std::string& path, const std::string& what);
 // The directories that the links in pg_tblspc of a data directory lead to.
 [[nodiscard]] std::vector<std::string> tablespaces_in(const std::string& data_directory);
 
-// Whether a directory is a cluster's, as far as its names tell.
+// Whether a directory is a cluster's, as far as its names tell; false where they cannot be seen.
 [[nodiscard]] bool is_data_directory(const std::string& path);
 
 // Whether a directory of this name, PG_15_202209061, holds what a tablespace has of a cluster.

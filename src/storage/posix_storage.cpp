@@ -245,6 +245,7 @@ PosixStorage::Claim PosixStorage::claim_name(const Temporary& temporary,
       return Claim::made;
     }
     if (errno == EEXIST) return Claim::taken;
+    if (errno == ENOENT) return Claim::directory_gone;
   }
   throw system_error("give \"" + path + "\" its name", failure);
 }
@@ -287,7 +288,7 @@ bool PosixStorage::make_existing_durable(const Way& way, std::string_view direct
   if (!S_ISREG(status.st_mode)) throw no_file(path);
   sync_file(file, path);
   make_name_durable(way, directory);
-  if (::syncfs(fd) != 0) throw system_error("sync the file system of \"" + path + "\"", errno);
+  sync_file_system(file, path);
   const auto found = find_status(path);
   return found && is_same_file(status, *found);
 }

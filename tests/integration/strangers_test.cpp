@@ -132,6 +132,32 @@ TEST(Hosts, EachHasADeadlineOfItsOwn) {
   EXPECT_THAT(none.err, HasSubstr("/nowhere"));
 }
 
+// With a password, too: a server that lets us in and is not what is wanted is no refusal.
+TEST(Hosts, TheNextOneIsTriedBehindOneThatIsAStandby) {
+  MainJob job(usual_major);
+  auto& primary = job.server();
+  (void)primary.sql("CREATE ROLE taker LOGIN SUPERUSER REPLICATION PASSWORD 'secret'");
+  (void)job.backup();
+  auto standby = job.restore("standby", {"--standby", "--pg", primary.conninfo()});
+  for (auto* const server : {&primary, standby.get()}) {
+    write_text(server->data() + "/pg_hba.conf",
+               "local all postgres trust\nlocal replication postgres trust\n"
+               "local all all scram-sha-256\nlocal replication all scram-sha-256\n");
+    (void)server->sql("SELECT pg_reload_conf()");
+  }
+  const auto ports = standby->sql("SHOW port") + "," + primary.sql("SHOW port");
+  const auto both = "host=" + job.directory().path() + "," + job.directory().path() +
+                    " port=" + ports + " user=taker password=";
+  for (const std::string wanted : {"read-write", "primary", "prefer-standby"}) {
+    const auto done = job.walvault(
+        {"cluster", "add", "main", "--pg", both + "secret target_session_attrs=" + wanted});
+    EXPECT_EQ(done.exit_code, 0) << wanted << done.text();
+  }
+  const auto refused = job.walvault({"cluster", "add", "main", "--pg", both + "wrong"});
+  EXPECT_EQ(refused.exit_code, 6) << refused.text();
+  EXPECT_THAT(refused.err, HasSubstr("password"));
+}
+
 // A port or an address that is left out in a list is libpq's default, or looked up.
 TEST(Hosts, ListsMayLeaveOutWhatIsUsual) {
   MainJob job(usual_major);

@@ -116,6 +116,8 @@ void PqSession::try_to_connect(const ConnectAttempt& attempt) {
     is_let_in |= is_behind_login(PQstatus(connection_.get()));
   }
   if (PQstatus(connection_.get()) != CONNECTION_OK) {
+    // What the server says of itself comes behind the login, all at once as a rule.
+    is_let_in |= PQparameterStatus(connection_.get(), "server_version") != nullptr;
     is_refused_ = !is_let_in && PQconnectionUsedPassword(connection_.get()) != 0;
     throw failure("connect to the server", nullptr);
   }

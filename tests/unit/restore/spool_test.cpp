@@ -164,6 +164,29 @@ TEST_F(SpoolTest, BehindALinkIsLeftAlone) {
   EXPECT_EQ(names_in(elsewhere), before);
 }
 
+// What another user put there while the directory was open to him.
+TEST_F(SpoolTest, OfAFileWithAnotherNameNothingIsDelivered) {
+  fill(1);
+  const auto name = files().front();
+  std::filesystem::create_hard_link(spool_.directory() + "/" + name, directory_.path("other"));
+  int delivered = 0;
+  for (std::uint64_t number = 2; number <= 5; ++number) delivered += deliver(number) ? 1 : 0;
+  EXPECT_EQ(delivered, 3);
+}
+
+TEST_F(SpoolTest, WhoFillsItStopsWhenItIsRemoved) {
+  HookedStorage hooked(made_.storage);
+  const auto repository = Repository::open(hooked);
+  const WalArchive archive(repository, test_cluster());
+  bool is_first = true;
+  hooked.before = [&](std::string_view operation, std::string_view key) {
+    if (operation != "find" || !key.starts_with("wal/") || !std::exchange(is_first, false)) return;
+    spool_.remove();
+  };
+  spool_.fill(archive, segment(1), 8, 1);
+  EXPECT_FALSE(find_status(spool_.directory()));
+}
+
 // It may be another one of this user's, put in its place.
 TEST_F(SpoolTest, DeletesNothingButItsOwn) {
   fill(1);
