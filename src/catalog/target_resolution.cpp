@@ -459,12 +459,12 @@ ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>
     } catch (const Error& error) {
       const auto others = is_without_a_way(error) ? passed_over() : std::string();
       if (others.empty()) throw;
-      throw Error(error.kind(), error.message(),
-                  error.detail() + (error.detail().empty() ? "" : " ") +
-                      "Passed over, because they cannot be restored whole: " + others + ".",
-                  error.hint() + (error.hint().empty() ? "" : " ") +
-                      "walvault verify tells what is lost of those, walvault extract gets single "
-                      "files.");
+      throw Error(ErrorKind::corrupt,
+                  "no backup from which the target can be reached can be restored whole",
+                  "Passed over: " + others + ". Without these, " + error.message() + ".",
+                  "Bring what is lost back from a copy of the repository, or choose a target that "
+                  "another backup reaches. walvault verify tells what is lost, walvault extract "
+                  "gets single files.");
     }
   }
 }
@@ -494,7 +494,9 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
   try {
     return plan_without(archive, backups, request, up_to_consistency, has_fault, names);
   } catch (const Error& error) {
-    if (!any_doubtful || !is_without_a_way(error)) throw;
+    // Corrupt: only those that were passed over lead there.
+    const bool may_help = is_without_a_way(error) || error.kind() == ErrorKind::corrupt;
+    if (!any_doubtful || !may_help) throw;
     const auto is_lost = [&](const BackupInfo& backup) {
       return has_fault(backup) && known.at(backup.id).is_lost;
     };

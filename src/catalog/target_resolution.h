@@ -46,7 +46,8 @@ struct FaultCheck {
 // plan_recovery, and the proof that the WAL on the way is one chain up to the
 // stop. Errors as there; Error{unreachable_target} also for a chain that is
 // broken before the stop and for a target that no record fulfils, with the
-// nearest that can be had; Error{usage} for the name of several restore points,
+// nearest that can be had; Error{corrupt} where only backups with a fault lead there;
+// Error{usage} for the name of several restore points,
 // which it lists. A stop that lies before the history leaves an ancestor is planned on that
 // ancestor, where its WAL is archived: the timeline on which the restored server then goes on
 // is written down as a child of the one that recovery was told to follow, whatever

@@ -132,7 +132,7 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
   // All are lost: then nothing can be had, and that is said.
   for (const auto& file : files_in("/packs")) fs::remove(file);
   const auto none = job_.walvault({"restore", "--pgdata", job_.directory().path("none")});
-  EXPECT_NE(none.exit_code, 0);
+  EXPECT_EQ(none.exit_code, 5) << none.text();
   EXPECT_THAT(none.err, HasSubstr("Passed over"));
 }
 

@@ -259,6 +259,41 @@ TEST_F(TargetResolutionTest, ARestorePointIsFoundUnlessItsNameIsUsedTwice) {
   EXPECT_NE(words(to_name("never")).find("\"before the migration\""), std::string::npos);
 }
 
+TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
+  for (std::uint64_t segment = 3; segment < 7; ++segment) {
+    fill(segment);
+    wal_.add_filler(5000);
+  }
+  archive();
+  backups_.push_back(backup_of("later", 1, 5, 5));
+  std::map<std::string, BackupFault> known{{"later", {.why = "marked", .is_lost = false}}};
+  std::vector<std::string> said;
+  const FaultCheck faults{
+      .of = [&](const BackupInfo& backup) { return known[backup.id]; },
+      .passed_over = [&](const BackupInfo& backup,
+                         const BackupFault&) { said.push_back("not " + backup.id); },
+      .tried_all_the_same = [&](const BackupInfo& backup,
+                                const BackupFault&) { said.push_back("yet " + backup.id); }};
+  const auto chosen = [&] {
+    said.clear();
+    return plan_proved_recovery(archive_, backups_, {}, false, faults).plan.backup.id;
+  };
+  EXPECT_EQ(chosen(), "a");
+  EXPECT_EQ(said, (std::vector<std::string>{"not later"}));
+  // Of two that are doubtful the newest, of one that is lost and one that is not the latter.
+  known["a"] = {.why = "marked", .is_lost = false};
+  EXPECT_EQ(chosen(), "later");
+  EXPECT_EQ(said, (std::vector<std::string>{"not later", "not a", "yet later"}));
+  known["later"].is_lost = true;
+  EXPECT_EQ(chosen(), "a");
+  known["a"].is_lost = true;
+  EXPECT_EQ(error_of([&] { (void)chosen(); }), "corrupt");
+  // One that is asked for by name is the asker's affair.
+  EXPECT_EQ(plan_proved_recovery(archive_, backups_, {.backup_id = "later"}, false, faults)
+                .plan.backup.id,
+            "later");
+}
+
 // A summary lists so many and no more.
 TEST_F(TargetResolutionTest, EveryRestorePointOfASegmentIsFound) {
   wal_.add_filler(300);
