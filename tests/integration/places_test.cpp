@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <boost/filesystem.hpp>
+#include <set>
 #include <thread>
 
 #include "support/main_job.h"
@@ -54,6 +55,13 @@ class PlacesTest : public ::testing::Test {
     std::sort(files.begin(), files.end());
     return files;
   }
+  [[nodiscard]] static std::set<std::string> names_in(const std::string& directory) {
+    std::set<std::string> names;
+    for (const auto& entry : fs::directory_iterator(directory)) {
+      names.insert(entry.path().filename().string());
+    }
+    return names;
+  }
   static void link(const std::string& target, const std::string& name) {
     fs::create_directory_symlink(target, path(name));
   }
@@ -99,10 +107,14 @@ TEST_F(PlacesTest, NorThroughALinkOfTheDirectoryThatIsReplaced) {
 TEST_F(PlacesTest, ARepositoryNeverLiesWithAServersFiles) {
   const auto& data = job().server().data();
   link(data, "link_to_data");
+  const auto names = names_in(data);
   for (const auto& place :
        {data + "/backup", data, path("link_to_data/backup"), data + "/base/backup"}) {
-    expect_refused({"init", "--repo", place}, place, "PostgreSQL directory");
+    // Below the directory itself its server makes and removes files all the time.
+    const auto watched = place == data ? data + "/packs" : place;
+    expect_refused({"init", "--repo", place}, watched, "PostgreSQL directory");
   }
+  EXPECT_EQ(names_in(data), names);
   // It holds the data directory, and much else.
   expect_refused({"init", "--repo", path("")}, job().repository(), "not empty");
   // One that was made before the server was.

@@ -321,20 +321,22 @@ TEST_F(TreeRoundTrip, FindsAFileAgainThatGrewFromOneChunkToMany) {
 }
 
 TEST_F(TreeRoundTrip, StoresASmallFileOfARunOnce) {
+  constexpr std::uint64_t filler_chunks = 80;
   const auto small = random_bytes(50'000, 1);
   const auto run = back_up([&](TreeWriter& tree) {
     write_tree_file(tree, "a/1", small);
-    // Enough that its group is full, and stored before the second is looked at.
+    // More than can be under way at once (12 MiB): its group is full, and stored, before the
+    // second is looked at, however late the workers run.
     for (std::uint64_t i = 0; i < 5; ++i) {
       write_tree_file(tree, "small/" + std::to_string(i), random_bytes(50'000, 50 + i));
     }
-    for (std::uint64_t i = 0; i < 40; ++i) {
+    for (std::uint64_t i = 0; i < filler_chunks; ++i) {
       write_tree_file(tree, "filler/" + std::to_string(i), random_bytes(chunk_bytes, 100 + i));
     }
     write_tree_file(tree, "b/1", small);
     write_tree_file(tree, "c/1", random_bytes(60'000, 2));
   });
-  EXPECT_EQ(run.totals.new_bytes, 6 * small.size() + 40 * chunk_bytes + 60'000);
+  EXPECT_EQ(run.totals.new_bytes, 6 * small.size() + filler_chunks * chunk_bytes + 60'000);
   const auto files = read_back(run.root_key);
   EXPECT_TRUE(files.at("a/1") == small);
   EXPECT_TRUE(files.at("b/1") == small);
