@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
+#include "catalog/backup_list.h"
 #include "catalog/expiry.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/tree_copier.h"

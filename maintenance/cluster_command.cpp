@@ -6,6 +6,7 @@
 #include "app/places.h"
 #include "base/path.h"
 #include "catalog/backup_info.h"
+#include "catalog/backup_list.h"
 #include "maintenance/further_repositories.h"
 #include "maintenance/identify_cluster.h"
 #include "maintenance/maintenance_commands.h"

@@ -5,6 +5,7 @@
 #include "app/backup_text.h"
 #include "base/format.h"
 #include "catalog/backup_condition.h"
+#include "catalog/backup_list.h"
 #include "catalog/recovery_window.h"
 #include "catalog/verified.h"
 #include "maintenance/maintenance_commands.h"

@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "catalog/backup_info.h"
+#include "catalog/backup_list.h"
 #include "catalog/cluster.h"
 #include "repository/tree_reader.h"
 

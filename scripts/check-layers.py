@@ -2,7 +2,8 @@
 """Holds the includes to the layers of docs/architecture.md.
 
 One table says which folder may include which, and which external headers have
-their home where. Exits 1 and names every include that breaks it.
+their home where. Exits 1 and names every include that breaks it, and every one
+that leads to no file.
 """
 import pathlib
 import re
@@ -78,6 +79,8 @@ def main() -> int:
                 quote, included = match.groups()
                 where = f"{relative}:{number}: {folder} may not include {included}"
                 if quote == '"':
+                    if not any((base / included).exists() for base in (ROOT, ROOT / "src")):
+                        failures.append(f"{relative}:{number}: there is no {included}")
                     target = folder_of(pathlib.PurePosixPath(included))
                     if target != folder and target not in MAY_INCLUDE[folder]:
                         failures.append(where)

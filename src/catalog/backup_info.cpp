@@ -1,9 +1,6 @@
 #include "catalog/backup_info.h"
 
-#include <algorithm>
-
 #include "base/error.h"
-#include "catalog/backup_keep.h"
 #include "repository/tree.h"
 
 namespace walvault {
@@ -16,8 +13,6 @@ constexpr std::string_view first_generation = "/1";
 constexpr std::uint16_t head_version_plain = 1;
 constexpr std::uint16_t head_version_extended = 2;
 
-std::string backups_prefix(const std::string& cluster) { return "backups/" + cluster + "/"; }
-
 Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
 
 }  // namespace
@@ -25,6 +20,8 @@ Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds
 std::string BackupInfo::postgres_version() const {
   return std::to_string(server_version / 10000) + "." + std::to_string(server_version % 10000);
 }
+
+std::string backups_prefix(const std::string& cluster) { return "backups/" + cluster + "/"; }
 
 std::string backup_root_key(const std::string& cluster, const std::string& id) {
   return backups_prefix(cluster) + id + std::string(first_generation);
@@ -147,44 +144,6 @@ BackupInfo decode_backup_info(ByteView head) {
   }
   in.expect_end();
   return info;
-}
-
-BackupList list_backups(const Repository& repository, const std::string& cluster) {
-  auto& storage = repository.storage();
-  const auto oldest_identity = find_cluster(repository, cluster)
-                                   ? cluster_identities(repository, cluster).front().number
-                                   : 1;
-  BackupList list;
-  const auto deleted = deleted_backups(repository, cluster);
-  for (const auto& id : storage.list_names(backups_prefix(cluster))) {
-    if (deleted.contains(id)) continue;  // its root is about to go
-    const auto key = backup_root_key(cluster, id);
-    const auto prefix = storage.find(key, {.length = root_prefix_bytes});
-    // Deleted since it was listed, or the tombstone of a writer that gc gave up.
-    if (!prefix || is_of_kind(*prefix, ObjectKind::tombstone)) continue;
-    try {
-      auto info = decode_backup_info(decode_root_head(*prefix, key));
-      if (info.identity_number >= oldest_identity) list.backups.push_back(std::move(info));
-    } catch (const Error& error) {
-      // Damaged, or made by a newer version: it hides no other.
-      if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
-      list.damaged.push_back(key);
-    }
-  }
-  std::ranges::sort(list.backups, {},
-                    [](const BackupInfo& info) { return std::pair(info.start_time, info.id); });
-  return list;
-}
-
-BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string& id) {
-  const auto it = std::ranges::find(backups, id, &BackupInfo::id);
-  if (it != backups.end()) return *it;
-  std::string known;
-  for (const auto& backup : backups) known += (known.empty() ? "" : ", ") + backup.id;
-  throw Error(
-      ErrorKind::not_found, "there is no backup " + id,
-      known.empty() ? "There is no backup of this cluster at all." : "There are: " + known + ".",
-      known.empty() ? "Take one with: walvault backup" : "walvault info shows them.");
 }
 
 }  // namespace walvault

@@ -53,6 +53,9 @@ struct BackupInfo {
 inline constexpr std::size_t damage_texts_max = 32;
 inline constexpr std::size_t damage_text_bytes_max = 200;
 
+// What the keys of a cluster's backups begin with.
+[[nodiscard]] std::string backups_prefix(const std::string& cluster);
+
 // The key of a backup's root.
 [[nodiscard]] std::string backup_root_key(const std::string& cluster, const std::string& id);
 
@@ -61,16 +64,5 @@ inline constexpr std::size_t damage_text_bytes_max = 200;
 
 [[nodiscard]] Bytes encode_backup_info(const BackupInfo& info);
 [[nodiscard]] BackupInfo decode_backup_info(ByteView head);
-
-// The committed backups of a cluster, oldest first, of all the identities that
-// count. A root whose head is damaged hides no other: it is listed by its key.
-struct BackupList {
-  std::vector<BackupInfo> backups;
-  std::vector<std::string> damaged;
-};
-[[nodiscard]] BackupList list_backups(const Repository& repository, const std::string& cluster);
-
-// Error{not_found} that names those which exist.
-[[nodiscard]] BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string& id);
 
 }  // namespace walvault

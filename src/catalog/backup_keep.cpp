@@ -1,14 +1,11 @@
 #include "catalog/backup_keep.h"
 
 #include "base/format.h"
-#include "catalog/backup_info.h"
-#include "repository/writer_session.h"
 
 namespace walvault {
 namespace {
 
 std::string keeps_prefix(const std::string& cluster) { return "keeps/" + cluster + "/"; }
-std::string deleted_prefix(const std::string& cluster) { return "deleted/" + cluster + "/"; }
 
 Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
 
@@ -61,23 +58,6 @@ std::map<std::string, BackupKeep> list_backup_keeps(const Repository& repository
     }
   }
   return keeps;
-}
-
-void delete_backup(const Repository& repository, const std::string& cluster, const std::string& id,
-                   Timestamp now) {
-  ByteWriter payload;
-  payload.i64(now.time_since_epoch().count());
-  const auto root = backup_root_key(cluster, id);
-  (void)repository.put_sealed(ObjectKind::deleted, deletion_key(root), payload.bytes());
-  repository.storage().remove({root});
-}
-
-std::set<std::string> deleted_backups(const Repository& repository, const std::string& cluster) {
-  std::set<std::string> ids;
-  for (auto& id : repository.storage().list_names(deleted_prefix(cluster))) {
-    ids.insert(std::move(id));
-  }
-  return ids;
 }
 
 }  // namespace walvault

@@ -1,10 +1,9 @@
-// Decisions about single backups that outlast the policy: kept until a moment or
-// for ever, or deleted. docs/repository-format.md, "Keeps" and "Deleted backups".
+// Backups that are kept whatever the policy says: until a moment, or for ever.
+// docs/repository-format.md, "Keeps".
 #pragma once
 
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 
 #include "base/clock.h"
@@ -34,15 +33,5 @@ void put_backup_keep(const Repository& repository, const std::string& cluster,
 // By backup id. Error{corrupt} for a damaged one: what it protects is not guessed.
 [[nodiscard]] std::map<std::string, BackupKeep> list_backup_keeps(const Repository& repository,
                                                                   const std::string& cluster);
-
-// Deletes a backup: first the record that it is deleted, which is kept for ever, so
-// that a late repetition of its commit revives nothing; then its root. What it
-// alone needed is gc's. Doing it twice is no error.
-void delete_backup(const Repository& repository, const std::string& cluster, const std::string& id,
-                   Timestamp now);
-
-// The ids of the backups that were deleted.
-[[nodiscard]] std::set<std::string> deleted_backups(const Repository& repository,
-                                                    const std::string& cluster);
 
 }  // namespace walvault

@@ -1,4 +1,5 @@
 #include "catalog/recovery_plan.h"
+#include "catalog/backup_list.h"
 
 #include <algorithm>
 #include <charconv>

@@ -10,6 +10,7 @@
 #include "catalog/accepted_gap.h"
 #include "catalog/backup_info.h"
 #include "catalog/backup_keep.h"
+#include "catalog/backup_list.h"
 #include "catalog/wal_expiry.h"
 
 namespace walvault {

@@ -1,4 +1,5 @@
 #include "catalog/verification.h"
+#include "catalog/backup_list.h"
 
 #include <algorithm>
 #include <atomic>

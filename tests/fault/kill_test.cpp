@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "archive_command/push.h"
+#include "catalog/backup_list.h"
 #include "catalog/expiry.h"
 #include "catalog/verification.h"
 #include "repository/gc.h"

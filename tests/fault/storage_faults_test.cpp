@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "archive_command/push.h"
+#include "catalog/backup_list.h"
 #include "catalog/expiry.h"
 #include "repository/gc.h"
 #include "storage/retrying_storage.h"

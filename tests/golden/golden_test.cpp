@@ -14,6 +14,7 @@
 #include "catalog/accepted_gap.h"
 #include "catalog/backup_info.h"
 #include "catalog/backup_keep.h"
+#include "catalog/backup_list.h"
 #include "catalog/catalogue_snapshot.h"
 #include "catalog/stored_summary.h"
 #include "catalog/timeline_branch.h"

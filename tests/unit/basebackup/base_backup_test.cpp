@@ -5,6 +5,7 @@
 #include <atomic>
 #include <thread>
 
+#include "catalog/backup_list.h"
 #include "catalog/expiry.h"
 #include "repository/damaged_packs.h"
 #include "support/fake_backup.h"

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "catalog/backup_info.h"
+#include "catalog/backup_list.h"
 #include "support/catalog_examples.h"
 #include "support/memory_repository.h"
 #include "support/stored_backups.h"

@@ -1,4 +1,5 @@
 #include "catalog/expiry.h"
+#include "catalog/backup_list.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,5 @@
 #include "catalog/repository_copy.h"
+#include "catalog/backup_list.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,0 +1,71 @@
+#include "catalog/backup_list.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "repository/tree.h"
+#include "repository/writer_session.h"
+
+namespace walvault {
+namespace {
+
+std::string deleted_prefix(const std::string& cluster) { return "deleted/" + cluster + "/"; }
+
+}  // namespace
+
+BackupList list_backups(const Repository& repository, const std::string& cluster) {
+  auto& storage = repository.storage();
+  const auto oldest_identity = find_cluster(repository, cluster)
+                                   ? cluster_identities(repository, cluster).front().number
+                                   : 1;
+  BackupList list;
+  const auto deleted = deleted_backups(repository, cluster);
+  for (const auto& id : storage.list_names(backups_prefix(cluster))) {
+    if (deleted.contains(id)) continue;  // its root is about to go
+    const auto key = backup_root_key(cluster, id);
+    const auto prefix = storage.find(key, {.length = root_prefix_bytes});
+    // Deleted since it was listed, or the tombstone of a writer that gc gave up.
+    if (!prefix || is_of_kind(*prefix, ObjectKind::tombstone)) continue;
+    try {
+      auto info = decode_backup_info(decode_root_head(*prefix, key));
+      if (info.identity_number >= oldest_identity) list.backups.push_back(std::move(info));
+    } catch (const Error& error) {
+      // Damaged, or made by a newer version: it hides no other.
+      if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
+      list.damaged.push_back(key);
+    }
+  }
+  std::ranges::sort(list.backups, {},
+                    [](const BackupInfo& info) { return std::pair(info.start_time, info.id); });
+  return list;
+}
+
+BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string& id) {
+  const auto it = std::ranges::find(backups, id, &BackupInfo::id);
+  if (it != backups.end()) return *it;
+  std::string known;
+  for (const auto& backup : backups) known += (known.empty() ? "" : ", ") + backup.id;
+  throw Error(
+      ErrorKind::not_found, "there is no backup " + id,
+      known.empty() ? "There is no backup of this cluster at all." : "There are: " + known + ".",
+      known.empty() ? "Take one with: walvault backup" : "walvault info shows them.");
+}
+
+void delete_backup(const Repository& repository, const std::string& cluster, const std::string& id,
+                   Timestamp now) {
+  ByteWriter payload;
+  payload.i64(now.time_since_epoch().count());
+  const auto root = backup_root_key(cluster, id);
+  (void)repository.put_sealed(ObjectKind::deleted, deletion_key(root), payload.bytes());
+  repository.storage().remove({root});
+}
+
+std::set<std::string> deleted_backups(const Repository& repository, const std::string& cluster) {
+  std::set<std::string> ids;
+  for (auto& id : repository.storage().list_names(deleted_prefix(cluster))) {
+    ids.insert(std::move(id));
+  }
+  return ids;
+}
+
+}  // namespace walvault
