@@ -142,7 +142,7 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   out.i64(result.file->modified);
   out.i64(result.file->changed);
   out.u32(result.file->mode);
-  out.i64(system_clock().now().time_since_epoch().count());
+  out.time(system_clock().now());
   out.u32(crc32c(out.bytes()));
   // Not synced: what a crash leaves of it is not believed, or is true.
   const auto unfinished = result.name + ".part-" + std::to_string(::getpid());
@@ -185,7 +185,7 @@ std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& 
   note.file.modified = in.i64();
   note.file.changed = in.i64();
   note.file.mode = in.u32();
-  note.noted = Timestamp(std::chrono::microseconds(in.i64()));
+  note.noted = in.time();
   if (in.u32() != crc32c(body)) return std::nullopt;
   in.expect_end();
   return note.archiver == archiver_ ? std::optional(note) : std::nullopt;

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
+
 namespace walvault {
 
 using Bytes = std::vector<std::uint8_t>;
@@ -51,6 +53,8 @@ class ByteWriter {
   void u64(std::uint64_t value) { fixed(value, 8); }
   void i64(std::int64_t value) { fixed(static_cast<std::uint64_t>(value), 8); }
   void varint(std::uint64_t value);
+  // Microseconds since 1970 UTC, as an i64.
+  void time(Timestamp value) { i64(value.time_since_epoch().count()); }
   void raw(ByteView bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
   void string(std::string_view text);
 
@@ -78,6 +82,7 @@ class ByteReader {
   [[nodiscard]] std::uint64_t u64() { return fixed(8); }
   [[nodiscard]] std::int64_t i64() { return static_cast<std::int64_t>(fixed(8)); }
   [[nodiscard]] std::uint64_t varint();
+  [[nodiscard]] Timestamp time() { return Timestamp(std::chrono::microseconds(i64())); }
   [[nodiscard]] ByteView raw(std::size_t length);
   [[nodiscard]] std::string string(std::size_t length_max = 65536);
 

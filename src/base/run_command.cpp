@@ -16,7 +16,7 @@
 namespace walvault {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 // The process group that was started; whoever is left of it is killed.
 class Group {
@@ -32,11 +32,11 @@ class Group {
   Group& operator=(const Group&) = delete;
 
   // Once its output has ended; nullopt when it does not end.
-  std::optional<int> wait_until(Clock::time_point deadline) {
+  std::optional<int> wait_until(SteadyClock::time_point deadline) {
     int status = 0;
     pid_t ended = 0;
     while ((ended = ::waitpid(leader_, &status, WNOHANG)) == 0) {
-      if (Clock::now() >= deadline) return std::nullopt;
+      if (SteadyClock::now() >= deadline) return std::nullopt;
       ::usleep(5000);
     }
     if (ended < 0) throw system_error("wait for a command", errno);
@@ -78,7 +78,7 @@ pid_t start(const std::string& command, int output) {
 
 std::string run_command(const std::string& command, std::chrono::seconds timeout,
                         std::size_t bytes_max) {
-  const auto deadline = Clock::now() + timeout;
+  const auto deadline = SteadyClock::now() + timeout;
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw system_error("make a pipe", errno);
   const FileDescriptor output(ends[0]);
@@ -94,7 +94,7 @@ std::string run_command(const std::string& command, std::chrono::seconds timeout
   std::array<char, 4096> buffer{};
   while (true) {
     const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - SteadyClock::now());
     pollfd readable{.fd = output.get(), .events = POLLIN, .revents = 0};
     const int ready = left.count() <= 0 ? 0 : ::poll(&readable, 1, static_cast<int>(left.count()));
     if (ready < 0 && errno == EINTR) continue;

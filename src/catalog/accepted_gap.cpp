@@ -17,7 +17,7 @@ Bytes encode_accepted_gap(const AcceptedGap& gap) {
   out.u32(gap.timeline.branch);
   out.u64(gap.from.value);
   out.u64(gap.to.value);
-  out.i64(gap.when.time_since_epoch().count());
+  out.time(gap.when);
   out.string(gap.reason);
   return out.take();
 }
@@ -29,7 +29,7 @@ AcceptedGap decode_accepted_gap(ByteView payload) {
   gap.timeline.branch = in.u32();
   gap.from = {in.u64()};
   gap.to = {in.u64()};
-  gap.when = Timestamp(std::chrono::microseconds(in.i64()));
+  gap.when = in.time();
   gap.reason = in.string(gap_reason_bytes_max);
   in.expect_end();
   return gap;

@@ -13,8 +13,6 @@ constexpr std::string_view first_generation = "/1";
 constexpr std::uint16_t head_version_plain = 1;
 constexpr std::uint16_t head_version_extended = 2;
 
-Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
-
 }  // namespace
 
 std::string BackupInfo::postgres_version() const {
@@ -44,8 +42,8 @@ Bytes encode_backup_info(const BackupInfo& info) {
   out.u32(info.timeline.value);
   out.u64(info.start.value);
   out.u64(info.stop.value);
-  out.i64(info.start_time.time_since_epoch().count());
-  out.i64(info.stop_time.time_since_epoch().count());
+  out.time(info.start_time);
+  out.time(info.stop_time);
   out.u32(static_cast<std::uint32_t>(info.server_version));
   out.u8(info.from_standby ? 1 : 0);
   out.string(info.host);
@@ -100,8 +98,8 @@ BackupInfo decode_backup_info(ByteView head) {
   info.timeline = {in.u32()};
   info.start = {in.u64()};
   info.stop = {in.u64()};
-  info.start_time = read_time(in);
-  info.stop_time = read_time(in);
+  info.start_time = in.time();
+  info.stop_time = in.time();
   info.server_version = static_cast<int>(in.u32());
   info.from_standby = in.u8() != 0;
   info.host = in.string();

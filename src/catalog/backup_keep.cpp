@@ -7,8 +7,6 @@ namespace {
 
 std::string keeps_prefix(const std::string& cluster) { return "keeps/" + cluster + "/"; }
 
-Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
-
 }  // namespace
 
 BackupKeep parse_backup_keep(std::string_view text, std::string_view what, Timestamp now) {
@@ -18,18 +16,18 @@ BackupKeep parse_backup_keep(std::string_view text, std::string_view what, Times
 
 Bytes encode_backup_keep(const BackupKeep& keep) {
   ByteWriter out;
-  out.i64(keep.when.time_since_epoch().count());
+  out.time(keep.when);
   out.u8(keep.until ? 1 : 0);
-  out.i64(keep.until.value_or(Timestamp{}).time_since_epoch().count());
+  out.time(keep.until.value_or(Timestamp{}));
   return out.take();
 }
 
 BackupKeep decode_backup_keep(ByteView payload) {
   ByteReader in(payload, "the keep of a backup");
   BackupKeep keep;
-  keep.when = read_time(in);
+  keep.when = in.time();
   const bool ends = in.u8() != 0;
-  const auto until = read_time(in);
+  const auto until = in.time();
   if (ends) keep.until = until;
   in.expect_end();
   return keep;

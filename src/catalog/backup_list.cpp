@@ -54,7 +54,7 @@ BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string&
 void delete_backup(const Repository& repository, const std::string& cluster, const std::string& id,
                    Timestamp now) {
   ByteWriter payload;
-  payload.i64(now.time_since_epoch().count());
+  payload.time(now);
   const auto root = backup_root_key(cluster, id);
   (void)repository.put_sealed(ObjectKind::deleted, deletion_key(root), payload.bytes());
   repository.storage().remove({root});

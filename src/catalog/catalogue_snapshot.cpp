@@ -89,7 +89,7 @@ Bytes encode_catalogue(const CatalogueSnapshot& snapshot) {
       compressor.compress({.algorithm = Compression::zstd, .level = 3}, plain, stored);
   ByteWriter out;
   out.u64(snapshot.lsn.value);
-  out.i64(snapshot.taken.time_since_epoch().count());
+  out.time(snapshot.taken);
   out.u8(static_cast<std::uint8_t>(compression));
   out.u64(plain.size());
   out.raw(stored);
@@ -100,7 +100,7 @@ CatalogueSnapshot decode_catalogue(ByteView payload) {
   ByteReader in(payload, "a catalogue snapshot");
   CatalogueSnapshot snapshot;
   snapshot.lsn = {in.u64()};
-  snapshot.taken = Timestamp(std::chrono::microseconds(in.i64()));
+  snapshot.taken = in.time();
   const auto compression = compression_from_disk(in.u8());
   const auto plain_bytes = in.u64();
   if (plain_bytes > plain_bytes_max) {

@@ -25,7 +25,7 @@ Bytes encode(const Entry& entry) {
   out.u64(entry.identity.system_identifier);
   out.u32(static_cast<std::uint32_t>(entry.identity.postgres_major));
   out.u32(entry.identity.segment_bytes);
-  out.i64(entry.identity.registered.time_since_epoch().count());
+  out.time(entry.identity.registered);
   return out.take();
 }
 
@@ -38,7 +38,7 @@ Entry decode(std::uint32_t number, ByteView payload) {
   identity.system_identifier = in.u64();
   identity.postgres_major = static_cast<int>(in.u32());
   identity.segment_bytes = in.u32();
-  identity.registered = Timestamp(std::chrono::microseconds(in.i64()));
+  identity.registered = in.time();
   in.expect_end();
   const bool is_known = state == static_cast<std::uint8_t>(State::active) ||
                         state == static_cast<std::uint8_t>(State::removed);

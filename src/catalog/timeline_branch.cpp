@@ -37,7 +37,7 @@ std::optional<TimelineBranch> TimelineBranch::parse(std::string_view text) {
 
 Bytes encode_branch_opening(const BranchOpening& opening) {
   ByteWriter out;
-  out.i64(opening.when.time_since_epoch().count());
+  out.time(opening.when);
   out.varint(opening.descendants.size());
   for (const auto& descendant : opening.descendants) {
     out.u32(descendant.timeline.value);
@@ -49,7 +49,7 @@ Bytes encode_branch_opening(const BranchOpening& opening) {
 BranchOpening decode_branch_opening(TimelineBranch opened, ByteView payload) {
   ByteReader in(payload, "the opening of a timeline's branch");
   BranchOpening opening{.opened = opened, .when = {}, .descendants = {}};
-  opening.when = Timestamp(std::chrono::microseconds(in.i64()));
+  opening.when = in.time();
   const auto count = in.varint();
   for (std::uint64_t i = 0; i < count; ++i) {
     const TimelineId timeline{in.u32()};

@@ -12,20 +12,17 @@ constexpr std::string_view verified_prefix = "verified/";
 constexpr std::uint8_t flag_partial = 1;
 constexpr std::uint8_t flag_damage = 2;
 
-void write_time(ByteWriter& out, Timestamp time) { out.i64(time.time_since_epoch().count()); }
-Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
-
 void write_times(ByteWriter& out, const VerifyTimes& times) {
-  write_time(out, times.stored);
-  write_time(out, times.deep);
-  write_time(out, times.damaged);
+  out.time(times.stored);
+  out.time(times.deep);
+  out.time(times.damaged);
 }
 
 VerifyTimes read_times(ByteReader& in) {
   VerifyTimes times;
-  times.stored = read_time(in);
-  times.deep = read_time(in);
-  times.damaged = read_time(in);
+  times.stored = in.time();
+  times.deep = in.time();
+  times.damaged = in.time();
   return times;
 }
 
@@ -136,8 +133,8 @@ Bytes encode_verified(const VerifiedRecord& record) {
     out.u8(static_cast<std::uint8_t>(run.tier));
     out.u8(static_cast<std::uint8_t>((run.partial ? flag_partial : 0) |
                                      (run.whole ? 0 : flag_damage)));
-    write_time(out, run.started);
-    write_time(out, run.finished);
+    out.time(run.started);
+    out.time(run.finished);
     out.varint(run.damaged);
   }
   out.varint(record.packs.size());
@@ -175,8 +172,8 @@ VerifiedRecord decode_verified(ByteView payload) {
     const auto flags = in.u8();
     run.partial = (flags & flag_partial) != 0;
     run.whole = (flags & flag_damage) == 0;
-    run.started = read_time(in);
-    run.finished = read_time(in);
+    run.started = in.time();
+    run.finished = in.time();
     run.damaged = in.varint();
   }
   for (auto left = in.count(72); left > 0; --left) {

@@ -27,7 +27,7 @@ bool is_whole_gone(const Repository& repository, const std::vector<ClusterIdenti
 
 Bytes encode_wal_expiry(const WalExpiry& expiry) {
   ByteWriter out;
-  out.i64(expiry.created.time_since_epoch().count());
+  out.time(expiry.created);
   out.varint(expiry.ranges.size());
   for (const auto& range : expiry.ranges) {
     out.u32(range.identity_number);
@@ -42,7 +42,7 @@ Bytes encode_wal_expiry(const WalExpiry& expiry) {
 WalExpiry decode_wal_expiry(ByteView payload) {
   ByteReader in(payload, "an announcement of expiry");
   WalExpiry expiry;
-  expiry.created = Timestamp(std::chrono::microseconds(in.i64()));
+  expiry.created = in.time();
   const auto count = in.count(28);
   if (count > ranges_max) {
     throw Error(ErrorKind::corrupt, "an announcement of expiry is damaged",

@@ -30,8 +30,8 @@ Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view k
   fields.u64(header.plain_bytes);
   fields.u64(header.content_bytes);
   fields.raw(header.digest.view());
-  fields.i64(header.modified.time_since_epoch().count());
-  fields.i64(header.archived.time_since_epoch().count());
+  fields.time(header.modified);
+  fields.time(header.archived);
   fields.u32(wal_frame_bytes);
   fields.varint(header.frames.size());
   for (const auto& frame : header.frames) {
@@ -102,8 +102,8 @@ ParsedWalObject parse_wal_object_header(ByteView object, std::string_view key) {
   header.plain_bytes = fields.u64();
   header.content_bytes = fields.u64();
   header.digest = Digest::read(fields);
-  header.modified = Timestamp(std::chrono::microseconds(fields.i64()));
-  header.archived = Timestamp(std::chrono::microseconds(fields.i64()));
+  header.modified = fields.time();
+  header.archived = fields.time();
   const auto frame_bytes = fields.u32();
   header.frames.resize(fields.count(9));
   for (auto& frame : header.frames) {

@@ -18,7 +18,7 @@ void mark_damaged(const Repository& repository, const PackName& pack, PackDamage
                   Timestamp found) {
   ByteWriter payload;
   payload.u8(static_cast<std::uint8_t>(damage));
-  payload.i64(found.time_since_epoch().count());
+  payload.time(found);
   (void)repository.put_sealed(ObjectKind::damaged_pack, damaged_pack_key(pack), payload.bytes());
 }
 

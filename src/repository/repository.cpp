@@ -33,7 +33,7 @@ Bytes encode_format(const Format& format) {
   ByteWriter out;
   out.u16(format.version);
   out.raw(format.id);
-  out.i64(format.made.time_since_epoch().count());
+  out.time(format.made);
   out.u32(format.chunk_size);
   out.u8(format.digest);
   out.u64(format.reader_features);
@@ -48,7 +48,7 @@ Format decode_format(ByteView payload) {
   Format format;
   format.version = in.u16();
   std::ranges::copy(in.raw(format.id.size()), format.id.begin());
-  format.made = Timestamp(std::chrono::microseconds(in.i64()));
+  format.made = in.time();
   format.chunk_size = in.u32();
   format.digest = in.u8();
   format.reader_features = in.u64();

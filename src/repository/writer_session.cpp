@@ -13,8 +13,6 @@ namespace {
 constexpr std::string_view plans_prefix = "plans/";
 constexpr std::string_view pins_prefix = "pins/";
 
-Timestamp read_time(ByteReader& in) { return Timestamp(std::chrono::microseconds(in.i64())); }
-
 // The head of what is stored under `unfinished/`.
 struct UnfinishedHead {
   std::string root_key;  // that its writer would have committed
@@ -24,7 +22,7 @@ struct UnfinishedHead {
 Bytes encode_unfinished_head(const UnfinishedHead& head) {
   ByteWriter out;
   out.string(head.root_key);
-  out.i64(head.stored.time_since_epoch().count());
+  out.time(head.stored);
   return out.take();
 }
 
@@ -32,7 +30,7 @@ UnfinishedHead decode_unfinished_head(ByteView bytes) {
   ByteReader in(bytes, "what an unfinished backup left");
   UnfinishedHead head;
   head.root_key = in.string();
-  head.stored = read_time(in);
+  head.stored = in.time();
   return head;
 }
 
@@ -89,7 +87,7 @@ std::string pin_key(const RandomId& writer, std::uint32_t number) {
 Bytes encode_pin(const Pin& pin) {
   ByteWriter out;
   out.string(pin.root_key);
-  out.i64(pin.created.time_since_epoch().count());
+  out.time(pin.created);
   pin.may_borrow.write(out);
   return out.take();
 }
@@ -98,7 +96,7 @@ Pin decode_pin(ByteView payload) {
   ByteReader in(payload, "a writer's pin");
   Pin pin;
   pin.root_key = in.string();
-  pin.created = read_time(in);
+  pin.created = in.time();
   pin.may_borrow = PackTable::read(in);
   in.expect_end();
   return pin;
@@ -134,7 +132,7 @@ std::string deletion_key(std::string_view root_key) {
 
 Bytes encode_gc_plan(const GcPlan& plan) {
   ByteWriter out;
-  out.i64(plan.created.time_since_epoch().count());
+  out.time(plan.created);
   plan.condemned.write(out);
   return out.take();
 }
@@ -142,7 +140,7 @@ Bytes encode_gc_plan(const GcPlan& plan) {
 GcPlan decode_gc_plan(ByteView payload) {
   ByteReader in(payload, "a plan of gc");
   GcPlan plan;
-  plan.created = read_time(in);
+  plan.created = in.time();
   plan.condemned = PackTable::read(in);
   in.expect_end();
   return plan;
