@@ -4,7 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "app/program.h"
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 
 namespace walvault {
 

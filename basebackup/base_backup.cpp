@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "basebackup/backup_source.h"
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_list.h"
 #include "catalog/recovery_plan.h"
 #include "catalog/wal_chain.h"
 #include "catalog/wal_expiry.h"

@@ -9,8 +9,8 @@
 #include <string>
 
 #include "base/clock.h"
-#include "catalog/backup_info.h"
-#include "catalog/backup_keep.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/backup_keep.h"
 #include "catalog/wal_archive.h"
 #include "codec/compression.h"
 #include "postgres/client/replication_connection.h"

@@ -1,7 +1,7 @@
 // Asks a server for the names of its relations.
 #pragma once
 
-#include "catalog/catalogue_snapshot.h"
+#include "catalog/records/catalogue_snapshot.h"
 #include "postgres/client/connect_options.h"
 
 namespace walvault {

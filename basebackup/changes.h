@@ -9,7 +9,7 @@
 #include <string>
 
 #include "basebackup/backup_receiver.h"
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/wal_archive.h"
 #include "postgres/client/replication_connection.h"
 #include "postgres/client/sql_connection.h"

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "basebackup/backup_content.h"
 #include "basebackup/known_files.h"
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 #include "postgres/client/sql_connection.h"
 #include "repository/tree_writer.h"
 

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/stored_summary.h"
 #include "repository/tree.h"
 #include "storage/posix_storage.h"

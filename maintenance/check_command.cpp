@@ -9,7 +9,7 @@
 #include "base/path.h"
 #include "basebackup/catalogue_reader.h"
 #include "catalog/backup_condition.h"
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_list.h"
 #include "catalog/recovery_window.h"
 #include "catalog/repository_copy.h"
 #include "maintenance/maintenance_commands.h"

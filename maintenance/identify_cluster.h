@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 #include "postgres/client/replication_connection.h"
 
 namespace walvault {

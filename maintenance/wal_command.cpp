@@ -5,7 +5,7 @@
 #include "app/log.h"
 #include "archive_command/rescue.h"
 #include "base/path.h"
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {

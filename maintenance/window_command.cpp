@@ -1,7 +1,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_list.h"
 #include "catalog/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 

@@ -12,9 +12,9 @@
 #include "app/log.h"
 #include "base/file.h"
 #include "base/format.h"
-#include "catalog/backup_info.h"
-#include "catalog/backup_list.h"
-#include "catalog/cluster.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/backup_list.h"
+#include "catalog/records/cluster.h"
 #include "repository/tree_reader.h"
 
 namespace walvault {

@@ -8,8 +8,8 @@
 #include "app/cancellation.h"
 #include "app/log.h"
 #include "base/format.h"
-#include "catalog/backup_list.h"
 #include "catalog/change_finder.h"
+#include "catalog/records/backup_list.h"
 #include "catalog/recovery_plan.h"
 
 namespace walvault {

@@ -19,7 +19,7 @@
 #include "base/format.h"
 #include "base/path.h"
 #include "catalog/backup_condition.h"
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_list.h"
 #include "catalog/target_resolution.h"
 #include "datadir/data_directory.h"
 #include "datadir/directory_lock.h"

@@ -11,9 +11,12 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
+# What stands below the catalog, and its rooms, each after those it may use.
+BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
+CATALOG = ["catalog/records"]
+SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository", *CATALOG, "catalog",
+       "app"]
 # Folder -> the folders whose headers it may include, besides its own.
-SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository",
-       "catalog", "app"]
 MAY_INCLUDE = {
     "base": [],
     "codec": ["base"],
@@ -23,7 +26,8 @@ MAY_INCLUDE = {
     "postgres/client": ["base", "codec", "postgres"],
     "datadir": ["base", "codec", "postgres"],
     "repository": ["base", "codec", "storage"],
-    "catalog": ["base", "codec", "postgres", "repository", "storage"],
+    "catalog/records": BELOW_CATALOG,
+    "catalog": BELOW_CATALOG + CATALOG,
     "app": [name for name in SRC if name not in ("app", "postgres/client")],
     "archive_command": SRC,
     "basebackup": SRC + ["archive_command"],

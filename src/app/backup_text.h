@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/recovery_window.h"
 
 namespace walvault {

@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "repository/reader_pin.h"
 
 namespace walvault {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "catalog/backup_info.h"
-#include "catalog/verified.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/verified.h"
 #include "repository/pack.h"
 
 namespace walvault {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/catalogue_snapshot.h"
+#include "catalog/records/catalogue_snapshot.h"
 #include "catalog/wal_archive.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_record.h"

@@ -1,5 +1,5 @@
 #include "catalog/expiry.h"
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_list.h"
 
 #include <algorithm>
 #include <limits>

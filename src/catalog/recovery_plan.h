@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/wal_stretch.h"
 
 namespace walvault {

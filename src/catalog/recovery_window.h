@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "catalog/accepted_gap.h"
-#include "catalog/backup_info.h"
+#include "catalog/records/accepted_gap.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/wal_archive.h"
 
 namespace walvault {

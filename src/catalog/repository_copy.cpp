@@ -7,10 +7,10 @@
 
 #include "base/error.h"
 #include "base/rate_limit.h"
-#include "catalog/accepted_gap.h"
-#include "catalog/backup_info.h"
-#include "catalog/backup_keep.h"
-#include "catalog/backup_list.h"
+#include "catalog/records/accepted_gap.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/backup_keep.h"
+#include "catalog/records/backup_list.h"
 #include "catalog/wal_expiry.h"
 
 namespace walvault {

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "catalog/backup_info.h"
-#include "catalog/backup_keep.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/backup_keep.h"
 
 namespace walvault {
 

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "catalog/damage_cost.h"
-#include "catalog/verified.h"
+#include "catalog/records/verified.h"
 
 namespace walvault {
 

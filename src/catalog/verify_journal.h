@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "catalog/verified.h"
+#include "catalog/records/verified.h"
 
 namespace walvault {
 

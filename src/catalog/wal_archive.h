@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "catalog/cluster.h"
-#include "catalog/timeline_branch.h"
+#include "catalog/records/cluster.h"
+#include "catalog/records/timeline_branch.h"
 #include "catalog/wal_object.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_summary.h"

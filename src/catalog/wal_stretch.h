@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/wal_archive.h"
 
 namespace walvault {

@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "catalog/backup_keep.h"
-#include "catalog/verified.h"
+#include "catalog/records/backup_keep.h"
+#include "catalog/records/verified.h"
 #include "catalog/wal_expiry.h"
 #include "codec/crc32c.h"
 #include "fuzz/by_first_byte.h"

@@ -3,11 +3,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "catalog/accepted_gap.h"
-#include "catalog/backup_info.h"
-#include "catalog/catalogue_snapshot.h"
+#include "catalog/records/accepted_gap.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/catalogue_snapshot.h"
+#include "catalog/records/timeline_branch.h"
 #include "catalog/stored_summary.h"
-#include "catalog/timeline_branch.h"
 #include "catalog/wal_ledger.h"
 #include "catalog/wal_object.h"
 #include "codec/crc32c.h"

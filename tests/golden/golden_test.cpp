@@ -11,14 +11,14 @@
 #include <filesystem>
 #include <fstream>
 
-#include "catalog/accepted_gap.h"
-#include "catalog/backup_info.h"
-#include "catalog/backup_keep.h"
-#include "catalog/backup_list.h"
-#include "catalog/catalogue_snapshot.h"
+#include "catalog/records/accepted_gap.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/backup_keep.h"
+#include "catalog/records/backup_list.h"
+#include "catalog/records/catalogue_snapshot.h"
+#include "catalog/records/timeline_branch.h"
+#include "catalog/records/verified.h"
 #include "catalog/stored_summary.h"
-#include "catalog/timeline_branch.h"
-#include "catalog/verified.h"
 #include "catalog/wal_archive.h"
 #include "catalog/wal_expiry.h"
 #include "catalog/wal_ledger.h"

@@ -1,7 +1,7 @@
 // Backups that never were, for what only reasons about them.
 #pragma once
 
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "support/archived_wal.h"
 
 namespace walvault {

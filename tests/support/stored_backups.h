@@ -1,7 +1,7 @@
 // Committed backups without content, for what looks at their heads alone.
 #pragma once
 
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "repository/tree.h"
 
 namespace walvault {

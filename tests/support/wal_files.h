@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/file.h"
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 #include "postgres/segment_name.h"
 #include "postgres/wal_page.h"
 #include "support/test_data.h"

@@ -1,11 +1,11 @@
 #include "catalog/repository_copy.h"
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_list.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "catalog/accepted_gap.h"
-#include "catalog/backup_keep.h"
+#include "catalog/records/accepted_gap.h"
+#include "catalog/records/backup_keep.h"
 #include "catalog/wal_expiry.h"
 #include "repository/gc.h"
 #include "repository/writer_session.h"

@@ -1,4 +1,4 @@
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 
 #include "base/error.h"
 #include "repository/tree.h"

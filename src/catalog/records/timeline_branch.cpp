@@ -1,4 +1,4 @@
-#include "catalog/timeline_branch.h"
+#include "catalog/records/timeline_branch.h"
 
 #include <algorithm>
 #include <charconv>

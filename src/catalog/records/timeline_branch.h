@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 #include "postgres/lsn.h"
 #include "repository/repository.h"
 

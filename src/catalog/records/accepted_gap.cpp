@@ -1,4 +1,4 @@
-#include "catalog/accepted_gap.h"
+#include "catalog/records/accepted_gap.h"
 
 #include "base/error.h"
 

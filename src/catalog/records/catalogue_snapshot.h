@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 #include "postgres/wal_record.h"
 
 namespace walvault {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 #include "postgres/control_file.h"
 #include "repository/repository.h"
 

@@ -1,4 +1,4 @@
-#include "catalog/cluster.h"
+#include "catalog/records/cluster.h"
 
 #include <gtest/gtest.h>
 

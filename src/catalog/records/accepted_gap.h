@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "catalog/timeline_branch.h"
+#include "catalog/records/timeline_branch.h"
 
 namespace walvault {
 

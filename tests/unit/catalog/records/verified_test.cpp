@@ -1,4 +1,4 @@
-#include "catalog/verified.h"
+#include "catalog/records/verified.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_list.h"
 
 #include <algorithm>
 

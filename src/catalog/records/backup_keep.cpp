@@ -1,4 +1,4 @@
-#include "catalog/backup_keep.h"
+#include "catalog/records/backup_keep.h"
 
 #include "base/format.h"
 

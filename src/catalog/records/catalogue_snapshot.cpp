@@ -1,4 +1,4 @@
-#include "catalog/catalogue_snapshot.h"
+#include "catalog/records/catalogue_snapshot.h"
 
 #include <algorithm>
 

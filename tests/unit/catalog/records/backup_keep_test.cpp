@@ -1,9 +1,9 @@
-#include "catalog/backup_keep.h"
+#include "catalog/records/backup_keep.h"
 
 #include <gtest/gtest.h>
 
-#include "catalog/backup_info.h"
-#include "catalog/backup_list.h"
+#include "catalog/records/backup_info.h"
+#include "catalog/records/backup_list.h"
 #include "support/catalog_examples.h"
 #include "support/memory_repository.h"
 #include "support/stored_backups.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "catalog/backup_info.h"
+#include "catalog/records/backup_info.h"
 #include "repository/repository.h"
 
 namespace walvault {
