@@ -12,7 +12,7 @@
 
 #include "archive_command/push.h"
 #include "base/directory.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 namespace walvault {
 

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
 

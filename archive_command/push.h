@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "codec/compression.h"
 
 namespace walvault {

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "codec/compression.h"
 #include "postgres/client/replication_connection.h"
 #include "postgres/client/sql_connection.h"

@@ -10,7 +10,7 @@
 
 #include "basebackup/backup_receiver.h"
 #include "catalog/records/backup_info.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "postgres/client/replication_connection.h"
 #include "postgres/client/sql_connection.h"
 #include "repository/writer_session.h"

@@ -8,7 +8,7 @@
 #include <iostream>
 
 #include "catalog/records/backup_info.h"
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "repository/tree.h"
 #include "storage/posix_storage.h"
 #include "support/archived_wal.h"

@@ -2,7 +2,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "maintenance/further_repositories.h"
 #include "maintenance/maintenance_commands.h"
 

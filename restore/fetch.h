@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 namespace walvault {
 

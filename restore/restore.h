@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "catalog/recovery_plan.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "datadir/directory_lock.h"
 #include "postgres/backup_label.h"
 #include "restore/recovery_settings.h"

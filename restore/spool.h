@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/file.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 namespace walvault {
 

@@ -1,7 +1,7 @@
 #include "restore/wal_on_the_way.h"
 
 #include "base/error.h"
-#include "catalog/wal_check.h"
+#include "catalog/wal/wal_check.h"
 
 namespace walvault {
 namespace {

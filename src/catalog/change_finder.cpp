@@ -4,8 +4,8 @@
 #include <unordered_map>
 
 #include "base/error.h"
-#include "catalog/transaction_ends.h"
-#include "catalog/wal_stretch.h"
+#include "catalog/wal/transaction_ends.h"
+#include "catalog/wal/wal_stretch.h"
 
 namespace walvault {
 namespace {

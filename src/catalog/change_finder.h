@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "catalog/records/catalogue_snapshot.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_record.h"
 

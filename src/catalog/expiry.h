@@ -11,8 +11,8 @@
 #include "catalog/backup_condition.h"
 #include "catalog/recovery_window.h"
 #include "catalog/retention.h"
-#include "catalog/wal_archive.h"
-#include "catalog/wal_expiry.h"
+#include "catalog/wal/wal_archive.h"
+#include "catalog/wal/wal_expiry.h"
 
 namespace walvault {
 

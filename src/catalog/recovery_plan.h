@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "catalog/records/backup_info.h"
-#include "catalog/wal_stretch.h"
+#include "catalog/wal/wal_stretch.h"
 
 namespace walvault {
 

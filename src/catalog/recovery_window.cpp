@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "catalog/recovery_plan.h"
-#include "catalog/wal_chain.h"
-#include "catalog/wal_stretch.h"
+#include "catalog/wal/wal_chain.h"
+#include "catalog/wal/wal_stretch.h"
 
 namespace walvault {
 namespace {

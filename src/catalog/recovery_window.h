@@ -7,7 +7,7 @@
 
 #include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_info.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 namespace walvault {
 

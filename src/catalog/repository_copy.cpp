@@ -11,7 +11,7 @@
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
 #include "catalog/records/backup_list.h"
-#include "catalog/wal_expiry.h"
+#include "catalog/wal/wal_expiry.h"
 
 namespace walvault {
 namespace {

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "catalog/transaction_ends.h"
+#include "catalog/wal/transaction_ends.h"
 
 namespace walvault {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "catalog/backup_condition.h"
 #include "catalog/recovery_plan.h"
-#include "catalog/wal_chain.h"
+#include "catalog/wal/wal_chain.h"
 
 namespace walvault {
 

@@ -11,7 +11,7 @@
 #include "base/ordered_workers.h"
 #include "base/rate_limit.h"
 #include "catalog/verify_journal.h"
-#include "catalog/wal_check.h"
+#include "catalog/wal/wal_check.h"
 #include "postgres/data_page.h"
 #include "repository/damaged_packs.h"
 #include "repository/reader_pin.h"

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
-#include "catalog/wal_check.h"
+#include "catalog/wal/wal_check.h"
 #include "postgres/segment_name.h"
 
 namespace walvault {

@@ -5,7 +5,7 @@
 
 #include "catalog/records/backup_keep.h"
 #include "catalog/records/verified.h"
-#include "catalog/wal_expiry.h"
+#include "catalog/wal/wal_expiry.h"
 #include "codec/crc32c.h"
 #include "fuzz/by_first_byte.h"
 #include "repository/pack.h"

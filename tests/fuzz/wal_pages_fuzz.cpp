@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "base/error.h"
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "postgres/wal_page.h"
 
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "support/wal_builder.h"
 #include "support/wal_files.h"
 

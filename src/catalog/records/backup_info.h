@@ -19,7 +19,7 @@ struct BackupInfo {
   std::uint32_t identity_number = 1;
   std::string label;
   TimelineId timeline;
-  std::uint32_t branch = 0;  // of the timeline: catalog/wal_archive.h
+  std::uint32_t branch = 0;  // of the timeline: catalog/wal/wal_archive.h
   Lsn start;                 // where replay begins
   Lsn stop;                  // where the data is consistent
   Timestamp start_time;

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "support/catalog_examples.h"
 #include "support/damage.h"
 #include "support/memory_repository.h"

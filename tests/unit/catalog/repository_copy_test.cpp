@@ -6,7 +6,7 @@
 
 #include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_keep.h"
-#include "catalog/wal_expiry.h"
+#include "catalog/wal/wal_expiry.h"
 #include "repository/gc.h"
 #include "repository/writer_session.h"
 #include "support/catalog_examples.h"

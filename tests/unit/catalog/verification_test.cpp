@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "postgres/data_page.h"
 #include "postgres/wal_page.h"
 #include "repository/damaged_packs.h"

@@ -1,4 +1,4 @@
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 
 #include <gtest/gtest.h>
 

@@ -1,9 +1,9 @@
-#include "catalog/wal_ledger.h"
+#include "catalog/wal/wal_ledger.h"
 
 #include <gtest/gtest.h>
 
-#include "catalog/stored_summary.h"
-#include "catalog/wal_chain.h"
+#include "catalog/wal/stored_summary.h"
+#include "catalog/wal/wal_chain.h"
 #include "support/catalog_examples.h"
 #include "support/damage.h"
 #include "support/hooked_storage.h"

@@ -1,8 +1,8 @@
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 #include <gtest/gtest.h>
 
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "support/archived_wal.h"
 #include "support/memory_repository.h"
 #include "support/summary_example.h"

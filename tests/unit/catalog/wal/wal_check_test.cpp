@@ -1,4 +1,4 @@
-#include "catalog/wal_check.h"
+#include "catalog/wal/wal_check.h"
 
 #include <gtest/gtest.h>
 

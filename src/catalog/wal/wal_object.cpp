@@ -1,9 +1,9 @@
-#include "catalog/wal_object.h"
+#include "catalog/wal/wal_object.h"
 
 #include "base/error.h"
 #include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "codec/crc32c.h"
 #include "repository/sealed.h"
 

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "catalog/wal_stretch.h"
+#include "catalog/wal/wal_stretch.h"
 #include "postgres/wal_summary.h"
 
 namespace walvault {

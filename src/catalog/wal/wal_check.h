@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "catalog/wal_stretch.h"
+#include "catalog/wal/wal_stretch.h"
 
 namespace walvault {
 

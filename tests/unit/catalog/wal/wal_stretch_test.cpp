@@ -1,4 +1,4 @@
-#include "catalog/wal_stretch.h"
+#include "catalog/wal/wal_stretch.h"
 
 #include <gtest/gtest.h>
 

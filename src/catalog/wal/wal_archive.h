@@ -12,7 +12,7 @@
 
 #include "catalog/records/cluster.h"
 #include "catalog/records/timeline_branch.h"
-#include "catalog/wal_object.h"
+#include "catalog/wal/wal_object.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_summary.h"
 
@@ -42,7 +42,7 @@ class WalArchive {
 
   // The same archive as it is at this moment: what is listed is listed once, and
   // what its chain is made of comes from ledgers where there are some
-  // (catalog/wal_ledger.h). For one look at the whole, not for who waits for
+  // (catalog/wal/wal_ledger.h). For one look at the whole, not for who waits for
   // what is still to come. Copies and views of it share what it remembers.
   // With `keep_ledgers`, ledgers that do not exist yet are made; that they
   // cannot be stored is no error.

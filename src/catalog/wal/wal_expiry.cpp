@@ -1,4 +1,4 @@
-#include "catalog/wal_expiry.h"
+#include "catalog/wal/wal_expiry.h"
 
 #include <algorithm>
 

@@ -1,11 +1,11 @@
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 #include <algorithm>
 #include <mutex>
 
 #include "base/error.h"
-#include "catalog/stored_summary.h"
-#include "catalog/wal_ledger.h"
+#include "catalog/wal/stored_summary.h"
+#include "catalog/wal/wal_ledger.h"
 #include "postgres/wal_page.h"
 
 namespace walvault {

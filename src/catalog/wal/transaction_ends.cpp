@@ -1,4 +1,4 @@
-#include "catalog/transaction_ends.h"
+#include "catalog/wal/transaction_ends.h"
 
 #include "base/error.h"
 

@@ -1,11 +1,11 @@
-#include "catalog/wal_check.h"
+#include "catalog/wal/wal_check.h"
 
 #include <algorithm>
 #include <tuple>
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "codec/crc32c.h"
 #include "postgres/wal_page.h"
 

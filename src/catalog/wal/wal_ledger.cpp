@@ -1,9 +1,9 @@
-#include "catalog/wal_ledger.h"
+#include "catalog/wal/wal_ledger.h"
 
 #include <algorithm>
 
 #include "base/error.h"
-#include "catalog/stored_summary.h"
+#include "catalog/wal/stored_summary.h"
 #include "codec/sha256.h"
 
 namespace walvault {

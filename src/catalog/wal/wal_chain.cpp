@@ -1,4 +1,4 @@
-#include "catalog/wal_chain.h"
+#include "catalog/wal/wal_chain.h"
 
 #include <algorithm>
 

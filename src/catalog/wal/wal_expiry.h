@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 namespace walvault {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "catalog/records/backup_info.h"
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 
 namespace walvault {
 

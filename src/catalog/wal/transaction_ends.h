@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 
-#include "catalog/wal_archive.h"
+#include "catalog/wal/wal_archive.h"
 #include "postgres/wal_record.h"
 
 namespace walvault {
