@@ -9,7 +9,7 @@
 #include "base/format.h"
 #include "basebackup/backup_source.h"
 #include "catalog/records/backup_list.h"
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 #include "catalog/wal/wal_chain.h"
 #include "catalog/wal/wal_expiry.h"
 #include "postgres/checkpoint_record.h"

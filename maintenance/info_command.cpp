@@ -4,10 +4,10 @@
 
 #include "app/backup_text.h"
 #include "base/format.h"
-#include "catalog/backup_condition.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/records/verified.h"
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/backup_condition.h"
+#include "catalog/recovery/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
 #include "storage/remembering_storage.h"

@@ -1,7 +1,7 @@
 // Fetches WAL that was never archived from a server that still has it.
 #pragma once
 
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/recovery_window.h"
 #include "postgres/client/connect_options.h"
 
 namespace walvault {

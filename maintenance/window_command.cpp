@@ -2,7 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "catalog/records/backup_list.h"
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {

@@ -10,7 +10,7 @@
 #include "base/format.h"
 #include "catalog/change_finder.h"
 #include "catalog/records/backup_list.h"
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 
 namespace walvault {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 
 namespace walvault {
 

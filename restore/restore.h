@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 #include "catalog/wal/wal_archive.h"
 #include "datadir/directory_lock.h"
 #include "postgres/backup_label.h"

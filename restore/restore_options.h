@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "app/config.h"
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 #include "restore/restore.h"
 
 namespace walvault {

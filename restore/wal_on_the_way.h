@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "catalog/target_resolution.h"
+#include "catalog/recovery/target_resolution.h"
 
 namespace walvault {
 

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "catalog/records/backup_info.h"
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/recovery_window.h"
 
 namespace walvault {
 

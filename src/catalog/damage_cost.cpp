@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 
 namespace walvault {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/recovery_window.h"
 #include "repository/tree_check.h"
 
 namespace walvault {

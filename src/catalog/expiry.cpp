@@ -6,7 +6,7 @@
 #include <set>
 
 #include "base/error.h"
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 #include "repository/reader_pin.h"
 #include "repository/tree.h"
 #include "repository/writer_session.h"

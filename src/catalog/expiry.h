@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "catalog/backup_condition.h"
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/backup_condition.h"
+#include "catalog/recovery/recovery_window.h"
 #include "catalog/retention.h"
 #include "catalog/wal/wal_archive.h"
 #include "catalog/wal/wal_expiry.h"

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/recovery_window.h"
 #include "support/catalog_examples.h"
 #include "support/memory_repository.h"
 

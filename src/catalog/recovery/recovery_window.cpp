@@ -1,10 +1,10 @@
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/recovery_window.h"
 
 #include <algorithm>
 #include <tuple>
 #include <utility>
 
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 #include "catalog/wal/wal_chain.h"
 #include "catalog/wal/wal_stretch.h"
 

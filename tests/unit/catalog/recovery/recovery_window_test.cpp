@@ -1,4 +1,4 @@
-#include "catalog/recovery_window.h"
+#include "catalog/recovery/recovery_window.h"
 
 #include <gtest/gtest.h>
 

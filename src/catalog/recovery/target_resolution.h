@@ -6,8 +6,8 @@
 #include <functional>
 #include <optional>
 
-#include "catalog/backup_condition.h"
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/backup_condition.h"
+#include "catalog/recovery/recovery_plan.h"
 #include "catalog/wal/wal_chain.h"
 
 namespace walvault {

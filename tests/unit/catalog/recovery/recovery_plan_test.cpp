@@ -1,4 +1,4 @@
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "catalog/target_resolution.h"
+#include "catalog/recovery/target_resolution.h"
 
 #include <gtest/gtest.h>
 

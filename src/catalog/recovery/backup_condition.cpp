@@ -1,4 +1,4 @@
-#include "catalog/backup_condition.h"
+#include "catalog/recovery/backup_condition.h"
 
 #include <algorithm>
 

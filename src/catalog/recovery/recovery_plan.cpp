@@ -1,4 +1,4 @@
-#include "catalog/recovery_plan.h"
+#include "catalog/recovery/recovery_plan.h"
 #include "catalog/records/backup_list.h"
 
 #include <algorithm>
