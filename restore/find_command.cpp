@@ -8,7 +8,7 @@
 #include "app/cancellation.h"
 #include "app/log.h"
 #include "base/format.h"
-#include "catalog/change_finder.h"
+#include "catalog/find/change_finder.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/recovery/recovery_plan.h"
 

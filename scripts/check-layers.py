@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What stands below the catalog, and its rooms, each after those it may use.
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
-CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery"]
+CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find"]
 SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository", *CATALOG, "catalog",
        "app"]
 # Folder -> the folders whose headers it may include, besides its own.
@@ -29,6 +29,7 @@ MAY_INCLUDE = {
     "catalog/records": BELOW_CATALOG,
     "catalog/wal": BELOW_CATALOG + ["catalog/records"],
     "catalog/recovery": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
+    "catalog/find": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
     "catalog": BELOW_CATALOG + CATALOG,
     "app": [name for name in SRC if name not in ("app", "postgres/client")],
     "archive_command": SRC,

@@ -1,4 +1,4 @@
-#include "catalog/change_finder.h"
+#include "catalog/find/change_finder.h"
 
 #include <gtest/gtest.h>
 
