@@ -3,8 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
-#include "catalog/expiry.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/retention/expiry.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/tree_copier.h"
 #include "repository/writer_session.h"

@@ -5,7 +5,7 @@
 #include "app/expiry_text.h"
 #include "app/log.h"
 #include "base/format.h"
-#include "catalog/expiry.h"
+#include "catalog/retention/expiry.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {

@@ -13,7 +13,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # What stands below the catalog, and its rooms, each after those it may use.
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
-CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find"]
+CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
+           "catalog/retention"]
 SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository", *CATALOG, "catalog",
        "app"]
 # Folder -> the folders whose headers it may include, besides its own.
@@ -30,6 +31,7 @@ MAY_INCLUDE = {
     "catalog/wal": BELOW_CATALOG + ["catalog/records"],
     "catalog/recovery": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
     "catalog/find": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
+    "catalog/retention": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog": BELOW_CATALOG + CATALOG,
     "app": [name for name in SRC if name not in ("app", "postgres/client")],
     "archive_command": SRC,

@@ -9,7 +9,7 @@
 
 #include "app/command_line.h"
 #include "app/object_store.h"
-#include "catalog/retention.h"
+#include "catalog/retention/retention.h"
 #include "codec/compression.h"
 
 namespace walvault {

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "catalog/expiry.h"
+#include "catalog/retention/expiry.h"
 
 namespace walvault {
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "archive_command/push.h"
-#include "catalog/expiry.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/retention/expiry.h"
 #include "catalog/verification.h"
 #include "repository/gc.h"
 #include "storage/posix_storage.h"

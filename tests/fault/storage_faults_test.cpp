@@ -4,8 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "archive_command/push.h"
-#include "catalog/expiry.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/retention/expiry.h"
 #include "repository/gc.h"
 #include "storage/retrying_storage.h"
 #include "support/catalog_examples.h"

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <thread>
 
-#include "catalog/expiry.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/retention/expiry.h"
 #include "repository/damaged_packs.h"
 #include "support/fake_backup.h"
 #include "support/hooked_storage.h"

@@ -1,4 +1,4 @@
-#include "catalog/expiry.h"
+#include "catalog/retention/expiry.h"
 #include "catalog/records/backup_list.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-#include "catalog/retention.h"
+#include "catalog/retention/retention.h"
 
 #include <algorithm>
 #include <functional>

@@ -10,7 +10,7 @@
 
 #include "catalog/recovery/backup_condition.h"
 #include "catalog/recovery/recovery_window.h"
-#include "catalog/retention.h"
+#include "catalog/retention/retention.h"
 #include "catalog/wal/wal_archive.h"
 #include "catalog/wal/wal_expiry.h"
 
