@@ -7,7 +7,7 @@
 #include "app/log.h"
 #include "app/progress.h"
 #include "base/format.h"
-#include "catalog/verification.h"
+#include "catalog/verification/verification.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What stands below the catalog, and its rooms, each after those it may use.
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
 CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
-           "catalog/retention"]
+           "catalog/retention", "catalog/verification"]
 SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository", *CATALOG, "catalog",
        "app"]
 # Folder -> the folders whose headers it may include, besides its own.
@@ -32,6 +32,7 @@ MAY_INCLUDE = {
     "catalog/recovery": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
     "catalog/find": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
     "catalog/retention": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
+    "catalog/verification": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog": BELOW_CATALOG + CATALOG,
     "app": [name for name in SRC if name not in ("app", "postgres/client")],
     "archive_command": SRC,

@@ -11,7 +11,7 @@
 #include "archive_command/push.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/retention/expiry.h"
-#include "catalog/verification.h"
+#include "catalog/verification/verification.h"
 #include "repository/gc.h"
 #include "storage/posix_storage.h"
 #include "support/catalog_examples.h"

@@ -15,7 +15,7 @@
 #include "archive_command/push.h"
 #include "base/file.h"
 #include "catalog/records/backup_list.h"
-#include "catalog/verification.h"
+#include "catalog/verification/verification.h"
 #include "storage/posix_storage.h"
 #include "support/fake_backup.h"
 #include "support/temporary_directory.h"

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "catalog/damage_cost.h"
 #include "catalog/records/verified.h"
+#include "catalog/verification/damage_cost.h"
 
 namespace walvault {
 

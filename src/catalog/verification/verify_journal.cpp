@@ -1,4 +1,4 @@
-#include "catalog/verify_journal.h"
+#include "catalog/verification/verify_journal.h"
 
 namespace walvault {
 namespace {

@@ -1,4 +1,4 @@
-#include "catalog/verification.h"
+#include "catalog/verification/verification.h"
 #include "catalog/records/backup_list.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/ordered_workers.h"
 #include "base/rate_limit.h"
-#include "catalog/verify_journal.h"
+#include "catalog/verification/verify_journal.h"
 #include "catalog/wal/wal_check.h"
 #include "postgres/data_page.h"
 #include "repository/damaged_packs.h"

@@ -1,4 +1,4 @@
-#include "catalog/verification.h"
+#include "catalog/verification/verification.h"
 
 #include <gtest/gtest.h>
 

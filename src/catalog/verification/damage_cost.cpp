@@ -1,4 +1,4 @@
-#include "catalog/damage_cost.h"
+#include "catalog/verification/damage_cost.h"
 
 #include <algorithm>
 #include <tuple>
