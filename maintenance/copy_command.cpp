@@ -6,7 +6,7 @@
 #include "app/log.h"
 #include "app/progress.h"
 #include "base/format.h"
-#include "catalog/repository_copy.h"
+#include "catalog/copy/repository_copy.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {

@@ -14,8 +14,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What stands below the catalog, and its rooms, each after those it may use.
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
 CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
-           "catalog/retention", "catalog/verification"]
-SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository", *CATALOG, "catalog",
+           "catalog/retention", "catalog/verification", "catalog/copy"]
+SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository", *CATALOG,
        "app"]
 # Folder -> the folders whose headers it may include, besides its own.
 MAY_INCLUDE = {
@@ -33,7 +33,7 @@ MAY_INCLUDE = {
     "catalog/find": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
     "catalog/retention": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog/verification": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
-    "catalog": BELOW_CATALOG + CATALOG,
+    "catalog/copy": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
     "app": [name for name in SRC if name not in ("app", "postgres/client")],
     "archive_command": SRC,
     "basebackup": SRC + ["archive_command"],

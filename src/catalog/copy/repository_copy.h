@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "catalog/wal_copier.h"
+#include "catalog/copy/wal_copier.h"
 #include "repository/tree_copier.h"
 
 namespace walvault {

@@ -1,4 +1,4 @@
-#include "catalog/repository_copy.h"
+#include "catalog/copy/repository_copy.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,4 +1,4 @@
-#include "catalog/wal_copier.h"
+#include "catalog/copy/wal_copier.h"
 
 #include <algorithm>
 #include <map>
