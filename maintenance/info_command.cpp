@@ -10,7 +10,7 @@
 #include "catalog/recovery/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
-#include "storage/remembering_storage.h"
+#include "storage/decorators/remembering_storage.h"
 
 namespace walvault {
 namespace {

@@ -15,13 +15,15 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
 CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
            "catalog/retention", "catalog/verification", "catalog/copy"]
-SRC = ["base", "codec", "storage", "storage/s3", "postgres", "postgres/client", "datadir", "repository", *CATALOG,
+STORAGE = ["storage", "storage/decorators", "storage/s3"]
+SRC = ["base", "codec", *STORAGE, "postgres", "postgres/client", "datadir", "repository", *CATALOG,
        "app"]
 # Folder -> the folders whose headers it may include, besides its own.
 MAY_INCLUDE = {
     "base": [],
     "codec": ["base"],
     "storage": ["base", "codec"],
+    "storage/decorators": ["base", "codec", "storage"],
     "storage/s3": ["base", "codec", "storage"],
     "postgres": ["base", "codec"],
     "postgres/client": ["base", "codec", "postgres"],

@@ -12,9 +12,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "repository/tree.h"
-#include "storage/caching_storage.h"
+#include "storage/decorators/caching_storage.h"
+#include "storage/decorators/retrying_storage.h"
 #include "storage/posix_storage.h"
-#include "storage/retrying_storage.h"
 #include "storage/s3/s3_storage.h"
 
 namespace walvault {

@@ -8,7 +8,7 @@
 #include "app/config.h"
 #include "base/clock.h"
 #include "repository/repository.h"
-#include "storage/local_cache.h"
+#include "storage/decorators/local_cache.h"
 #include "storage/storage.h"
 
 namespace walvault {

@@ -1,8 +1,8 @@
 #include "contract/storage_contract.h"
 
+#include "storage/decorators/retrying_storage.h"
 #include "storage/memory_storage.h"
 #include "storage/posix_storage.h"
-#include "storage/retrying_storage.h"
 #include "support/deterministic.h"
 #include "support/temporary_directory.h"
 

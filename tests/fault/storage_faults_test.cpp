@@ -7,7 +7,7 @@
 #include "catalog/records/backup_list.h"
 #include "catalog/retention/expiry.h"
 #include "repository/gc.h"
-#include "storage/retrying_storage.h"
+#include "storage/decorators/retrying_storage.h"
 #include "support/catalog_examples.h"
 #include "support/fake_backup.h"
 #include "support/faulty_storage.h"

@@ -1,6 +1,6 @@
 #include "contract/storage_contract.h"
 
-#include "storage/retrying_storage.h"
+#include "storage/decorators/retrying_storage.h"
 #include "storage/s3/s3_storage.h"
 #include "support/s3_bucket.h"
 

@@ -6,7 +6,7 @@
 
 #include <deque>
 
-#include "storage/retrying_storage.h"
+#include "storage/decorators/retrying_storage.h"
 #include "support/deterministic.h"
 #include "support/errors.h"
 #include "support/http_server.h"

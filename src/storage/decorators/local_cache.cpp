@@ -1,4 +1,4 @@
-#include "storage/local_cache.h"
+#include "storage/decorators/local_cache.h"
 
 #include <dirent.h>
 #include <fcntl.h>

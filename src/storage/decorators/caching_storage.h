@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "storage/local_cache.h"
+#include "storage/decorators/local_cache.h"
 #include "storage/storage.h"
 
 namespace walvault {

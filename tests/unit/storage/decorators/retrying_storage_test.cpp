@@ -1,4 +1,4 @@
-#include "storage/retrying_storage.h"
+#include "storage/decorators/retrying_storage.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "storage/remembering_storage.h"
+#include "storage/decorators/remembering_storage.h"
 
 #include <algorithm>
 

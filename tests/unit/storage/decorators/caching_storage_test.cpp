@@ -1,4 +1,4 @@
-#include "storage/caching_storage.h"
+#include "storage/decorators/caching_storage.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
