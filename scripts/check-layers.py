@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
 CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
            "catalog/retention", "catalog/verification", "catalog/copy"]
-STORAGE = ["storage", "storage/decorators", "storage/s3"]
+STORAGE = ["storage", "storage/decorators", "storage/http", "storage/s3"]
 SRC = ["base", "codec", *STORAGE, "postgres", "postgres/client", "datadir", "repository", *CATALOG,
        "app"]
 # Folder -> the folders whose headers it may include, besides its own.
@@ -24,7 +24,8 @@ MAY_INCLUDE = {
     "codec": ["base"],
     "storage": ["base", "codec"],
     "storage/decorators": ["base", "codec", "storage"],
-    "storage/s3": ["base", "codec", "storage"],
+    "storage/http": ["base", "codec", "storage"],
+    "storage/s3": ["base", "codec", "storage", "storage/http"],
     "postgres": ["base", "codec"],
     "postgres/client": ["base", "codec", "postgres"],
     "datadir": ["base", "codec", "postgres"],
@@ -52,7 +53,7 @@ HOMES = {
     "zstd.h": ["codec"],
     "lz4": ["codec"],
     "libpq-fe.h": ["postgres/client"],
-    "curl/": ["storage/s3"],
+    "curl/": ["storage/http"],
     "pugixml": ["storage/s3"],
     "CLI/": ["app"],
     "toml++/": ["app"],

@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "storage/http/http_client.h"
 #include "storage/s3/answers.h"
-#include "storage/s3/http_client.h"
 #include "storage/s3/signature.h"
 
 namespace walvault {

@@ -1,4 +1,4 @@
-#include "storage/s3/http_client.h"
+#include "storage/http/http_client.h"
 
 #include <unistd.h>
 
@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "storage/s3/curl_library.h"
+#include "storage/http/curl_library.h"
 
 namespace walvault {
 namespace {

@@ -1,4 +1,4 @@
-#include "storage/s3/curl_library.h"
+#include "storage/http/curl_library.h"
 
 #include <dlfcn.h>
 
