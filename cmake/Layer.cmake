@@ -34,19 +34,17 @@ function(walvault_program target)
   target_link_options(${target} PRIVATE -Wl,--exclude-libs,ALL)
 endfunction()
 
-# walvault_layer(NAME [USES LAYER...] [LINK LIBRARY...] [EXCEPT FILE...])
+# walvault_layer(NAME [USES LAYER...] [LINK LIBRARY...])
 # Declares the layer in src/NAME, or in NAME for the command folders, as the
-# static library walvault_NAME ('/' becomes '_').
+# static library walvault_NAME ('/' becomes '_'). A main.cpp there is a program's.
 function(walvault_layer name)
-  cmake_parse_arguments(LAYER "" "" "USES;LINK;EXCEPT" ${ARGN})
+  cmake_parse_arguments(LAYER "" "" "USES;LINK" ${ARGN})
   set(folder ${CMAKE_SOURCE_DIR}/src/${name})
   if(NOT IS_DIRECTORY ${folder})
     set(folder ${CMAKE_SOURCE_DIR}/${name})
   endif()
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.cpp)
-  foreach(file IN LISTS LAYER_EXCEPT)
-    list(REMOVE_ITEM sources ${folder}/${file})
-  endforeach()
+  list(REMOVE_ITEM sources ${folder}/main.cpp)
   string(REPLACE "/" "_" target walvault_${name})
   add_library(${target} STATIC ${sources})
   walvault_configure(${target})

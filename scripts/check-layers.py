@@ -18,6 +18,8 @@ CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
 STORAGE = ["storage", "storage/decorators", "storage/http", "storage/s3"]
 SRC = ["base", "codec", *STORAGE, "postgres", "postgres/client", "datadir", "repository", *CATALOG,
        "app"]
+# PostgreSQL starts it once a segment: without libpq.
+BELOW_FETCH = [name for name in SRC if name != "postgres/client"]
 # Folder -> the folders whose headers it may include, besides its own.
 MAY_INCLUDE = {
     "base": [],
@@ -41,11 +43,12 @@ MAY_INCLUDE = {
     "archive_command": SRC,
     "basebackup": SRC + ["archive_command"],
     "restore": SRC + ["archive_command", "basebackup"],
+    "restore/fetch": BELOW_FETCH,
     "maintenance": SRC + ["archive_command", "basebackup", "restore"],
     "cli": SRC + ["archive_command", "basebackup", "restore", "maintenance"],
 }
 
-COMMANDS = ["archive_command", "basebackup", "restore", "maintenance"]
+COMMANDS = ["archive_command", "basebackup", "restore", "restore/fetch", "maintenance"]
 
 # External header prefix -> the folders that may include it.
 HOMES = {
@@ -76,7 +79,7 @@ def folder_of(path: pathlib.PurePath) -> str | None:
 
 def main() -> int:
     failures = []
-    for top in ["src", *COMMANDS]:
+    for top in ["src", "archive_command", "basebackup", "restore", "maintenance"]:
         for path in sorted((ROOT / top).rglob("*")):
             if path.suffix not in (".h", ".cpp"):
                 continue

@@ -1,4 +1,4 @@
-#include "restore/fetch.h"
+#include "restore/fetch/fetch.h"
 
 #include <fcntl.h>
 #include <unistd.h>

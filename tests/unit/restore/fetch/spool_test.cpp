@@ -1,4 +1,4 @@
-#include "restore/spool.h"
+#include "restore/fetch/spool.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

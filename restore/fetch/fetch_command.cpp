@@ -1,4 +1,4 @@
-#include "restore/fetch_command.h"
+#include "restore/fetch/fetch_command.h"
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -7,8 +7,8 @@
 #include "app/log.h"
 #include "app/program.h"
 #include "base/format.h"
-#include "restore/fetch.h"
-#include "restore/spool.h"
+#include "restore/fetch/fetch.h"
+#include "restore/fetch/spool.h"
 
 namespace walvault {
 namespace {

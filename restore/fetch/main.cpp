@@ -1,3 +1,3 @@
-#include "restore/fetch_command.h"
+#include "restore/fetch/fetch_command.h"
 
 int main(int argc, char** argv) { return walvault::fetch_main(argc, argv); }
