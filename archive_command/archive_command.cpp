@@ -6,8 +6,8 @@
 #include "app/cancellation.h"
 #include "app/log.h"
 #include "app/program.h"
-#include "archive_command/further_archives.h"
-#include "archive_command/push_ahead.h"
+#include "archiving/further_archives.h"
+#include "archiving/push_ahead.h"
 
 namespace walvault {
 namespace {

@@ -5,9 +5,9 @@
 #include <functional>
 #include <string>
 
+#include "archiving/wal_streamer.h"
 #include "basebackup/backup_content.h"
 #include "basebackup/base_backup.h"
-#include "basebackup/wal_streamer.h"
 #include "repository/tree_writer.h"
 #include "repository/writer_session.h"
 

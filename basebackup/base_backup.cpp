@@ -4,7 +4,7 @@
 #include <exception>
 
 #include "app/version.h"
-#include "archive_command/push.h"
+#include "archiving/push.h"
 #include "base/error.h"
 #include "base/format.h"
 #include "basebackup/backup_source.h"

@@ -1,6 +1,6 @@
 #include "maintenance/repair.h"
 
-#include "basebackup/wal_streamer.h"
+#include "archiving/wal_streamer.h"
 #include "postgres/client/replication_connection.h"
 
 namespace walvault {

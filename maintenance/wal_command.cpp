@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/log.h"
-#include "archive_command/rescue.h"
+#include "archiving/rescue.h"
 #include "base/path.h"
 #include "catalog/records/cluster.h"
 #include "maintenance/maintenance_commands.h"

@@ -14,7 +14,7 @@
 #include "app/log.h"
 #include "app/places.h"
 #include "app/progress.h"
-#include "archive_command/rescue.h"
+#include "archiving/rescue.h"
 #include "base/file.h"
 #include "base/format.h"
 #include "base/path.h"

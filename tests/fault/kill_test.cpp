@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "archive_command/push.h"
+#include "archiving/push.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/retention/expiry.h"
 #include "catalog/verification/verification.h"

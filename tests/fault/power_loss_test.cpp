@@ -12,7 +12,7 @@
 #include <filesystem>
 #include <random>
 
-#include "archive_command/push.h"
+#include "archiving/push.h"
 #include "base/file.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/verification/verification.h"

@@ -3,7 +3,7 @@
 // that is not whole, and trying again succeeds.
 #include <gtest/gtest.h>
 
-#include "archive_command/push.h"
+#include "archiving/push.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/retention/expiry.h"
 #include "repository/gc.h"

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "archive_command/push_ahead.h"
+#include "archiving/push_ahead.h"
 #include "support/archived_wal.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"

@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "archive_command/push.h"
+#include "archiving/push.h"
 #include "base/directory.h"
 #include "catalog/wal/wal_archive.h"
 

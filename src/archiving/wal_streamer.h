@@ -8,7 +8,7 @@
 #include <string>
 #include <thread>
 
-#include "archive_command/push.h"
+#include "archiving/push.h"
 #include "postgres/client/replication_connection.h"
 
 namespace walvault {

@@ -5,8 +5,8 @@
 #include <optional>
 #include <string>
 
-#include "archive_command/acknowledgements.h"
-#include "archive_command/push.h"
+#include "archiving/acknowledgements.h"
+#include "archiving/push.h"
 
 namespace walvault {
 

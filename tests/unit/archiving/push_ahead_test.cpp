@@ -1,4 +1,4 @@
-#include "archive_command/push_ahead.h"
+#include "archiving/push_ahead.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "archive_command/rescue.h"
+#include "archiving/rescue.h"
 
 #include <fcntl.h>
 

@@ -13,7 +13,7 @@
 
 #include "app/config.h"
 #include "app/open_repository.h"
-#include "archive_command/push.h"
+#include "archiving/push.h"
 
 namespace walvault {
 

@@ -1,4 +1,4 @@
-#include "archive_command/push.h"
+#include "archiving/push.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

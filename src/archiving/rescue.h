@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "archive_command/push.h"
+#include "archiving/push.h"
 
 namespace walvault {
 

@@ -1,4 +1,4 @@
-#include "archive_command/push.h"
+#include "archiving/push.h"
 
 #include <fcntl.h>
 

@@ -1,4 +1,4 @@
-#include "basebackup/wal_streamer.h"
+#include "archiving/wal_streamer.h"
 
 #include <algorithm>
 #include <utility>

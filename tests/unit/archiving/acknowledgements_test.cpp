@@ -1,4 +1,4 @@
-#include "archive_command/acknowledgements.h"
+#include "archiving/acknowledgements.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-#include "archive_command/further_archives.h"
+#include "archiving/further_archives.h"
 
 #include <algorithm>
 
