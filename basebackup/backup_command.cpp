@@ -16,9 +16,9 @@
 #include "app/progress.h"
 #include "base/format.h"
 #include "basebackup/base_backup.h"
-#include "basebackup/catalogue_reader.h"
 #include "basebackup/changes.h"
 #include "repository/tree_writer.h"
+#include "server/catalogue_reader.h"
 
 namespace walvault {
 namespace {

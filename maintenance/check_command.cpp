@@ -7,7 +7,6 @@
 #include "app/places.h"
 #include "base/format.h"
 #include "base/path.h"
-#include "basebackup/catalogue_reader.h"
 #include "catalog/copy/repository_copy.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/recovery/backup_condition.h"
@@ -17,6 +16,7 @@
 #include "maintenance/server_check.h"
 #include "postgres/client/replication_connection.h"
 #include "postgres/client/sql_connection.h"
+#include "server/catalogue_reader.h"
 
 namespace walvault {
 namespace {

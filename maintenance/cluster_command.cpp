@@ -8,9 +8,9 @@
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_list.h"
 #include "maintenance/further_repositories.h"
-#include "maintenance/identify_cluster.h"
 #include "maintenance/maintenance_commands.h"
 #include "postgres/client/replication_connection.h"
+#include "server/identify_cluster.h"
 
 namespace walvault {
 namespace {

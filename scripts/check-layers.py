@@ -17,9 +17,9 @@ CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
            "catalog/retention", "catalog/verification", "catalog/copy"]
 STORAGE = ["storage", "storage/decorators", "storage/http", "storage/s3"]
 SRC = ["base", "codec", *STORAGE, "postgres", "postgres/client", "datadir", "repository", *CATALOG,
-       "app", "archiving"]
+       "server", "app", "archiving"]
 # PostgreSQL starts it once a segment: without libpq.
-BELOW_FETCH = [name for name in SRC if name not in ("archiving", "postgres/client")]
+BELOW_FETCH = [name for name in SRC if name not in ("archiving", "server", "postgres/client")]
 # Folder -> the folders whose headers it may include, besides its own.
 MAY_INCLUDE = {
     "base": [],
@@ -39,7 +39,8 @@ MAY_INCLUDE = {
     "catalog/retention": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog/verification": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog/copy": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
-    "app": [name for name in SRC if name not in ("app", "archiving", "postgres/client")],
+    "server": BELOW_CATALOG + ["catalog/records", "postgres/client"],
+    "app": [name for name in SRC if name not in ("app", "archiving", "server", "postgres/client")],
     "archiving": [name for name in SRC if name != "archiving"],
     "archive_command": SRC,
     "basebackup": SRC + ["archive_command"],

@@ -1,4 +1,4 @@
-#include "basebackup/catalogue_reader.h"
+#include "server/catalogue_reader.h"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "maintenance/identify_cluster.h"
+#include "server/identify_cluster.h"
 
 #include "base/error.h"
 #include "base/format.h"

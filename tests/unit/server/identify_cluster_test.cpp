@@ -1,4 +1,4 @@
-#include "maintenance/identify_cluster.h"
+#include "server/identify_cluster.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
