@@ -5,20 +5,14 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/bytes.h"
+#include "catalog/records/backup_parts.h"
 #include "postgres/backup_label.h"
 #include "postgres/client/replication_connection.h"
 #include "postgres/control_file.h"
 
 namespace walvault {
-
-// The names under which a backup's parts are kept in its root.
-inline constexpr std::string_view manifest_stream = "manifest";
-inline constexpr std::string_view backup_label_note = "backup_label";
-inline constexpr std::string_view tablespace_map_note = "tablespace_map";
-inline constexpr std::string_view control_file_path = "global/pg_control";
 
 struct BackupContent {
   WalPosition stop;                    // where the data is consistent

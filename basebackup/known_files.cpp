@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "catalog/records/backup_parts.h"
 #include "codec/sha256.h"
 
 namespace walvault {

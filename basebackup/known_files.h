@@ -13,10 +13,8 @@
 
 namespace walvault {
 
-// The stream of a root that has a fingerprint for each file that may be recognized.
-inline constexpr std::string_view attributes_stream = "attributes";
-
-// Of a file's path and attributes: the first bytes of their SHA-256, so that two
+// What the stream `attributes` of a root has of each file that may be recognized. Of a file's
+// path and attributes: the first bytes of their SHA-256, so that two
 // different ones are never the same.
 using Fingerprint = std::array<std::uint8_t, 16>;
 [[nodiscard]] Fingerprint fingerprint_of(const std::string& path, const FileAttributes& attributes);

@@ -12,10 +12,11 @@
 #include "base/file.h"
 #include "base/format.h"
 #include "base/place.h"
-#include "basebackup/backup_receiver.h"
+#include "catalog/records/backup_parts.h"
 #include "codec/crc32c.h"
 #include "datadir/data_directory.h"
 #include "datadir/running_server.h"
+#include "postgres/control_file.h"
 #include "repository/tree_reader.h"
 #include "restore/file_restorer.h"
 

@@ -24,6 +24,7 @@
 #include "datadir/data_directory.h"
 #include "datadir/directory_lock.h"
 #include "datadir/running_server.h"
+#include "postgres/control_file.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"
 #include "restore/wal_on_the_way.h"
@@ -114,7 +115,7 @@ void prepare_replacement(const RestoreOptions& options, const Repository& reposi
   std::erase(names, "lost+found");
   if (names.empty()) return;
   expect_stopped(directory);
-  const bool is_cluster = find_status(directory + "/global/pg_control").has_value();
+  const bool is_cluster = find_status(directory + "/" + std::string(control_file_path)).has_value();
   const auto identity = find_identity_of(identities, directory);
   std::vector<std::uint64_t> system_identifiers;
   system_identifiers.reserve(identities.size());

@@ -43,10 +43,10 @@ MAY_INCLUDE = {
     "app": [name for name in SRC if name not in ("app", "archiving", "server", "postgres/client")],
     "archiving": [name for name in SRC if name != "archiving"],
     "archive_command": SRC,
-    "basebackup": SRC + ["archive_command"],
-    "restore": SRC + ["archive_command", "basebackup"],
+    "basebackup": SRC,
+    "restore": SRC,
     "restore/fetch": BELOW_FETCH,
-    "maintenance": SRC + ["archive_command", "basebackup", "restore"],
+    "maintenance": SRC,
     "cli": SRC + ["archive_command", "basebackup", "restore", "maintenance"],
 }
 

@@ -168,7 +168,7 @@ std::optional<ClusterIdentity> find_identity_of(const std::vector<ClusterIdentit
         std::ranges::find(identities, system_identifier, &ClusterIdentity::system_identifier);
     return it == identities.end() ? std::nullopt : std::optional(*it);
   };
-  const auto path = data_directory + "/global/pg_control";
+  const auto path = data_directory + "/" + std::string(control_file_path);
   if (find_status(path)) {
     try {
       return identity_with(

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "datadir/running_server.h"
+#include "postgres/control_file.h"
 
 namespace walvault {
 namespace {
@@ -102,7 +103,8 @@ std::optional<std::string> current_data_directory() {
   std::array<char, PATH_MAX> current{};
   if (::getcwd(current.data(), current.size()) == nullptr) return std::nullopt;
   const std::string directory = current.data();
-  if (directory == "/" || !find_status("global/pg_control") || !find_status("PG_VERSION")) {
+  if (directory == "/" || !find_status(std::string(control_file_path)) ||
+      !find_status("PG_VERSION")) {
     return std::nullopt;
   }
   return directory;
@@ -121,7 +123,7 @@ std::uint64_t bytes_below(const std::string& path) {
 }
 
 void remove_control_file(const std::string& path) {
-  const auto control = path + "/global/pg_control";
+  const auto control = path + "/" + std::string(control_file_path);
   if (!find_status(control)) return;
   if (::unlink(control.c_str()) != 0) throw system_error("remove \"" + control + "\"", errno);
   sync_directory(path + "/global");

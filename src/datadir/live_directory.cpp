@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "datadir/data_directory.h"
+#include "postgres/control_file.h"
 
 namespace walvault {
 namespace {
@@ -135,7 +136,7 @@ struct LiveDirectory::Walk {
   void look_at(const std::string& path, const std::string& name,
                const std::string& location) const {
     auto status = find_own_status(location);
-    if (!status || path == "global/pg_control") return;
+    if (!status || path == control_file_path) return;
     const bool is_emptied =
         path == of.options_.statistics_directory ||
         std::ranges::find(emptied_directories, name) != emptied_directories.end();

@@ -4,11 +4,15 @@
 
 #include <array>
 #include <cstdint>
+#include <string_view>
 
 #include "base/bytes.h"
 #include "postgres/lsn.h"
 
 namespace walvault {
+
+// Below the data directory.
+inline constexpr std::string_view control_file_path = "global/pg_control";
 
 // Bytes of a CheckPoint, from 13 to 18.
 inline constexpr std::size_t checkpoint_copy_bytes = 88;
