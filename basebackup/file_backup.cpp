@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <thread>
 #include <vector>
 
 #include "base/error.h"
@@ -304,7 +303,7 @@ class FileBackup {
       const auto looks = part.damaged_blocks.size() < torn_pages_max ? torn_page_looks : 2;
       for (int look = 1; look < looks && is_wrong(); ++look) {
         part.has_torn_pages = true;
-        if (look > 1) std::this_thread::sleep_for(torn_page_pause);
+        if (look > 1) clock_.sleep_for(torn_page_pause);
         const auto length = read_at(file.file, page, part.offset + at, file.location);
         std::ranges::fill(page.subspan(length), std::uint8_t{0});
       }

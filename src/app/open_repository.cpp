@@ -56,8 +56,7 @@ std::unique_ptr<Storage> open_object_store(const Config& config, const Repositor
   auto settings = object_store_settings(place.url, place.object_store);
   const auto cache = cache_of(config, place);
   settings.conditional_writes_seen =
-      cache.find_recent(conditional_writes, system_clock().now(), std::chrono::hours(24))
-          .has_value();
+      cache.find_recent(conditional_writes, std::chrono::hours(24)).has_value();
   settings.saw_conditional_writes = [cache] { cache.keep(conditional_writes, {}); };
   auto storage = std::make_unique<S3Storage>(
       std::move(settings), [store = place.object_store] { return load_credentials(store); },
@@ -73,8 +72,7 @@ std::unique_ptr<Storage> open_object_store(const Config& config, const Repositor
   auto patient =
       std::make_unique<RetryingStorage>(std::move(storage), system_clock(), std::move(policy));
   if (caching == Caching::none) return patient;
-  return std::make_unique<CachingStorage>(std::move(patient), cache, system_clock(),
-                                          policy_of(caching));
+  return std::make_unique<CachingStorage>(std::move(patient), cache, policy_of(caching));
 }
 
 std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
@@ -84,7 +82,8 @@ std::unique_ptr<Storage> open_directory(std::unique_ptr<PosixStorage> storage) {
 }  // namespace
 
 LocalCache cache_of(const Config& config, const RepositoryConfig& place) {
-  return {config.cache_path.value_or(default_cache_directory()), place.place(), config.cache_bytes};
+  return {config.cache_path.value_or(default_cache_directory()), place.place(), config.cache_bytes,
+          system_clock()};
 }
 
 std::string default_cache_directory() {

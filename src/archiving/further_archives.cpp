@@ -31,8 +31,7 @@ bool FurtherArchives::is_absent(Place& place) {
   const std::lock_guard lock(mutex_);
   // Each segment would wait for it otherwise.
   if (place.absent.empty() && !place.opened &&
-      cache_of(config_, place.config)
-          .find_recent(out_of_reach, system_clock().now(), std::chrono::seconds(60))) {
+      cache_of(config_, place.config).find_recent(out_of_reach, std::chrono::seconds(60))) {
     place.absent = "it did not answer less than a minute ago";
   }
   return !place.absent.empty();

@@ -65,7 +65,7 @@ void StoredFrames::read(std::vector<FramePlace> places,
   }
 }
 
-void StoredFrames::read_ahead(const std::vector<FramePlace>& places) {
+void StoredFrames::read_ahead(const std::vector<FramePlace>& places, Clock& clock) {
   std::uint64_t kept = 0;
   std::erase_if(ranges_, [&](const Range& range) {
     kept += range.end - range.begin;
@@ -92,7 +92,7 @@ void StoredFrames::read_ahead(const std::vector<FramePlace>& places) {
     const auto read = [&] {
       range.bytes = storage_.find(pack.name.key(), {.offset = begin, .length = range.end - begin});
     };
-    const auto began = std::chrono::steady_clock::now();
+    const auto began = clock.steady();
     bool is_read = false;
     try {
       read();
@@ -100,7 +100,7 @@ void StoredFrames::read_ahead(const std::vector<FramePlace>& places) {
     } catch (const Error&) {
       // A place on the disk behind the frame that cannot be read is nothing to this chunk. A
       // store that was waited for in vain is not asked again.
-      const auto took = std::chrono::steady_clock::now() - began;
+      const auto took = clock.steady() - began;
       if (range.end == frame_end || took > given_up_after) throw;
     }
     if (!is_read) {
@@ -199,7 +199,7 @@ Bytes ChunkReader::read(const ChunkRef& ref) {
     throw Error(ErrorKind::corrupt, "a stored list is damaged",
                 "It gives zeros where a part of a tree should be.");
   }
-  frames_.read_ahead(ref.places());
+  frames_.read_ahead(ref.places(), clock_);
   const auto chunk = decoder_.decode(frames_, ref);
   return {chunk.begin(), chunk.end()};
 }

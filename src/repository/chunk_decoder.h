@@ -47,8 +47,9 @@ class StoredFrames {
 
   // Reads those of one chunk, for who goes on to the next: what was read so far stays, and
   // what follows is read with them, the more the longer that was of use. Not to be mixed
-  // with read(). Memory: 8 MiB, and these frames.
-  void read_ahead(const std::vector<FramePlace>& places);
+  // with read(). Memory: 8 MiB, and these frames. `clock`: whether a store that failed was
+  // waited for.
+  void read_ahead(const std::vector<FramePlace>& places, Clock& clock);
 
   // The bytes of a frame that was read, one of those that `ref` takes. DamagedChunk
   // when its pack is gone or cut short.
@@ -108,13 +109,15 @@ class ChunkDecoder {
 class ChunkReader {
  public:
   // The references must outlive this.
-  ChunkReader(Storage& storage, const PackTable& packs) : frames_(storage, packs) {}
+  ChunkReader(Storage& storage, const PackTable& packs, Clock& clock)
+      : frames_(storage, packs), clock_(clock) {}
 
   // DamagedChunk; Error{corrupt} for a reference to zeros.
   [[nodiscard]] Bytes read(const ChunkRef& ref);
 
  private:
   StoredFrames frames_;
+  Clock& clock_;
   ChunkDecoder decoder_;
 };
 

@@ -106,15 +106,16 @@ void ChunkEncoder::encode_deltas(ChunkBatch& batch, std::vector<Piece*>& fresh) 
     piece->parent.reset();
   }
   if (places.empty()) return;
-  if (options_.worth != nullptr && !options_.worth->wants_bases()) return;
-  const auto began = std::chrono::steady_clock::now();
+  auto* const worth = options_.worth;
+  if (worth != nullptr && !worth->wants_bases()) return;
+  const auto began = worth != nullptr ? worth->now() : SteadyTime{};
   try {
     bases_.read(std::move(places), [](std::uint64_t) {});
   } catch (const Error& error) {
     damage_.note(error);
     return;
   }
-  const auto took = std::chrono::steady_clock::now() - began;
+  const auto read = worth != nullptr ? worth->now() : SteadyTime{};
   std::uint64_t saved_bytes = 0;
   std::erase_if(fresh, [&](Piece* piece) {
     if (!may_be_delta(piece)) return false;
@@ -125,7 +126,7 @@ void ChunkEncoder::encode_deltas(ChunkBatch& batch, std::vector<Piece*>& fresh) 
       return false;
     }
   });
-  if (options_.worth != nullptr) options_.worth->note_read(took, saved_bytes);
+  if (worth != nullptr) worth->note_read(read - began, saved_bytes);
 }
 
 // False: stored by itself it takes little more.

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <mutex>
 
+#include "base/clock.h"
+
 namespace walvault {
 
 // Thread-safe.
@@ -13,8 +15,10 @@ class DeltaWorth {
  public:
   using Seconds = std::chrono::duration<double>;
 
-  // So many threads read bases, and store packs, at once.
-  DeltaWorth(unsigned readers, unsigned storers) : readers_(readers), storers_(storers) {}
+  // So many threads read bases, and store packs, at once. `clock`: what they measure by; it
+  // must outlive this.
+  DeltaWorth(Clock& clock, unsigned readers, unsigned storers)
+      : clock_(clock), readers_(readers), storers_(storers) {}
 
   // Bases are read as long as that takes no more than so many times what storing takes
   // that is saved by it: the space is saved for as long as the backup is kept.
@@ -23,6 +27,8 @@ class DeltaWorth {
   static constexpr unsigned batches_min = 8;
   // Where it is not worth it, one batch of so many tries it again.
   static constexpr unsigned trial_every = 32;
+
+  [[nodiscard]] SteadyTime now() const { return clock_.steady(); }
 
   // Whether bases are to be read for the next batch.
   [[nodiscard]] bool wants_bases();
@@ -34,6 +40,7 @@ class DeltaWorth {
  private:
   [[nodiscard]] bool is_worth_it() const;
 
+  Clock& clock_;
   const unsigned readers_;
   const unsigned storers_;
   std::mutex mutex_;

@@ -106,8 +106,8 @@ void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) 
   if (!there || *there != object) throw already();
 }
 
-Repository Repository::open(Storage& storage) {
-  const Repository unidentified(storage, {}, 0);
+Repository Repository::open(Storage& storage, Clock& clock) {
+  const Repository unidentified(storage, clock, {}, 0);
   const auto latest = unidentified.latest_in_series(ObjectKind::format, std::string(format_prefix));
   if (!latest) {
     throw Error(ErrorKind::not_found, "there is no repository at " + storage.url(),
@@ -116,7 +116,7 @@ Repository Repository::open(Storage& storage) {
   }
   const auto format = decode_format(latest->second);
   expect_known(format, storage.url());
-  return {storage, format.id, format.gc_features};
+  return {storage, clock, format.id, format.gc_features};
 }
 
 void Repository::announce(Feature feature) const {

@@ -26,10 +26,11 @@ class Repository {
 
   // Error{not_found} when the storage holds no repository, Error{conflict}
   // when a newer version of walvault made it and this one must not touch it.
-  // `storage` must outlive the repository.
-  [[nodiscard]] static Repository open(Storage& storage);
+  // `storage` and `clock` must outlive the repository.
+  [[nodiscard]] static Repository open(Storage& storage, Clock& clock = system_clock());
 
   [[nodiscard]] Storage& storage() const { return *storage_; }
+  [[nodiscard]] Clock& clock() const { return *clock_; }
   [[nodiscard]] std::string id() const { return to_hex(id_); }
 
   // Sees to it that only programs which know the feature open the repository from
@@ -55,10 +56,11 @@ class Repository {
       ObjectKind kind, const std::string& prefix) const;
 
  private:
-  Repository(Storage& storage, RandomId id, std::uint64_t gc_features)
-      : storage_(&storage), id_(id), gc_features_(gc_features) {}
+  Repository(Storage& storage, Clock& clock, RandomId id, std::uint64_t gc_features)
+      : storage_(&storage), clock_(&clock), id_(id), gc_features_(gc_features) {}
 
   Storage* storage_;
+  Clock* clock_;
   RandomId id_;
   std::uint64_t gc_features_;
 };

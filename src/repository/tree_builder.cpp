@@ -60,9 +60,9 @@ TreeBuilder::TreeBuilder(const WriterSession& session, const TreeWriter::Options
 }
 
 void TreeBuilder::store(PackSeries::StoredObject& stored) {
-  const auto began = std::chrono::steady_clock::now();
+  const auto began = worth_.now();
   put(session_, stored.object);
-  worth_.note_stored(std::chrono::steady_clock::now() - began, stored.object.bytes.size());
+  worth_.note_stored(worth_.now() - began, stored.object.bytes.size());
 }
 
 void TreeBuilder::add(ChunkBatch& batch, const std::vector<std::shared_ptr<TreeFile>>& files) {

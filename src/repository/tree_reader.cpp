@@ -25,8 +25,8 @@ TreeReader::TreeReader(const Repository& repository, const std::string& root_key
 TreeReader::TreeReader(const Repository& repository, Root root)
     : root_(std::move(root)),
       table_(&root_.stream("files")),
-      lists_(repository.storage(), root_.packs),
-      content_(repository.storage(), root_.packs) {}
+      lists_(repository.storage(), root_.packs, repository.clock()),
+      content_(repository.storage(), root_.packs, repository.clock()) {}
 
 Bytes TreeReader::table_chunk(std::size_t index) { return lists_.read(table_->chunks.at(index)); }
 

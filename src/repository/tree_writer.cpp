@@ -52,7 +52,7 @@ class TreeWriter::Pipeline {
       : options_(options),
         session_(session),
         parents_(session),
-        worth_(options.jobs, options.uploads),
+        worth_(session.clock(), options.jobs, options.uploads),
         encoders_(make_encoders()),
         builder_(session, options, parents_.stream("files"), encoders_.back(), known_, worth_),
         workers_(

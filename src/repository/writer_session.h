@@ -34,6 +34,7 @@ class WriterSession {
 
   [[nodiscard]] const Repository& repository() const { return repository_; }
   [[nodiscard]] const RandomId& writer() const { return writer_; }
+  [[nodiscard]] Clock& clock() const { return clock_; }
 
   // The backup that may be borrowed from; nullptr for none, or a damaged one.
   [[nodiscard]] const Root* parent() const { return parent_ ? &*parent_ : nullptr; }

@@ -20,20 +20,15 @@ std::string name_of(std::string_view key, ByteRange range) {
 
 }  // namespace
 
-CachingStorage::CachingStorage(std::unique_ptr<Storage> inner, LocalCache cache, Clock& clock,
-                               CachePolicy policy)
-    : inner_(std::move(inner)),
-      cache_(std::move(cache)),
-      clock_(clock),
-      policy_(std::move(policy)) {}
+CachingStorage::CachingStorage(std::unique_ptr<Storage> inner, LocalCache cache, CachePolicy policy)
+    : inner_(std::move(inner)), cache_(std::move(cache)), policy_(std::move(policy)) {}
 
 std::optional<Bytes> CachingStorage::find(std::string_view key, ByteRange range) {
   const bool is_lasting = lies_below(key, policy_.lasting);
   const bool is_recent = lies_below(key, policy_.recent);
   if (!is_lasting && !is_recent) return inner_->find(key, range);
   const auto name = name_of(key, range);
-  auto known =
-      is_lasting ? cache_.find(name) : cache_.find_recent(name, clock_.now(), policy_.recent_for);
+  auto known = is_lasting ? cache_.find(name) : cache_.find_recent(name, policy_.recent_for);
   if (known) return known;
   auto content = inner_->find(key, range);
   if (content && (!is_lasting || policy_.is_whole(key, range, *content))) {
@@ -47,7 +42,7 @@ std::vector<std::string> CachingStorage::list_names(std::string_view prefix) {
   const auto name = "names " + std::string(prefix);
   const bool may_be_empty = lies_below(prefix, policy_.may_be_empty);
   std::vector<std::string> names;
-  const auto known = cache_.find_recent(name, clock_.now(), policy_.recent_for);
+  const auto known = cache_.find_recent(name, policy_.recent_for);
   if (known && (!known->empty() || may_be_empty)) {
     // A name has no line's end.
     const auto text = as_text(*known);

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "base/clock.h"
 #include "storage/decorators/local_cache.h"
 #include "storage/storage.h"
 
@@ -31,8 +30,7 @@ struct CachePolicy {
 // Thread-safe.
 class CachingStorage final : public Storage {
  public:
-  CachingStorage(std::unique_ptr<Storage> inner, LocalCache cache, Clock& clock,
-                 CachePolicy policy);
+  CachingStorage(std::unique_ptr<Storage> inner, LocalCache cache, CachePolicy policy);
 
   [[nodiscard]] bool put_if_absent(std::string_view key, const ObjectContent& content) override {
     return inner_->put_if_absent(key, content);
@@ -55,7 +53,6 @@ class CachingStorage final : public Storage {
  private:
   std::unique_ptr<Storage> inner_;
   const LocalCache cache_;
-  Clock& clock_;
   const CachePolicy policy_;
 };
 

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <ctime>
 #include <map>
 #include <memory>
 #include <utility>
@@ -33,14 +32,19 @@ std::string name_of_file(std::string_view name) {
   return sha256(as_bytes(name)).hex().substr(0, digits);
 }
 
+std::int64_t seconds_of(Timestamp time) {
+  return std::chrono::floor<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
 }  // namespace
 
 LocalCache::LocalCache(const std::string& directory, std::string_view place,
-                       std::uint64_t bytes_max)
+                       std::uint64_t bytes_max, Clock& clock)
     : directory_(directory),
       user_(std::to_string(::geteuid())),
       place_(name_of_file(place)),
-      bytes_max_(bytes_max) {}
+      bytes_max_(bytes_max),
+      clock_(&clock) {}
 
 std::string LocalCache::path() const { return directory_ + "/" + user_ + "/" + place_; }
 
@@ -77,7 +81,7 @@ std::optional<LocalCache::Found> LocalCache::read(std::string_view name, bool no
   const auto digest = Digest::read(in);
   const auto content = in.raw(in.left());
   if (sha256(content) != digest) return std::nullopt;
-  if (notes_use && std::time(nullptr) - status.st_mtim.tv_sec > use_seconds) {
+  if (notes_use && seconds_of(clock_->now()) - status.st_mtim.tv_sec > use_seconds) {
     (void)::futimens(fd, nullptr);
   }
   return Found{.content = Bytes(content.begin(), content.end()), .modified = status.st_mtim.tv_sec};
@@ -91,8 +95,9 @@ std::optional<Bytes> LocalCache::find(std::string_view name) const {
   return std::move(found->content);
 }
 
-std::optional<Bytes> LocalCache::find_recent(std::string_view name, Timestamp now,
+std::optional<Bytes> LocalCache::find_recent(std::string_view name,
                                              std::chrono::seconds within) const {
+  const auto now = clock_->now();
   auto found = read(name, false);
   if (!found) return std::nullopt;
   const Timestamp kept(std::chrono::seconds(found->modified));
@@ -145,7 +150,7 @@ void LocalCache::trim(const FileDescriptor& directory) const {
   // By when they were last of use.
   std::multimap<std::int64_t, std::pair<std::string, std::uint64_t>> files;
   std::uint64_t bytes = 0;
-  const auto now = static_cast<std::int64_t>(std::time(nullptr));
+  const auto now = seconds_of(clock_->now());
   while (const auto* const entry = ::readdir(list.get())) {
     std::string name(static_cast<const char*>(entry->d_name));
     struct stat status {};

@@ -21,13 +21,14 @@ class LocalCache {
  public:
   // For what one place said, in DIRECTORY/USER/PLACE, which are made when something is kept.
   // It holds about `bytes_max` at most: the least used goes. An empty directory: nothing is
-  // remembered.
-  LocalCache(const std::string& directory, std::string_view place, std::uint64_t bytes_max);
+  // remembered. `clock` must outlive this.
+  LocalCache(const std::string& directory, std::string_view place, std::uint64_t bytes_max,
+             Clock& clock);
 
   // What was kept under that name, and is whole.
   [[nodiscard]] std::optional<Bytes> find(std::string_view name) const;
-  // Only what was kept within this time before `now`.
-  [[nodiscard]] std::optional<Bytes> find_recent(std::string_view name, Timestamp now,
+  // Only what was kept within this time before now.
+  [[nodiscard]] std::optional<Bytes> find_recent(std::string_view name,
                                                  std::chrono::seconds within) const;
   void keep(std::string_view name, ByteView content) const;
 
@@ -47,6 +48,7 @@ class LocalCache {
   std::string user_;
   std::string place_;
   std::uint64_t bytes_max_;
+  Clock* clock_;
 };
 
 }  // namespace walvault

@@ -2,8 +2,6 @@
 // when, how deep, from what, and what becomes of damage below them.
 #include <gtest/gtest.h>
 
-#include <thread>
-
 #include <random>
 
 #include "repository/chunk_fetcher.h"
@@ -231,9 +229,9 @@ TEST_F(DeltaTest, WhereBasesAreFarAwayFewAreReadIfThatIsWeighed) {
   for (std::size_t i = 0; i < chunks; ++i) content[i * chunk_bytes + 5000] = 1;
 
   HookedStorage far(made_.storage);
-  far.before = [](std::string_view operation, std::string_view key) {
+  far.before = [this](std::string_view operation, std::string_view key) {
     if (operation == "find" && key.starts_with("packs/")) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      made_.clock.advance(std::chrono::milliseconds(20));
     }
   };
   const auto repository = Repository::open(far);
@@ -425,7 +423,9 @@ TEST_F(DeltaTest, NoMoreIsReadOfBasesThanFitsIntoMemory) {
 TEST_F(DeltaTest, AListThatGivesZerosForPartOfATreeIsDamaged) {
   ChunkRef zero;
   zero.zero = true;
-  EXPECT_EQ(error_of([&] { (void)ChunkReader(made_.storage, PackTable()).read(zero); }), "corrupt");
+  EXPECT_EQ(
+      error_of([&] { (void)ChunkReader(made_.storage, PackTable(), made_.clock).read(zero); }),
+      "corrupt");
 }
 
 // Edits of every kind to files of every size, over a number of backups, which are then

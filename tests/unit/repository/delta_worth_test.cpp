@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "support/deterministic.h"
+
 namespace walvault {
 namespace {
 
@@ -21,7 +23,8 @@ class DeltaWorthTest : public testing::Test {
     for (int i = 0; i < batches; ++i) wanted += worth_.wants_bases() ? 1 : 0;
     return wanted;
   }
-  DeltaWorth worth_{4, 2};
+  FakeClock clock_;
+  DeltaWorth worth_{clock_, 4, 2};
 };
 
 TEST_F(DeltaWorthTest, ReadsUntilSomethingIsKnown) {

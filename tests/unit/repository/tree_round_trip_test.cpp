@@ -363,7 +363,8 @@ TEST_F(TreeRoundTrip, KeepsMoreTinyFilesThanOneGroupCanCount) {
     if (number % 700 != 0 && number < files - 10) return;
     ByteWriter content;
     content.varint(number + 1);
-    EXPECT_EQ(ChunkReader(made_.storage, tree.root().packs).read(*entry.chunk), content.bytes());
+    EXPECT_EQ(ChunkReader(made_.storage, tree.root().packs, made_.clock).read(*entry.chunk),
+              content.bytes());
     ++checked;
   });
   EXPECT_EQ(seen, files);
@@ -410,7 +411,7 @@ TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
     std::map<std::uint64_t, Bytes> data;
     for (std::size_t i = 0; i < refs.size(); ++i) {
       if (!refs[i].zero) {
-        data[i] = ChunkReader(made_.storage, tree.root().packs).read(refs[i]);
+        data[i] = ChunkReader(made_.storage, tree.root().packs, made_.clock).read(refs[i]);
       }
     }
     ASSERT_EQ(data.size(), 4u);
@@ -545,7 +546,9 @@ TEST_F(TreeRoundTrip, NoticesEveryFlippedBitOfAPack) {
       auto damaged = pack;
       damaged[byte] ^= static_cast<std::uint8_t>(1u << bit);
       made_.storage.overwrite(key, damaged);
-      EXPECT_EQ(error_of([&] { (void)ChunkReader(made_.storage, tree.root().packs).read(ref); }),
+      EXPECT_EQ(error_of([&] {
+                  (void)ChunkReader(made_.storage, tree.root().packs, made_.clock).read(ref);
+                }),
                 "corrupt")
           << "byte " << byte;
     }
@@ -560,12 +563,14 @@ TEST_F(TreeRoundTrip, NoticesAFrameThatHoldsAnotherChunk) {
   const auto& packs = tree.root().packs;
   auto wrong = refs[0];
   wrong.frame = refs[1].frame;
-  const auto words = words_of_error([&] { (void)ChunkReader(made_.storage, packs).read(wrong); });
+  const auto words =
+      words_of_error([&] { (void)ChunkReader(made_.storage, packs, made_.clock).read(wrong); });
   EXPECT_NE(words.find("another digest"), std::string::npos) << words;
   EXPECT_NE(words.find(packs.at(wrong.pack).name.key()), std::string::npos) << words;
   wrong = refs[0];
   wrong.frame.ordinal = 1;
-  EXPECT_EQ(error_of([&] { (void)ChunkReader(made_.storage, packs).read(wrong); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)ChunkReader(made_.storage, packs, made_.clock).read(wrong); }),
+            "corrupt");
 }
 
 TEST_F(TreeRoundTrip, SaysWhichPackIsGone) {
@@ -574,8 +579,8 @@ TEST_F(TreeRoundTrip, SaysWhichPackIsGone) {
   const auto ref = *entries_of(tree).at("a").chunk;
   const auto key = tree.root().packs.at(ref.pack).name.key();
   made_.storage.remove({key});
-  const auto words =
-      words_of_error([&] { (void)ChunkReader(made_.storage, tree.root().packs).read(ref); });
+  const auto words = words_of_error(
+      [&] { (void)ChunkReader(made_.storage, tree.root().packs, made_.clock).read(ref); });
   EXPECT_NE(words.find(key), std::string::npos) << words;
   EXPECT_NE(words.find("gone"), std::string::npos) << words;
 }
@@ -631,7 +636,9 @@ class ChunkReaderTest : public TreeRoundTrip {
       if (operation == "find") ++reads_;
     };
   }
-  [[nodiscard]] ChunkReader reader_of_chunks() { return {hooked_, tree_->root().packs}; }
+  [[nodiscard]] ChunkReader reader_of_chunks() {
+    return {hooked_, tree_->root().packs, made_.clock};
+  }
   [[nodiscard]] std::string key() const { return tree_->root().packs.at(refs_[0].pack).name.key(); }
   void expect_chunk(ChunkReader& from, std::size_t i) {
     const auto begin = i * chunk_bytes;

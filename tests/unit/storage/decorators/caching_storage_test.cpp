@@ -34,6 +34,7 @@ class LocalCacheTest : public testing::Test {
     for (const auto& file : files()) sum += fs::file_size(file);
     return sum;
   }
+  FakeClock clock_{now()};
   static Timestamp now() {
     return std::chrono::time_point_cast<std::chrono::microseconds>(
         std::chrono::system_clock::now());
@@ -41,7 +42,7 @@ class LocalCacheTest : public testing::Test {
 
   TemporaryDirectory directory_;
   const std::string top_ = directory_.path() + "/a/b";
-  LocalCache cache_{top_, "a place", 100'000};
+  LocalCache cache_{top_, "a place", 100'000, clock_};
   const std::string path_ = cache_.path();
 };
 
@@ -52,8 +53,8 @@ TEST_F(LocalCacheTest, FindsWhatWasKept) {
   cache_.keep("x", as_bytes("three"));
   EXPECT_EQ(cache_.find("x"), bytes_of("three"));
   EXPECT_EQ(cache_.find("y"), bytes_of("two"));
-  EXPECT_EQ(LocalCache(top_, "another place", 1).find("x"), std::nullopt);
-  EXPECT_EQ(LocalCache(top_, "a place", 1).find("x"), bytes_of("three"));
+  EXPECT_EQ(LocalCache(top_, "another place", 1, clock_).find("x"), std::nullopt);
+  EXPECT_EQ(LocalCache(top_, "a place", 1, clock_).find("x"), bytes_of("three"));
   struct stat status {};
   ASSERT_EQ(::stat(path_.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777u, 0700u);
@@ -132,10 +133,12 @@ TEST_F(LocalCacheTest, LeavesFilesAloneThatAreNotItsOwn) {
 
 TEST_F(LocalCacheTest, KnowsHowOldItIs) {
   cache_.keep("x", as_bytes("one"));
-  EXPECT_TRUE(cache_.find_recent("x", now(), std::chrono::seconds(60)));
-  EXPECT_FALSE(cache_.find_recent("x", now() + std::chrono::seconds(70), std::chrono::seconds(60)));
-  EXPECT_FALSE(cache_.find_recent("x", now() - std::chrono::seconds(70), std::chrono::seconds(60)))
-      << "a clock that was set back";
+  clock_.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(cache_.find_recent("x", std::chrono::seconds(60)));
+  clock_.advance(std::chrono::seconds(70));
+  EXPECT_FALSE(cache_.find_recent("x", std::chrono::seconds(60)));
+  clock_.jump(-std::chrono::seconds(140));
+  EXPECT_FALSE(cache_.find_recent("x", std::chrono::seconds(60))) << "a clock that was set back";
 }
 
 TEST_F(LocalCacheTest, IsBounded) {
@@ -151,7 +154,7 @@ TEST_F(LocalCacheTest, SeveralAtOnceDisturbNobody) {
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
-      const LocalCache cache(top_, "a place", 20'000);
+      const LocalCache cache(top_, "a place", 20'000, clock_);
       for (int i = 0; i < 300; ++i) {
         const auto name = std::to_string(i % 30);
         if (const auto found = cache.find(name)) {
@@ -165,9 +168,9 @@ TEST_F(LocalCacheTest, SeveralAtOnceDisturbNobody) {
 }
 
 TEST_F(LocalCacheTest, WithoutADirectoryItKnowsNothing) {
-  LocalCache("", "a place", 1000).keep("x", as_bytes("one"));
-  EXPECT_EQ(LocalCache("", "a place", 1000).find("x"), std::nullopt);
-  const LocalCache hopeless("/dev/null/cache", "a place", 1000);
+  LocalCache("", "a place", 1000, clock_).keep("x", as_bytes("one"));
+  EXPECT_EQ(LocalCache("", "a place", 1000, clock_).find("x"), std::nullopt);
+  const LocalCache hopeless("/dev/null/cache", "a place", 1000, clock_);
   hopeless.keep("x", as_bytes("one"));
   EXPECT_EQ(hopeless.find("x"), std::nullopt);
 }
@@ -183,7 +186,7 @@ class CachingStorageTest : public LocalCacheTest {
     auto hooked = std::make_unique<HookedStorage>(memory_);
     hooked->before = [this](std::string_view, std::string_view) { ++asked_; };
     return std::make_unique<CachingStorage>(
-        std::move(hooked), cache_, clock_,
+        std::move(hooked), cache_,
         CachePolicy{.lasting = {"backups/"},
                     .is_whole = [](std::string_view, ByteRange,
                                    ByteView content) { return as_text(content) != "damaged"; },
@@ -192,7 +195,6 @@ class CachingStorageTest : public LocalCacheTest {
   [[nodiscard]] int asked() { return std::exchange(asked_, 0); }
 
   MemoryStorage memory_;
-  FakeClock clock_{now()};
   int asked_ = 0;
 };
 
@@ -248,7 +250,7 @@ TEST_F(CachingStorageTest, BelievesThatAListIsEmptyWhereItMay) {
   const auto look = [&](bool believes) {
     auto hooked = std::make_unique<HookedStorage>(memory_);
     hooked->before = [this](std::string_view, std::string_view) { ++asked_; };
-    return CachingStorage(std::move(hooked), cache_, clock_,
+    return CachingStorage(std::move(hooked), cache_,
                           {.recent = {"branches/"},
                            .may_be_empty = believes ? std::vector<std::string>{"branches/"}
                                                     : std::vector<std::string>{}})
