@@ -44,7 +44,7 @@ MAY_INCLUDE = {
     "archiving": [name for name in SRC if name != "archiving"],
     "archive_command": SRC,
     "basebackup": SRC,
-    "restore": SRC,
+    "restore": SRC + ["restore/fetch"],
     "restore/fetch": BELOW_FETCH,
     "maintenance": SRC,
     "cli": SRC + ["archive_command", "basebackup", "restore", "maintenance"],
