@@ -13,10 +13,12 @@
 #include "app/expiry_text.h"
 #include "app/log.h"
 #include "app/places.h"
+#include "app/program_reporter.h"
 #include "app/progress.h"
 #include "base/format.h"
 #include "basebackup/base_backup.h"
 #include "basebackup/changes.h"
+#include "basebackup/server_claim.h"
 #include "repository/tree_writer.h"
 #include "server/catalogue_reader.h"
 
@@ -54,10 +56,6 @@ std::string host_name() {
 
 BaseBackupRequest request_of(const Options& options, const Config& config) {
   BaseBackupRequest request;
-  if (options.checkpoint != "fast" && options.checkpoint != "spread") {
-    throw Error(ErrorKind::usage, "\"" + options.checkpoint + "\" is no kind of checkpoint",
-                "fast and spread are known.");
-  }
   if (options.label.size() > label_bytes_max ||
       options.label.find_first_of("\r\n") != std::string::npos) {
     throw Error(ErrorKind::usage, "this label cannot be used",
@@ -72,7 +70,8 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
     request.max_rate_kilobytes = static_cast<std::uint32_t>(kilobytes);
   }
   request.label = options.label;
-  request.fast_checkpoint = options.checkpoint == "fast";
+  request.fast_checkpoint =
+      parse_choice(options.checkpoint, "--checkpoint", {"fast", "spread"}) == "fast";
   request.wal_timeout = parse_duration(options.wal_timeout, "--wal-timeout");
   request.compression = config.data_compression;
   request.delta_depth = config.delta_depth;
@@ -80,9 +79,11 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
   request.uploads = config.uploads();
   request.pack_bytes = config.pack_bytes();
   request.wal_compression = config.wal_compression;
-  request.jobs = options.jobs ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256))
-                              : config.worker_threads();
+  request.jobs = config.worker_threads(options.jobs);
   request.host = host_name();
+  if (options.keep_for) {
+    request.keep = parse_backup_keep(*options.keep_for, "--keep-for", system_clock().now());
+  }
   return request;
 }
 
@@ -92,11 +93,7 @@ bool streams_wal(const Options& options, ReplicationConnection& server) {
     if (!archives) log_info("the server does not archive: its WAL is streamed");
     return !archives;
   }
-  if (*options.wal != "archive" && *options.wal != "stream") {
-    throw Error(ErrorKind::usage, "\"" + *options.wal + "\" is no way for WAL to come",
-                "archive and stream are known.");
-  }
-  return *options.wal == "stream";
+  return parse_choice(*options.wal, "--wal", {"archive", "stream"}) == "stream";
 }
 
 // While its places are taken by connections that are about to end.
@@ -118,10 +115,7 @@ struct Expired {
 };
 
 bool reads_files(const Options& options) {
-  if (!options.via || *options.via == "protocol") return false;
-  if (*options.via == "files") return true;
-  throw Error(ErrorKind::usage, "\"" + *options.via + "\" is no way for a backup to come",
-              "protocol and files are known.");
+  return options.via && parse_choice(*options.via, "--via", {"protocol", "files"}) == "files";
 }
 
 // As the configuration wants it. The backup is complete whatever becomes of this.
@@ -137,19 +131,106 @@ Expired expire_after(Program& program, const Repository& repository, const Backu
     return {.document = expiry_json(plan, &result), .text = expiry_text(plan, &result)};
   } catch (const Error& error) {
     log_warning("the backup is complete, but what the policy does not keep could not be deleted: " +
-                error.message() + ": " + error.detail());
+                one_line(error));
     program.set_exit_code(exit_code(error.kind()));
     return {};
   }
+}
+
+// A server, and the backups that are tried of it.
+class BackupTries {
+ public:
+  BackupTries(Program& program, const Options& options, const WalArchive& archive,
+              const ConnectOptions& connect, BaseBackupRequest request)
+      : program_(program),
+        archive_(archive),
+        connect_(connect),
+        server_(connect_replication(connect)),
+        request_(std::move(request)) {
+    expect_server_apart(program.config(), server_->show("data_directory"));
+    if (streams_wal(options, *server_)) {
+      request_.connect_for_wal = [&] { return connect_replication(connect_); };
+    }
+    request_.reads_all_files = options.checksum_all;
+    if (reads_files(options)) {
+      request_.connect_for_files = [&] { return connect_for_files(); };
+    } else {
+      request_.connect_for_changes = [&] { return connect_sql(connect_); };
+    }
+  }
+  BackupTries(const BackupTries&) = delete;
+  BackupTries& operator=(const BackupTries&) = delete;
+
+  // Until it comes, from some try on with everything.
+  [[nodiscard]] BackupInfo take() {
+    auto writer = program_.writer();
+    for (int tried = 1;; ++tried) {
+      try {
+        return take_once(writer);
+      } catch (const UnusableParent& error) {
+        log_warning(one_line(error) + " The server sends everything.");
+        request_.reads_all_files = true;
+      } catch (const ChangesOutdated& error) {
+        log_info(one_line(error) + " The backup begins again.");
+        if (tried >= changes_tries) request_.reads_all_files = true;
+      }
+      // The one before is in the middle of a backup that nobody reads on, which the server
+      // notices behind the file at hand.
+      server_.reset();
+      server_ = connect_again(connect_);
+      request_.claim_patience = retry_patience;
+      writer = system_randomness().id();
+    }
+  }
+
+ private:
+  // It waits for the backup's checkpoint.
+  [[nodiscard]] std::unique_ptr<SqlConnection> connect_for_files() const {
+    auto patient = connect_;
+    patient.stall_timeout =
+        request_.fast_checkpoint ? fast_checkpoint_patience : spread_checkpoint_patience;
+    return connect_sql(patient);
+  }
+
+  [[nodiscard]] BackupInfo take_once(const RandomId& writer) {
+    Progress progress("backup", 0, program_.shows_progress());
+    return take_base_backup(archive_, *server_, writer, system_clock(), request_,
+                            program_reporter(),
+                            {.total = [&](std::uint64_t bytes) { progress.set_total(bytes); },
+                             .done = [&](std::uint64_t bytes) { progress.add(bytes); }});
+  }
+
+  Program& program_;
+  const WalArchive& archive_;
+  const ConnectOptions& connect_;
+  std::unique_ptr<ReplicationConnection> server_;
+  BaseBackupRequest request_;
+};
+
+// Lines; empty: there is none.
+std::string damage_text(const BackupInfo& info) {
+  if (info.damaged_pages.empty()) return {};
+  std::string text =
+      "DAMAGED PAGES: pages were found whose checksum fails, and they are in the "
+      "backup as they are:\n";
+  for (const auto& each : info.damaged_pages) text += "  " + each + "\n";
+  return text + "Find the relations with pg_amcheck, and keep the backups from before.\n";
+}
+
+std::string result_text(const BackupInfo& info) {
+  return "Backup " + info.id + " of " + info.cluster + " is complete.\n" +
+         "  WAL:   " + info.start.text() + " to " + info.stop.text() + ", timeline " +
+         std::to_string(info.timeline.value) + "\n  Size:  " + format_size(info.size_bytes) +
+         " in " + std::to_string(info.files) + " files, " + format_size(info.new_bytes) +
+         " new, stored in " + format_size(info.stored_bytes) +
+         "\n  Time:  " + format_duration(info.duration) + "\nRestorable from " +
+         to_local_text(info.stop_time) + " on.\n";
 }
 
 void run_backup(Program& program, const Options& options) {
   catch_signals();
   const auto& config = program.config();
   auto request = request_of(options, config);
-  if (options.keep_for) {
-    request.keep = parse_backup_keep(*options.keep_for, "--keep-for", system_clock().now());
-  }
   const auto cluster = config.cluster();
   expect_repositories_sound(config);
   const auto opened = program.open_repository();
@@ -157,55 +238,7 @@ void run_backup(Program& program, const Options& options) {
                            get_cluster(opened.repository, cluster, ErrorKind::conflict));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
                                .check_cancelled = check_cancelled};
-  auto server = connect_replication(connect);
-  expect_server_apart(config, server->show("data_directory"));
-  if (streams_wal(options, *server)) {
-    request.connect_for_wal = [&] { return connect_replication(connect); };
-  }
-
-  if (reads_files(options)) {
-    request.connect_for_files = [&] {
-      // It waits for the backup's checkpoint.
-      auto patient = connect;
-      patient.stall_timeout =
-          request.fast_checkpoint ? fast_checkpoint_patience : spread_checkpoint_patience;
-      return connect_sql(patient);
-    };
-  }
-  request.reads_all_files = options.checksum_all;
-  if (!reads_files(options)) request.connect_for_changes = [&] { return connect_sql(connect); };
-
-  const auto take = [&](const RandomId& writer) {
-    Progress progress("backup", 0, program.shows_progress());
-    return take_base_backup(archive, *server, writer, system_clock(), request,
-                            {.started = [&](std::uint64_t bytes) { progress.set_total(bytes); },
-                             .received = [&](std::uint64_t bytes) { progress.add(bytes); },
-                             .note = log_info,
-                             .warning = log_warning,
-                             .check_cancelled = check_cancelled});
-  };
-  // Until it comes, from some try on with everything.
-  const auto take_all_the_same = [&] {
-    auto writer = program.writer();
-    for (int tried = 1;; ++tried) {
-      try {
-        return take(writer);
-      } catch (const UnusableParent& error) {
-        log_warning(error.message() + ": " + error.detail() + " The server sends everything.");
-        request.reads_all_files = true;
-      } catch (const ChangesOutdated& error) {
-        log_info(error.message() + ": " + error.detail() + " The backup begins again.");
-        if (tried >= changes_tries) request.reads_all_files = true;
-      }
-      // The one before is in the middle of a backup that nobody reads on, which the server
-      // notices behind the file at hand.
-      server.reset();
-      server = connect_again(connect);
-      request.claim_patience = retry_patience;
-      writer = system_randomness().id();
-    }
-  };
-  const auto info = take_all_the_same();
+  const auto info = BackupTries(program, options, archive, connect, std::move(request)).take();
 
   // For walvault find. A replication user need not be allowed to read it.
   const auto unnamed =
@@ -213,27 +246,10 @@ void run_backup(Program& program, const Options& options) {
   if (!unnamed.empty()) log_info("the names of relations could not be read: " + unnamed);
 
   const auto expired = expire_after(program, opened.repository, info);
-
-  std::string damage;
-  if (!info.damaged_pages.empty()) {
-    program.set_exit_code(exit_code(ErrorKind::corrupt));
-    damage =
-        "DAMAGED PAGES: pages were found whose checksum fails, and they are in the "
-        "backup as they are:\n";
-    for (const auto& text : info.damaged_pages) damage += "  " + text + "\n";
-    damage += "Find the relations with pg_amcheck, and keep the backups from before.\n";
-  }
+  if (!info.damaged_pages.empty()) program.set_exit_code(exit_code(ErrorKind::corrupt));
   ordered_json document = {{"backup", backup_json(info)}};
   if (!expired.document.is_null()) document["expire"] = expired.document;
-  program.print(document,
-                "Backup " + info.id + " of " + info.cluster + " is complete.\n" +
-                    "  WAL:   " + info.start.text() + " to " + info.stop.text() + ", timeline " +
-                    std::to_string(info.timeline.value) +
-                    "\n  Size:  " + format_size(info.size_bytes) + " in " +
-                    std::to_string(info.files) + " files, " + format_size(info.new_bytes) +
-                    " new, stored in " + format_size(info.stored_bytes) +
-                    "\n  Time:  " + format_duration(info.duration) + "\nRestorable from " +
-                    to_local_text(info.stop_time) + " on.\n" + damage + expired.text);
+  program.print(document, result_text(info) + damage_text(info) + expired.text);
 }
 
 }  // namespace

@@ -47,14 +47,13 @@ class Warnings {
 // with the server's times, so the backup's end has to be one of those, and
 // rather late than early.
 std::chrono::microseconds clock_offset(std::optional<std::int64_t> label_time,
-                                       Timestamp label_received,
-                                       const BaseBackupListener& listener) {
+                                       Timestamp label_received, const Reporter& reporter) {
   if (!label_time) return {};
   const auto offset = Timestamp(std::chrono::seconds(*label_time)) - label_received;
   if (offset <= std::chrono::seconds(0) && offset >= -clock_skew_unseen) return {};
-  listener.warning("the server's clock is about " +
-                   std::to_string(std::chrono::round<std::chrono::seconds>(offset).count()) +
-                   " s ahead of this machine's; the backup's end is recorded in the server's time");
+  reporter.warn("the server's clock is about " +
+                std::to_string(std::chrono::round<std::chrono::seconds>(offset).count()) +
+                " s ahead of this machine's; the backup's end is recorded in the server's time");
   return offset + std::chrono::seconds(1);
 }
 
@@ -77,13 +76,13 @@ void find_known_files(const BackupSource& source, FileBackupRequest& files) {
     files.known = {source.archive.repository(), *source.session.parent()};
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
-    source.listener.warning("every file is read: " + error.message() + ": " + error.detail());
+    source.reporter.warn("every file is read: " + one_line(error));
     files.is_known_damaged = true;
   }
 }
 
 void tell_that_everything_comes(const BackupSource& source, const std::string& why) {
-  source.listener.note("the server sends everything, not only what changed since the backup " +
+  source.reporter.info("the server sends everything, not only what changed since the backup " +
                        source.parent->id + ": " + why);
 }
 
@@ -103,7 +102,7 @@ BackupContent receive(BackupSource& source, ChangesSince* changes, bool& has_beg
              has_begun = true;
              if (changes != nullptr) {
                changes->check_begun(position);
-               source.listener.note("the server sends what changed since the backup " +
+               source.reporter.info("the server sends what changed since the backup " +
                                     source.parent->id);
              }
              source.start(position, bytes);
@@ -118,19 +117,19 @@ BackupContent receive(BackupSource& source, ChangesSince* changes, bool& has_beg
            [&](ByteView bytes) {
              if (source.streamer != nullptr) source.streamer->check();
              receiver.archive_data(bytes);
-             source.listener.received(bytes.size());
+             source.meter.done(bytes.size());
            },
        .archive_end = [&] { receiver.end_archive(); },
        .manifest_data = [&](ByteView bytes) { receiver.manifest_data(bytes); },
        .warning =
            [&](const std::string& text) {
-             source.listener.warning("the server warns: " + text);
+             source.reporter.warn("the server warns: " + text);
              warnings.add(text);
            }});
   auto content = receiver.finish(end.position);
   if (end.has_damaged_pages) source.info.damaged_pages = warnings.take();
   source.info.stop_time =
-      source.clock.now() + clock_offset(content.label_time, label_received, source.listener);
+      source.clock.now() + clock_offset(content.label_time, label_received, source.reporter);
   return content;
 }
 
@@ -152,7 +151,7 @@ std::unique_ptr<ChangesSince> ask_for_changes(BackupSource& source) {
       return changes;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) throw;
-      why = error.message() + ": " + error.detail();
+      why = one_line(error);
     }
   }
   tell_that_everything_comes(source, why);
@@ -168,7 +167,7 @@ void BackupSource::start(WalPosition position, std::uint64_t bytes) {
   info.timeline = position.timeline;
   info.branch = archive.branch_of(position.timeline);
   if (streamer != nullptr) streamer->start(position);
-  listener.started(bytes);
+  meter.total(bytes);
 }
 
 std::string BackupSource::label() const {
@@ -238,13 +237,13 @@ BackupContent read_data_directory(BackupSource& source) {
            [&](Lsn start, std::uint64_t bytes) {
              source.start({.lsn = start, .timeline = server.identify_system().timeline}, bytes);
            },
-       .received = source.listener.received,
-       .note = source.listener.note,
-       .warning = source.listener.warning,
+       .received = source.meter.done,
+       .note = source.reporter.info,
+       .warning = source.reporter.warn,
        .damaged_page = [&](const std::string& text) { warnings.add(text); },
        .check =
            [&] {
-             source.listener.check_cancelled();
+             source.reporter.check_cancelled();
              if (source.streamer != nullptr) source.streamer->check();
              look_at_server();
            }});

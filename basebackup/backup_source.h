@@ -19,7 +19,8 @@ struct BackupSource {
   ReplicationConnection& server;
   Clock& clock;
   const BaseBackupRequest& request;
-  const BaseBackupListener& listener;
+  const Reporter& reporter;
+  const Meter& meter;
   const BackupInfo* parent;  // nullptr: none
   const WriterSession& session;
   WalStreamer* streamer;  // nullptr: the server archives

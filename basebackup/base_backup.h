@@ -9,6 +9,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/reporter.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
 #include "catalog/wal/wal_archive.h"
@@ -51,17 +52,6 @@ struct BaseBackupRequest {
   std::function<std::unique_ptr<SqlConnection>()> connect_for_changes;
 };
 
-// Whether a server archives its WAL, as far as its settings tell.
-[[nodiscard]] bool archives_wal(ReplicationConnection& server);
-
-struct BaseBackupListener {
-  std::function<void(std::uint64_t estimated_bytes)> started;
-  std::function<void(std::uint64_t bytes)> received;
-  std::function<void(const std::string&)> note;     // for the log
-  std::function<void(const std::string&)> warning;  // likewise
-  std::function<void()> check_cancelled;            // throws to stop
-};
-
 // Takes the backup, waits until the WAL from its start to its stop is in the
 // repository, and commits it. When it throws, no backup is left behind.
 //
@@ -78,6 +68,6 @@ struct BaseBackupListener {
 [[nodiscard]] BackupInfo take_base_backup(const WalArchive& archive, ReplicationConnection& server,
                                           RandomId writer, Clock& clock,
                                           const BaseBackupRequest& request,
-                                          const BaseBackupListener& listener);
+                                          const Reporter& reporter, const Meter& meter = {});
 
 }  // namespace walvault

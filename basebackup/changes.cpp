@@ -112,7 +112,7 @@ void ChangesSince::check_begun(WalPosition position) {
     throw;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::unavailable && error.kind() != ErrorKind::corrupt) throw;
-    throw ChangesOutdated(error.message() + ": " + error.detail());
+    throw ChangesOutdated(one_line(error));
   }
 }
 

@@ -46,7 +46,7 @@ Finding bad(const std::string& name, const std::string& text, const std::string&
 
 // A failure as a finding: the error's words.
 Finding bad(const std::string& name, const Error& error) {
-  return bad(name, error.message() + ": " + error.detail(), error.hint());
+  return bad(name, one_line(error), error.hint());
 }
 
 Finding check_identity(const ClusterIdentity& registered, ReplicationConnection& server) {
@@ -168,11 +168,10 @@ void repair_gaps(const WalArchive& archive, const ConnectOptions& connect,
       findings.push_back(good("repair", "WAL from " + where + " was missing and is archived now"));
     } catch (const Error& error) {
       check_cancelled();
-      findings.push_back(bad("repair",
-                             "WAL from " + where + " cannot be had from this server: " +
-                                 error.message() + ": " + error.detail(),
-                             "Look for it on the old server (walvault wal rescue). If it is lost: "
-                             "walvault window accept-gap, and a new backup."));
+      findings.push_back(
+          bad("repair", "WAL from " + where + " cannot be had from this server: " + one_line(error),
+              "Look for it on the old server (walvault wal rescue). If it is lost: "
+              "walvault window accept-gap, and a new backup."));
     }
   }
 }
@@ -271,7 +270,7 @@ void check_further(Program& program, const Repository& repository, const std::st
         findings.push_back(bad(name, error));
       } else {
         findings.push_back(
-            warning(name, error.message() + ": " + error.detail(),
+            warning(name, one_line(error),
                     "Archiving goes on without it; walvault copy brings what it lacks."));
       }
     }

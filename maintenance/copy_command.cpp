@@ -199,7 +199,7 @@ void copy(Program& program, const Options& options) {
     } catch (const Error& error) {
       // One place that cannot be reached is no reason to leave the others without.
       if (places.size() == 1) throw;
-      const auto why = error.message() + ": " + error.detail();
+      const auto why = one_line(error);
       text += "To " + place.url + ": NOT copied: " + why + "\n";
       documents.push_back({{"to", place.url}, {"whole", false}, {"failure", why}});
       program.set_exit_code(exit_code(error.kind()));

@@ -10,6 +10,7 @@
 #include "catalog/recovery/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
+#include "repository/object_table.h"
 #include "storage/decorators/remembering_storage.h"
 
 namespace walvault {
@@ -127,24 +128,21 @@ class Archives {
     const auto add = [&](const std::string& prefix) {
       storage.list(prefix, [&](const ObjectInfo& object) { sum += object.size; });
     };
+    const std::string wal(prefix_of(ObjectPlace::wal));
     for (const auto& top : storage.list_names("")) {
-      if (top != "wal") {
-        add(top + "/");
-        continue;
-      }
-      for (const auto& cluster : storage.list_names("wal/")) {
-        std::string prefix = "wal/";
-        prefix.append(cluster).append("/");
-        for (const auto& number : storage.list_names(prefix)) {
-          auto key = cluster;
-          key.append("/").append(number);
-          // Most of the objects are here: they are listed once.
-          const auto it = archives_.find(key);
-          if (it != archives_.end()) {
-            sum += it->second.stored_bytes();
-          } else {
-            add("wal/" + key + "/");
-          }
+      const auto prefix = top + "/";
+      if (prefix != wal) add(prefix);
+    }
+    for (const auto& cluster : storage.list_names(wal)) {
+      for (const auto& number : storage.list_names(prefix_of(ObjectPlace::wal, cluster))) {
+        auto key = cluster;
+        key.append("/").append(number);
+        // Most of the objects are here: they are listed once.
+        const auto it = archives_.find(key);
+        if (it != archives_.end()) {
+          sum += it->second.stored_bytes();
+        } else {
+          add(wal + key + "/");
         }
       }
     }
@@ -268,11 +266,17 @@ void show(Program& program) {
   const auto storage = open_storage(program.config(), program.config().repository(),
                                     program.writer(), {}, Caching::content);
   // What says what there is: small, and read from several sides.
-  RememberingStorage look(*storage, {"accepted-gaps/", "backups/", "branches/", "clusters/",
-                                     "deleted/", "format/", "pins/", "verified/"});
+  std::vector<std::string> remembered;
+  for (const auto place : {ObjectPlace::accepted_gaps, ObjectPlace::backups, ObjectPlace::branches,
+                           ObjectPlace::clusters, ObjectPlace::deleted, ObjectPlace::format,
+                           ObjectPlace::pins, ObjectPlace::verified}) {
+    remembered.emplace_back(prefix_of(place));
+  }
+  RememberingStorage look(*storage, std::move(remembered));
   // All that there is, by a thousand objects a request; the pins before, so that a backup
   // that is completed meanwhile is seen as one or the other.
-  for (const auto* prefix : {"pins/", ""}) look.list(prefix, [](const ObjectInfo&) {});
+  for (const auto prefix : {prefix_of(ObjectPlace::pins), std::string_view()})
+    look.list(prefix, [](const ObjectInfo&) {});
   const auto repository = Repository::open(look);
   Archives archives(repository);
 

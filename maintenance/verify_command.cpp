@@ -9,6 +9,7 @@
 #include "base/format.h"
 #include "catalog/verification/verification.h"
 #include "maintenance/maintenance_commands.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
@@ -52,25 +53,14 @@ VerifyRequest request_of(const Options& options, const Config& config) {
   if (options.sample) request.sample = parse_sample(*options.sample);
   if (options.max_age) request.max_age = parse_duration(*options.max_age, "--max-age");
   if (options.max_rate) request.bytes_per_second = parse_size(*options.max_rate, "--max-rate");
-  request.jobs = options.jobs ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256))
-                              : config.worker_threads();
+  request.jobs = config.worker_threads(options.jobs);
   return request;
 }
 
-// What an object of this kind is for; empty: what that costs is told elsewhere.
-std::string purpose_of(const std::string& key) {
-  const auto starts = [&](std::string_view prefix) { return key.starts_with(prefix); };
-  if (starts("wal-ledger/") || starts("verified/") || starts("damaged/") || starts("readers/")) {
-    return "derived: nothing is lost with it, and it may be removed";
-  }
-  if (starts("keeps/")) return "how long a backup is kept: decide again with walvault backups keep";
-  if (starts("deleted/")) return "that a backup was deleted";
-  if (starts("accepted-gaps/")) return "that a gap was accepted";
-  if (starts("catalogues/")) return "names for walvault find";
-  if (starts("pins/") || starts("plans/") || starts("wal-expiry/")) {
-    return "of a run that writes or deletes: gc and expire stop at it";
-  }
-  return {};
+// What is lost with an object; empty: that is told elsewhere.
+std::string loss_of(const std::string& key) {
+  const auto place = place_of(key);
+  return std::string(place ? info_of(*place).loss : std::string_view());
 }
 
 ordered_json backup_damage_json(const BackupDamage& damage) {
@@ -207,7 +197,7 @@ std::string windows_text(const VerifiedWindows& windows,
 std::string damage_text(const VerifyReport& report) {
   std::string text = "\nDAMAGE:\n";
   append_lines(text, report.objects, report.object_count, [](const ObjectDamage& object) {
-    const auto purpose = purpose_of(object.key);
+    const auto purpose = loss_of(object.key);
     return "  " + object.key + " is " + std::string(damage_name(object.kind)) +
            (object.why.empty() ? "" : ": " + object.why) +
            (purpose.empty() ? "" : " (" + purpose + ")");

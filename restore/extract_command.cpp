@@ -10,6 +10,7 @@
 #include "app/cancellation.h"
 #include "app/hold_backup.h"
 #include "app/log.h"
+#include "app/program_reporter.h"
 #include "base/file.h"
 #include "base/format.h"
 #include "catalog/records/backup_info.h"
@@ -111,7 +112,7 @@ void run_extract(Program& program, const Options& options) {
   (void)get_cluster(opened.repository, cluster);
   const auto list = list_backups(opened.repository, cluster);
   const auto backup = get_backup(list.backups, options.backup);
-  const auto pin = hold_backup(opened.repository, program.writer(), backup);
+  const auto pin = hold_backup(opened.repository, program.writer(), backup, program_reporter());
   TreeReader tree(opened.repository, backup_root_key(cluster, backup.id));
   const auto entry = find_file_entry(tree, options);
 

@@ -84,18 +84,6 @@ std::string left_over_settings(int major) {
 
 }  // namespace
 
-std::string shell_quoted(const std::string& word) {
-  std::string out = "'";
-  for (const char c : word) {
-    if (c == '\'') {
-      out += "'\\''";
-    } else {
-      out.push_back(c);
-    }
-  }
-  return out + "'";
-}
-
 std::string with_recovery_settings(const std::string& auto_conf, const RecoverySettings& settings) {
   static constexpr std::array<std::string_view, 5> target_names = {
       "recovery_target", "recovery_target_name", "recovery_target_time", "recovery_target_xid",

@@ -32,7 +32,4 @@ struct RecoverySettings {
 [[nodiscard]] std::string with_recovery_settings(const std::string& auto_conf,
                                                  const RecoverySettings& settings);
 
-// A word of a shell command.
-[[nodiscard]] std::string shell_quoted(const std::string& word);
-
 }  // namespace walvault

@@ -16,7 +16,9 @@
 #include "codec/crc32c.h"
 #include "datadir/data_directory.h"
 #include "datadir/running_server.h"
+#include "postgres/backup_manifest.h"
 #include "postgres/control_file.h"
+#include "postgres/manifest_writer.h"
 #include "repository/tree_reader.h"
 #include "restore/file_restorer.h"
 
@@ -227,6 +229,65 @@ std::vector<std::string> replaced_directories(const RestoreRequest& request) {
   return replaced;
 }
 
+// What stands there goes, and pg_control first, whatever goes: behind that nothing that is left
+// can be started. True: a restore with `delta` that was begun goes on.
+bool make_room(TreeReader& tree, const RecoveryPlan& plan, const RestoreRequest& request,
+               const std::vector<Tablespace>& tablespaces) {
+  bool goes_on = false;
+  const auto major = plan.backup.server_version / 10000;
+  if (request.delta) {
+    goes_on = begin_delta(request.data_directory, plan.backup.control.system_identifier);
+  } else if (request.replace) {
+    remove_control_file(request.data_directory);
+  }
+  if (request.replace && !request.replace_tablespaces) unlink_wal(request.data_directory);
+  if (request.delta) {
+    // Before anything is written: what goes makes room for it.
+    KnownPaths known;
+    find_known_paths(tree, known);
+    remove_what_is_not_known(request, major, tablespaces, known);
+  } else if (request.replace) {
+    clear_data_directory(request.data_directory,
+                         request.replace_tablespaces ? std::optional(major) : std::nullopt);
+  }
+  return goes_on;
+}
+
+// The links to the tablespaces, whose files are written through them. Returns what has to be
+// synced: every directory that may lie on a file system of its own.
+std::vector<std::string> link_tablespaces(const std::vector<Tablespace>& tablespaces,
+                                          DataDirectoryWriter& directory,
+                                          const std::string& data_directory) {
+  std::vector<std::string> directories{data_directory};
+  if (!tablespaces.empty()) directory.make_directory("pg_tblspc", 0700);
+  for (const auto& tablespace : tablespaces) {
+    make_directory_tree(tablespace.location, 0700);
+    directory.make_symlink(link_of(tablespace), tablespace.location);
+    directories.push_back(tablespace.location);
+  }
+  if (find_status(directory.path_of("pg_wal"))) {
+    directories.push_back(directory.path_of("pg_wal"));
+  }
+  return directories;
+}
+
+// backup_label, tablespace_map, the manifest.
+void write_notes(TreeReader& tree, DataDirectoryWriter& directory,
+                 const std::vector<Tablespace>& tablespaces) {
+  const auto& notes = tree.root().notes;
+  const auto label = notes.find(std::string(backup_label_note));
+  if (label == notes.end()) {
+    throw Error(ErrorKind::corrupt, "the backup has no backup_label", {},
+                "Restore from another backup.");
+  }
+  directory.write_file(std::string(backup_label_note), label->second, private_file);
+  const auto map = format_tablespace_map(tablespaces);
+  if (notes.contains(std::string(tablespace_map_note))) {
+    directory.write_file(std::string(tablespace_map_note), as_bytes(map), private_file);
+  }
+  write_manifest(tree, directory, map);
+}
+
 }  // namespace
 
 bool is_unfinished_delta(const std::string& data_directory,
@@ -246,10 +307,7 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
   for (const auto& mapping : request.mappings) {
     const auto it = std::ranges::find(tablespaces, mapping.from, &Tablespace::location);
     if (it == tablespaces.end()) {
-      std::string known;
-      for (const auto& tablespace : tablespaces) {
-        known += (known.empty() ? "" : ", ") + tablespace.location;
-      }
+      const auto known = list_of(tablespaces, &Tablespace::location);
       throw Error(ErrorKind::usage, "the backup has no tablespace at \"" + mapping.from + "\"",
                   known.empty() ? "It has no tablespaces." : "It has: " + known + ".");
     }
@@ -291,63 +349,20 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   const auto tablespaces = check_destination(archive, plan, request);
   // Two data directories may link to one tablespace: a copy of a data directory does.
   const auto held_tablespaces = hold_tablespaces(request, tablespaces);
-  auto& storage = archive.repository().storage();
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
-  const auto jobs = request.jobs;
-  bool goes_on = false;
-  KnownPaths known;
-  // pg_control goes first, whatever goes: behind that nothing that is left can be started.
-  if (request.delta) {
-    goes_on = begin_delta(request.data_directory, plan.backup.control.system_identifier);
-  } else if (request.replace) {
-    remove_control_file(request.data_directory);
-  }
-  if (request.replace && !request.replace_tablespaces) unlink_wal(request.data_directory);
-  if (request.delta) {
-    // Before anything is written: what goes makes room for it.
-    find_known_paths(tree, known);
-    remove_what_is_not_known(request, plan.backup.server_version / 10000, tablespaces, known);
-  } else if (request.replace) {
-    clear_data_directory(request.data_directory,
-                         request.replace_tablespaces
-                             ? std::optional(plan.backup.server_version / 10000)
-                             : std::nullopt);
-  }
+  const bool goes_on = make_room(tree, plan, request, tablespaces);
   DataDirectoryWriter directory(request.data_directory,
                                 request.delta ? Existing::reuse : Existing::none);
-  std::vector<std::string> directories{request.data_directory};
-
-  // The links come first: the tablespaces' files are written through them.
-  if (!tablespaces.empty()) directory.make_directory("pg_tblspc", 0700);
-  for (const auto& tablespace : tablespaces) {
-    make_directory_tree(tablespace.location, 0700);
-    directory.make_symlink(link_of(tablespace), tablespace.location);
-    directories.push_back(tablespace.location);
-  }
-
-  RestoreResult result;
-  if (find_status(directory.path_of("pg_wal"))) {
-    directories.push_back(directory.path_of("pg_wal"));
-  }
+  const auto directories = link_tablespaces(tablespaces, directory, request.data_directory);
   // What an earlier one wrote may be in memory only: a sync that failed is forgotten.
   if (goes_on) DataDirectoryWriter::sync_all(directories);
-  FileRestorer files(storage, tree, directory, jobs,
+  FileRestorer files(archive.repository().storage(), tree, directory, request.jobs,
                      goes_on ? FoundInMemory::is_dropped : FoundInMemory::is_read,
                      listener.written);
+  RestoreResult result;
   const auto control = write_tree(tree, directory, files, listener, result);
   result.kept_bytes = files.kept_bytes();
-
-  const auto label = tree.root().notes.find(std::string(backup_label_note));
-  if (label == tree.root().notes.end()) {
-    throw Error(ErrorKind::corrupt, "the backup has no backup_label", {},
-                "Restore from another backup.");
-  }
-  directory.write_file(std::string(backup_label_note), label->second, private_file);
-  const auto map = format_tablespace_map(tablespaces);
-  if (tree.root().notes.contains(std::string(tablespace_map_note))) {
-    directory.write_file(std::string(tablespace_map_note), as_bytes(map), private_file);
-  }
-  write_manifest(tree, directory, map);
+  write_notes(tree, directory, tablespaces);
   write_recovery_settings(directory, request.settings);
   listener.check_cancelled();
   directory.apply_modes();

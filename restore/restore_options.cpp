@@ -100,10 +100,7 @@ RecoveryTarget target_of(const RestoreOptions& options) {
 
 std::string action_of(const RestoreOptions& options, const RecoveryTarget& target) {
   if (!options.action) return "promote";
-  if (*options.action != "promote" && *options.action != "pause" && *options.action != "shutdown") {
-    throw Error(ErrorKind::usage, "\"" + *options.action + "\" is no action after recovery",
-                "promote, pause and shutdown are known.");
-  }
+  (void)parse_choice(*options.action, "--action", {"promote", "pause", "shutdown"});
   if (target.kind == TargetKind::latest && *options.action != "promote") {
     throw Error(ErrorKind::usage, "--action " + *options.action + " needs a target",
                 "Without one, recovery ends with the WAL, and PostgreSQL promotes.",
@@ -123,11 +120,6 @@ std::vector<TablespaceMapping> mappings_of(const RestoreOptions& options) {
     mappings.push_back({.from = text.substr(0, equals), .to = text.substr(equals + 1)});
   }
   return mappings;
-}
-
-unsigned jobs_of(const RestoreOptions& options, const Config& config) {
-  if (!options.jobs) return config.worker_threads();
-  return static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 256));
 }
 
 }  // namespace walvault

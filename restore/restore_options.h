@@ -42,6 +42,5 @@ void check_agreement(const RestoreOptions& options);
 [[nodiscard]] RecoveryTarget target_of(const RestoreOptions& options);
 [[nodiscard]] std::string action_of(const RestoreOptions& options, const RecoveryTarget& target);
 [[nodiscard]] std::vector<TablespaceMapping> mappings_of(const RestoreOptions& options);
-[[nodiscard]] unsigned jobs_of(const RestoreOptions& options, const Config& config);
 
 }  // namespace walvault

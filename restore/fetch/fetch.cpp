@@ -59,12 +59,12 @@ std::optional<Bytes> look_again(const WalArchive& archive, const std::string& ke
 
 // Decodes the object beside the destination, and renames it there once it is
 // known to be right.
-void deliver(ByteView object, const std::string& key, unsigned threads,
+void deliver(ByteView object, const std::string& key, unsigned threads, const HugeBuffers& buffers,
              const std::string& destination) {
   const auto temporary = destination + ".walvault-part";
   try {
     const auto file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    decode_wal_object(object, key, threads,
+    decode_wal_object(object, key, threads, buffers,
                       [&](ByteView part) { write_all(file, part, temporary); });
     // Not synced: after a crash PostgreSQL asks for the file again. And over
     // nothing: a rename that replaces a file makes ext4 write the new one out.
@@ -120,7 +120,7 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
           .transient();
     }
   }
-  deliver(*object, key, threads, destination);
+  deliver(*object, key, threads, archive.repository().buffers(), destination);
   return FetchOutcome::delivered;
 }
 

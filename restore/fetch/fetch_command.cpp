@@ -8,6 +8,7 @@
 #include "app/program.h"
 #include "base/format.h"
 #include "restore/fetch/fetch.h"
+#include "restore/fetch/fetch_request.h"
 #include "restore/fetch/spool.h"
 
 namespace walvault {
@@ -46,41 +47,18 @@ OpenRepository open_mounted(Program& program) {
   }
 }
 
-struct Request {
-  std::string name;
-  std::string destination;
-  std::optional<std::string> identity;
-  std::vector<std::string> branches;
-  std::string partial;
-  std::optional<std::string> prefetch;
-  bool standby = false;
-};
-
 // A cluster that was upgraded since has another identity by now, whose WAL is
 // not what a recovery of the old one needs.
 ClusterIdentity identity_of(const Repository& repository, const std::string& cluster,
-                            const Request& request) {
+                            const FetchRequest& request) {
   if (!request.identity) return get_cluster(repository, cluster);
   const auto number = parse_number(*request.identity, "--identity", 1, UINT32_MAX);
   return get_cluster_identity(repository, cluster, static_cast<std::uint32_t>(number));
 }
 
-std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts) {
-  std::vector<TimelineBranch> branches;
-  for (const auto& text : texts) {
-    const auto branch = TimelineBranch::parse(text);
-    if (!branch) {
-      throw Error(ErrorKind::usage, "\"" + text + "\" is not a value for --branch",
-                  "A timeline and a branch are expected, such as 2-0.");
-    }
-    branches.push_back(*branch);
-  }
-  return branches;
-}
-
 // The archive that is recovered from, and how.
 struct Source {
-  Source(Program& program, OpenRepository repository, const Request& request)
+  Source(Program& program, OpenRepository repository, const FetchRequest& request)
       : opened(std::move(repository)),
         archive(WalArchive(opened.repository,
                            identity_of(opened.repository, program.config().cluster(), request))
@@ -94,7 +72,7 @@ struct Source {
   std::optional<SegmentName> segment;  // nullopt: another file is asked for
 };
 
-unsigned ahead_of(const Config& config, const Request& request) {
+unsigned ahead_of(const Config& config, const FetchRequest& request) {
   return request.prefetch
              ? static_cast<unsigned>(parse_number(*request.prefetch, "--prefetch", 0, prefetch_max))
              : config.segments_prefetched();
@@ -103,7 +81,7 @@ unsigned ahead_of(const Config& config, const Request& request) {
 // A segment that was fetched ahead, without a look at the store: what the repository, the
 // cluster and its branches are is what was read up to a minute ago. What lies in the spool
 // under these was fetched by who had looked, and so is what follows.
-bool deliver_without_a_look(Program& program, const Request& request) try {
+bool deliver_without_a_look(Program& program, const FetchRequest& request) try {
   const auto& config = program.config();
   const auto ahead = ahead_of(config, request);
   const auto spool = Spool::of_current_directory(request.destination);
@@ -131,7 +109,7 @@ bool deliver_without_a_look(Program& program, const Request& request) try {
   return false;
 }
 
-FetchOutcome fetch_once(Program& program, const Request& request) {
+FetchOutcome fetch_once(Program& program, const FetchRequest& request) {
   const auto& config = program.config();
   if (config.is_remote() && deliver_without_a_look(program, request)) {
     return FetchOutcome::delivered;
@@ -158,7 +136,7 @@ FetchOutcome fetch_once(Program& program, const Request& request) {
   return outcome;
 }
 
-FetchOutcome fetch_with_patience(Program& program, const Request& request) {
+FetchOutcome fetch_with_patience(Program& program, const FetchRequest& request) {
   const auto patience = request.standby
                             ? standby_patience
                             : parse_duration(program.config().fetch_retry_for, "[fetch] retry_for");
@@ -192,21 +170,9 @@ int fetch_main(int argc, char** argv) {
   Program program("walvault-fetch",
                   "Delivers one archived WAL file; for restore_command = 'walvault-fetch --cluster "
                   "NAME %f %p'");
-  Request request;
+  FetchRequest request;
   auto& command_line = program.command_line();
-  command_line.argument("NAME", request.name, "The file asked for, as PostgreSQL passes it in %f");
-  command_line.argument("DESTINATION", request.destination, "Where it goes, %p");
-  command_line.option("--identity", request.identity,
-                      "Which of the cluster's identities is recovered; else the newest");
-  command_line.option("--branch", request.branches,
-                      "TIMELINE-BRANCH: what was set aside of a timeline (repeatable)");
-  command_line.option("--partial", request.partial,
-                      "The segment that may be delivered as far as it was written");
-  command_line.option("--prefetch", request.prefetch,
-                      "How many segments are fetched ahead, into a directory beside the data "
-                      "directory; 0 for none");
-  command_line.flag("--standby", request.standby,
-                    "The server is a standby: what cannot be had is left to streaming");
+  add_fetch_options(command_line, request);
   command_line.action([&] {
     const auto outcome = fetch_with_patience(program, request);
     const bool delivered = outcome == FetchOutcome::delivered;

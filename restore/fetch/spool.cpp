@@ -298,7 +298,7 @@ void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& arch
         UnfinishedFile file(directory, unfinished_prefix + item.id);
         std::uint32_t crc = 0;
         std::uint64_t bytes = 0;
-        decode_wal_object(*object, item.key, 1, [&](ByteView part) {
+        decode_wal_object(*object, item.key, 1, archive.repository().buffers(), [&](ByteView part) {
           crc = crc32c(part, crc);
           bytes += part.size();
           file.append(part);

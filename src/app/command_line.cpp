@@ -105,7 +105,7 @@ ProgramDescription describe_program(const CLI::App& app) {
   for (const auto* option : globals.get_options()) names.push_back(option->get_name());
   return {.program = describe(app, names),
           .global_options = options_of(globals, false),
-          .version = version_text};
+          .version = version_text()};
 }
 
 std::string generate(const CLI::App& app, const std::string& what) {
@@ -142,7 +142,7 @@ CommandLine::~CommandLine() = default;
 void CommandLine::add_global_options(GlobalOptions& options) {
   node_->globals = &options;
   add_globals(*node_->app, options);
-  node_->app->set_version_flag("--version", std::string("walvault ") + version_text);
+  node_->app->set_version_flag("--version", "walvault " + version_text());
   // Runs as soon as it is parsed, before arguments are missed.
   node_->app
       ->add_option_function<std::string>(
@@ -212,10 +212,7 @@ std::optional<std::function<void()>> CommandLine::parse(int argc, char** argv) {
     current = next;
   }
   if (!current->node_->commands.empty() && !current->node_->action) {
-    std::string names;
-    for (const auto& name : command_names(*current->node_->app)) {
-      names += (names.empty() ? "" : ", ") + name;
-    }
+    const auto names = list_of(command_names(*current->node_->app), std::identity());
     throw Error(ErrorKind::usage, "a command is missing", "There are: " + names + ".",
                 try_help(*current->node_->app));
   }

@@ -63,6 +63,8 @@ constexpr std::array<std::string_view, 15> place_keys = {"url",
                                                          "profile",
                                                          "required",
                                                          "retry_for"};
+constexpr std::uint64_t jobs_max = 256;
+
 constexpr std::array<std::string_view, 1> defaults_keys = {"jobs"};
 constexpr std::array<std::string_view, 10> cluster_keys = {
     "pg",          "expire",       "keep_last",   "keep_for", "keep_daily",
@@ -275,7 +277,7 @@ void read_file_into(Config& config) {
   }
   if (const auto* table = section(config.path, root, "defaults")) {
     check_keys(config.path, "[defaults]", *table, defaults_keys);
-    if (const auto jobs = number(config.path, *table, "[defaults]", "jobs", 1, 256)) {
+    if (const auto jobs = number(config.path, *table, "[defaults]", "jobs", 1, jobs_max)) {
       config.jobs = *jobs;
     }
   }
@@ -433,8 +435,7 @@ std::string RepositoryConfig::place() const {
 std::string Config::cluster() const {
   if (cluster_asked) return *cluster_asked;
   if (clusters.size() == 1) return clusters.begin()->first;
-  std::string names;
-  for (const auto& [name, cluster] : clusters) names += (names.empty() ? "" : ", ") + name;
+  const auto names = list_of(clusters, [](const auto& each) { return each.first; });
   throw Error(ErrorKind::usage, "no cluster is named",
               clusters.empty() ? "The configuration file has no [cluster.NAME] section."
                                : "The configuration file has several: " + names + ".",
@@ -450,6 +451,11 @@ unsigned Config::worker_threads() const {
   if (jobs != 0) return jobs;
   const auto processors = std::max(1u, std::thread::hardware_concurrency());
   return is_remote() ? std::max(processors, object_store_threads) : processors;
+}
+
+unsigned Config::worker_threads(const std::optional<std::string>& asked) const {
+  if (!asked) return worker_threads();
+  return static_cast<unsigned>(parse_number(*asked, "--jobs", 1, jobs_max));
 }
 
 unsigned Config::segments_ahead() const {

@@ -99,6 +99,8 @@ struct Config {
 
   // More than there are processors where an object store's answers are waited for.
   [[nodiscard]] unsigned worker_threads() const;
+  // What --jobs says, else those. Error{usage}.
+  [[nodiscard]] unsigned worker_threads(const std::optional<std::string>& jobs) const;
 
   // As TreeWriter::Options: in an object store, unless it is told to make them always.
   [[nodiscard]] bool weighs_deltas() const { return is_remote() && !always_deltas; }

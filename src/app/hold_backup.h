@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/reporter.h"
 #include "catalog/records/backup_info.h"
 #include "repository/reader_pin.h"
 
@@ -11,6 +12,7 @@ namespace walvault {
 // Holds what a backup needs while the result lives. nullptr, after a warning, where
 // the repository cannot be written to: that is no reason not to restore.
 [[nodiscard]] std::unique_ptr<ReaderPin> hold_backup(const Repository& repository,
-                                                     const RandomId& run, const BackupInfo& backup);
+                                                     const RandomId& run, const BackupInfo& backup,
+                                                     const Reporter& reporter);
 
 }  // namespace walvault

@@ -11,6 +11,7 @@
 #include "app/object_store.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "repository/object_table.h"
 #include "repository/tree.h"
 #include "storage/decorators/caching_storage.h"
 #include "storage/decorators/retrying_storage.h"
@@ -24,31 +25,44 @@ namespace {
 constexpr std::string_view conditional_writes = "conditional writes";
 
 bool is_whole(std::string_view key, ByteRange range, ByteView content) try {
-  if (key.starts_with("backups/")) {
-    if (range.length == whole_object.length) {
-      (void)decode_root(content, key);
-    } else {
-      (void)decode_root_head(content, key);
-    }
-    return range.offset == 0;
+  const auto place = place_of(key);
+  if (!place) return false;
+  if (const auto& info = info_of(*place); info.is_sealed) {
+    (void)unseal(info.kind, key, content);
+    return true;
   }
-  const auto kind = key.starts_with("wal-ledger/") ? ObjectKind::ledger : ObjectKind::catalogue;
-  (void)unseal(kind, key, content);
-  return true;
+  if (range.length == whole_object.length) {
+    (void)decode_root(content, key);
+  } else {
+    (void)decode_root_head(content, key);
+  }
+  return range.offset == 0;
 } catch (const Error&) {
   return false;
 }
 
 CachePolicy policy_of(Caching caching) {
-  switch (caching) {
-    case Caching::none: return {};
-    case Caching::content:
-      return {.lasting = {"backups/", "wal-ledger/", "catalogues/"}, .is_whole = is_whole};
-    case Caching::registration: return {.recent = {"format/", "clusters/"}};
-    case Caching::recovery:
-      return {.recent = {"format/", "clusters/", "branches/"}, .may_be_empty = {"branches/"}};
+  CachePolicy policy;
+  for (const auto& info : object_table()) {
+    const std::string prefix(info.prefix);
+    switch (caching) {
+      case Caching::none: break;
+      case Caching::content:
+        if (info.cached == Cached::lasting) policy.lasting.push_back(prefix);
+        policy.is_whole = is_whole;
+        break;
+      case Caching::recovery:
+        if (info.cached == Cached::by_recovery) {
+          policy.recent.push_back(prefix);
+          policy.may_be_empty.push_back(prefix);
+        }
+        [[fallthrough]];
+      case Caching::registration:
+        if (info.cached == Cached::by_archiving) policy.recent.push_back(prefix);
+        break;
+    }
   }
-  throw Error(ErrorKind::internal, "caching of no kind");
+  return policy;
 }
 
 std::unique_ptr<Storage> open_object_store(const Config& config, const RepositoryConfig& place,
@@ -61,14 +75,12 @@ std::unique_ptr<Storage> open_object_store(const Config& config, const Repositor
   auto storage = std::make_unique<S3Storage>(
       std::move(settings), [store = place.object_store] { return load_credentials(store); },
       system_clock());
-  RetryPolicy policy{.patience = patience.value_or(place.retry_for),
-                     .first_pause = std::chrono::milliseconds(100),
-                     .jitter = true,
-                     .notice =
-                         [](const Error& error) {
-                           log_warning(error.message() + ": " + error.detail() + " Trying again.");
-                         },
-                     .check_cancelled = check_cancelled};
+  RetryPolicy policy{
+      .patience = patience.value_or(place.retry_for),
+      .first_pause = std::chrono::milliseconds(100),
+      .jitter = true,
+      .notice = [](const Error& error) { log_warning(one_line(error) + " Trying again."); },
+      .check_cancelled = check_cancelled};
   auto patient =
       std::make_unique<RetryingStorage>(std::move(storage), system_clock(), std::move(policy));
   if (caching == Caching::none) return patient;

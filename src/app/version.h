@@ -1,8 +1,11 @@
 // The version of this program.
 #pragma once
 
+#include <string>
+
 namespace walvault {
 
-inline constexpr const char* version_text = "0.1.0";
+// "0.1.0", from CMakeLists.txt.
+[[nodiscard]] std::string version_text();
 
 }  // namespace walvault

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "codec/crc32c.h"
 #include "datadir/data_directory.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
@@ -252,7 +253,8 @@ std::optional<PushResult> Acknowledgements::take_recent(const std::string& clust
   const auto name = path.substr(path.find_last_of('/') + 1);
   const auto note = read(name);
   // A clock that was set back makes notes of the future, which are none.
-  if (!note || note->place != place_ || !note->key.starts_with("wal/" + cluster + "/") ||
+  if (!note || note->place != place_ ||
+      !note->key.starts_with(prefix_of(ObjectPlace::wal, cluster)) ||
       !note->key.ends_with("/" + name) || note->noted > now || now - note->noted > recent ||
       !is_of_file(*note, path)) {
     return std::nullopt;

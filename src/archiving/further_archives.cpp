@@ -62,7 +62,7 @@ const WalArchive& FurtherArchives::archive_of(Place& place) {
 void FurtherArchives::give_up(Place& place, const Error& error, std::chrono::milliseconds took) {
   const std::lock_guard lock(mutex_);
   if (!place.absent.empty()) return;
-  place.absent = error.message() + (error.detail().empty() ? "" : ": " + error.detail());
+  place.absent = one_line(error);
   if (error.kind() == ErrorKind::unavailable && took >= worth_remembering) {
     cache_of(config_, place.config).keep(out_of_reach, {});
   }

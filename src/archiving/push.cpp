@@ -3,15 +3,13 @@
 #include <fcntl.h>
 
 #include <algorithm>
-#include <functional>
 
+#include "archiving/compressed_file.h"
+#include "archiving/segment_check.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/huge_buffer.h"
-#include "base/ordered_workers.h"
 #include "catalog/wal/stored_summary.h"
 #include "postgres/timeline_history.h"
-#include "postgres/wal_page.h"
 
 namespace walvault {
 namespace {
@@ -25,141 +23,21 @@ Timestamp modified_time(const FileAttributes& file) {
       std::chrono::duration_cast<Timestamp::duration>(std::chrono::nanoseconds(file.modified)));
 }
 
-// Whether this file is WAL of the registered cluster, of the position that its
-// name says. REQUIRES: `first` are the first bytes of a file of the right size.
-WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::string& name,
-                               ByteView first) {
-  const auto header = parse_wal_segment_header(first);
-  const auto foreign = [&](std::string detail) {
-    return Error(ErrorKind::conflict,
-                 "WAL segment " + name + " does not belong to cluster " + identity.name,
-                 std::move(detail),
-                 "Check the --cluster of this server's archive_command. After pg_upgrade: walvault "
-                 "cluster upgrade " +
-                     identity.name + " --pg CONNINFO");
-  };
-  if (header.system_identifier != identity.system_identifier) {
-    throw foreign("Its system identifier is " + std::to_string(header.system_identifier) +
-                  ", registered is " + std::to_string(identity.system_identifier) + ".");
-  }
-  const auto major = *postgres_major_of_magic(header.page.magic);
-  if (major != identity.postgres_major) {
-    throw foreign("It was written by PostgreSQL " + std::to_string(major) + ", registered is " +
-                  std::to_string(identity.postgres_major) + ".");
-  }
-  if (header.segment_bytes != identity.segment_bytes) {
-    throw foreign("Its segments have " + std::to_string(header.segment_bytes) +
-                  " bytes, registered are " + std::to_string(identity.segment_bytes) + ".");
-  }
-  const auto segment = SegmentName::parse(name.substr(0, 24), identity.segment_bytes);
-  if (!segment) {
-    throw Error(ErrorKind::usage, "\"" + name + "\" is not the name of a WAL segment",
-                "Segments of this cluster have " + std::to_string(identity.segment_bytes) +
-                    " bytes, and none has that number.");
-  }
-  // A timeline's first segment begins with pages copied from its ancestor, so
-  // an older timeline in the header is right.
-  if (header.page.page_address != segment->start(identity.segment_bytes) ||
-      header.page.timeline > segment->timeline) {
-    throw Error(ErrorKind::corrupt, "the file " + name + " holds other WAL than its name says",
-                "Its first page is that of " + header.page.page_address.text() + " on timeline " +
-                    std::to_string(header.page.timeline.value) + ".",
-                "Check the file system of pg_wal.");
-  }
-  return header;
-}
-
-// The file's content, compressed, with what the header says of it.
-struct CompressedFile {
-  WalObjectHeader header;
-  std::vector<Bytes> frames;
-  Bytes summary;  // encoded; of WAL only
-};
-
-// Fills the span with the content from an offset on, or throws.
-using ReadContent = std::function<void(std::span<std::uint8_t>, std::uint64_t offset)>;
-
-// Reads the content once, front to back: every byte into the digest, and into frames all
-// but the zeros at its end; what is delivered, in order, into the summary of WAL. The digest takes
-// half of the time, so it is taken here, of a piece that the others have in hand already.
-void compress_content(const ReadContent& read, const PushOptions& options,
-                      WalSummarizer* summarizer, CompressedFile& result) {
-  struct Piece {
-    std::shared_ptr<HugeBuffer> plain;
-    bool is_zero = false;
-    // Empty where zeros end it: what its frame holds depends on what follows.
-    Bytes stored;
-    WalFrame frame;
-  };
-  const auto put = [&](WalFrame frame, Bytes stored, std::size_t plain_bytes) {
-    result.header.content_bytes += plain_bytes;
-    result.header.frames.push_back(frame);
-    result.frames.push_back(std::move(stored));
-  };
-  std::vector<Compressor> compressors(options.threads + 1);  // the last for what delivers
-  const auto compress = [&](ByteView plain) {
-    Bytes stored;
-    const auto frame = encode_wal_frame(compressors.back(), options.compression, plain, stored);
-    put(frame, std::move(stored), plain.size());
-  };
-  std::shared_ptr<HugeBuffer> held;  // the last piece that is not all zeros, if they end it
-  std::size_t zero_pieces = 0;       // whole ones behind the last that is not
-  OrderedWorkers<Piece> workers(
-      {.threads = options.threads, .in_flight_max = std::size_t{options.threads} + 3},
-      [&](Piece& piece, unsigned worker) {
-        const auto bytes = piece.plain->view();
-        piece.is_zero = is_all_zero(bytes);
-        if (bytes.back() == 0) return;
-        piece.frame =
-            encode_wal_frame(compressors.at(worker), options.compression, bytes, piece.stored);
-      },
-      [&](Piece& piece) {
-        const auto bytes = piece.plain->view();
-        if (summarizer != nullptr) summarizer->read(bytes);
-        if (piece.is_zero) {
-          ++zero_pieces;
-          return;
-        }
-        if (held) compress(held->view());
-        held.reset();
-        for (; zero_pieces > 0; --zero_pieces) compress(Bytes(wal_frame_bytes));
-        if (bytes.back() == 0) {
-          held = std::move(piece.plain);
-        } else {
-          put(piece.frame, std::move(piece.stored), bytes.size());
-        }
-      });
-
-  Sha256 digest;
-  std::uint64_t offset = 0;
-  while (offset < result.header.plain_bytes) {
-    const auto piece = std::make_shared<HugeBuffer>(
-        std::min<std::uint64_t>(wal_frame_bytes, result.header.plain_bytes - offset));
-    read(piece->span(), offset);
-    offset += piece->size;
-    workers.submit({.plain = piece, .stored = {}, .frame = {}});
-    digest.update(piece->view());
-  }
-  workers.finish();
-  if (held) {
-    const auto bytes = held->view();
-    const auto last = std::ranges::find_if(bytes.rbegin(), bytes.rend(),
-                                           [](std::uint8_t byte) { return byte != 0; });
-    compress(bytes.first(static_cast<std::size_t>(bytes.rend() - last)));
-  }
-  result.header.digest = digest.finish();
+CompressOptions compress_options(const PushOptions& options) {
+  return {.compression = options.compression, .threads = options.threads};
 }
 
 // Checks a segment's first bytes, records what they say, and compresses all of
 // it. REQUIRES: the name is set, and the size is right.
-void compress_segment(const ClusterIdentity& identity, ByteView first, const ReadContent& read,
+void compress_segment(const WalArchive& archive, ByteView first, const ReadContent& read,
                       const PushOptions& options, CompressedFile& compressed, PushResult& result) {
   auto& header = compressed.header;
-  const auto segment = check_segment(identity, header.name, first);
+  const auto segment = check_segment(archive.identity(), header.name, first);
   header.page_magic = segment.page.magic;
   header.start = segment.page.page_address;
   WalSummarizer summarizer(segment, header.start, timeline_of(header.name));
-  compress_content(read, options, &summarizer, compressed);
+  compress_content(read, compress_options(options), archive.repository().buffers(), &summarizer,
+                   compressed);
   const auto summary = summarizer.finish();
   // A .partial ends early as a rule.
   if (summary.stop &&
@@ -270,7 +148,7 @@ Prepared prepare_file(const WalArchive& archive, const std::string& path, const 
     }
     Bytes first(wal_segment_header_bytes);
     (void)read_at(*file, first, 0, path);
-    compress_segment(identity, first, read, options, compressed, result);
+    compress_segment(archive, first, read, options, compressed, result);
   } else {
     if (result.plain_bytes > small_file_bytes_max) {
       throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
@@ -279,7 +157,8 @@ Prepared prepare_file(const WalArchive& archive, const std::string& path, const 
     if (kind == WalFileKind::timeline) {
       (void)TimelineHistory::parse(timeline_of(result.name), read_file(path, small_file_bytes_max));
     }
-    compress_content(read, options, nullptr, compressed);
+    compress_content(read, compress_options(options), archive.repository().buffers(), nullptr,
+                     compressed);
   }
   return prepared;
 }
@@ -353,7 +232,7 @@ PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, Byte
   header.modified = clock.now();
   header.archived = header.modified;
   compress_segment(
-      identity, content.first(wal_segment_header_bytes),
+      archive, content.first(wal_segment_header_bytes),
       [&](std::span<std::uint8_t> part, std::uint64_t offset) {
         std::ranges::copy(content.subspan(offset, part.size()), part.begin());
       },

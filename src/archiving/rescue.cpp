@@ -145,7 +145,7 @@ class Rescue {
                                          : push_wal_file(archive_, path, clock_, options_));
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::unavailable) throw;
-      result_.failed.push_back({.name = name, .why = error.message() + ": " + error.detail()});
+      result_.failed.push_back({.name = name, .why = one_line(error)});
     }
   }
 

@@ -72,6 +72,10 @@ bool may_pass(int error_number) {
 
 }  // namespace
 
+std::string one_line(const Error& error) {
+  return error.message() + (error.detail().empty() ? "" : ": " + error.detail());
+}
+
 Error system_error(std::string_view action, int error_number) {
   Error error(ErrorKind::unavailable, "cannot " + std::string(action),
               std::generic_category().message(error_number) + ".", hint_for(error_number));

@@ -50,6 +50,10 @@ class Error : public std::exception {
   bool transient_ = false;
 };
 
+// Message and detail as one text: "cannot open "/x": No such file or directory." The sentence
+// of whoever quotes it goes on behind that.
+[[nodiscard]] std::string one_line(const Error& error);
+
 // An Error{unavailable} for a system call that failed with `error_number`:
 // "cannot <action>", the system's words as detail, and for the common numbers
 // a hint. Transient where the number says so (EIO, ESTALE, EAGAIN, ...).

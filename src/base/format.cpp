@@ -22,8 +22,7 @@ template <std::size_t N>
 std::uint64_t parse_with_unit(std::string_view text, std::string_view what,
                               const std::array<Unit, N>& units, std::string_view example) {
   const auto refuse = [&] {
-    std::string names;
-    for (const auto& unit : units) names += (names.empty() ? "" : ", ") + std::string(unit.name);
+    const auto names = list_of(units, [](const Unit& unit) { return std::string(unit.name); });
     return Error(ErrorKind::usage,
                  "\"" + std::string(text) + "\" is not a value for " + std::string(what),
                  "A whole number and one of the units " + names + " are expected.",
@@ -139,6 +138,29 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
     }
   }
   return rows.at(a.size() % 3)[b.size()];
+}
+
+std::string parse_choice(const std::string& text, std::string_view what,
+                         const std::vector<std::string>& choices) {
+  if (std::ranges::find(choices, text) != choices.end()) return text;
+  std::string known = choices.front();
+  for (std::size_t i = 1; i < choices.size(); ++i) {
+    known += (i + 1 == choices.size() ? " and " : ", ") + choices[i];
+  }
+  throw Error(ErrorKind::usage, "\"" + text + "\" is not a value for " + std::string(what),
+              known + " are known.");
+}
+
+std::string shell_quoted(const std::string& word) {
+  std::string out = "'";
+  for (const char c : word) {
+    if (c == '\'') {
+      out += "'\\''";
+    } else {
+      out.push_back(c);
+    }
+  }
+  return out + "'";
 }
 
 }  // namespace walvault

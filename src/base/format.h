@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace walvault {
 
@@ -51,5 +53,24 @@ std::optional<std::string> nearest_word(std::string_view word, const Range& cand
   }
   return best;
 }
+
+// "a, b, c": what there is, for a message. `name_of` gives the text of each.
+template <typename Range, typename NameOf>
+[[nodiscard]] std::string list_of(const Range& range, const NameOf& name_of) {
+  std::string list;
+  for (const auto& each : range) {
+    if (!list.empty()) list += ", ";
+    list += std::invoke(name_of, each);
+  }
+  return list;
+}
+
+// One of the words that an option or a setting may have. Error{usage} naming `what` and all
+// of them.
+[[nodiscard]] std::string parse_choice(const std::string& text, std::string_view what,
+                                       const std::vector<std::string>& choices);
+
+// A word of a shell command.
+[[nodiscard]] std::string shell_quoted(const std::string& word);
 
 }  // namespace walvault

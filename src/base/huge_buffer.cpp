@@ -12,9 +12,18 @@ namespace {
 
 constexpr std::size_t huge_page_bytes = 2u << 20;
 
+}  // namespace
+
 // Blocks of one size, the largest that came.
 class SpareBlocks {
  public:
+  SpareBlocks() = default;
+  SpareBlocks(const SpareBlocks&) = delete;
+  SpareBlocks& operator=(const SpareBlocks&) = delete;
+  ~SpareBlocks() {
+    while (count_ > 0) std::free(blocks_.at(--count_));
+  }
+
   // nullptr: there is none.
   std::uint8_t* take(std::size_t block_bytes) {
     const std::lock_guard lock(mutex_);
@@ -40,27 +49,19 @@ class SpareBlocks {
   std::size_t block_bytes_ = 0;
 };
 
-// Never destroyed: threads may give blocks back until the very end.
-SpareBlocks& spare_blocks() {
-  static auto* const spare = new SpareBlocks;
-  return *spare;
-}
+HugeBuffers::HugeBuffers() : spare_(std::make_shared<SpareBlocks>()) {}
 
-}  // namespace
-
-HugeBuffer::HugeBuffer(std::size_t length) : size(length) {
+HugeBuffer HugeBuffers::take(std::size_t length) const {
   const auto rounded = (length + huge_page_bytes - 1) / huge_page_bytes * huge_page_bytes;
-  auto* block = spare_blocks().take(rounded);
+  auto* block = spare_->take(rounded);
   if (block == nullptr) {
     block = static_cast<std::uint8_t*>(std::aligned_alloc(huge_page_bytes, rounded));
     if (block == nullptr) throw std::bad_alloc();
     (void)::madvise(block, rounded, MADV_HUGEPAGE);
   }
-  bytes = decltype(bytes)(block, {rounded});
+  return {.bytes = {block, {.spare = spare_, .block_bytes = rounded}}, .size = length};
 }
 
-void GiveBlockBack::operator()(std::uint8_t* block) const {
-  spare_blocks().put(block, block_bytes);
-}
+void GiveBlockBack::operator()(std::uint8_t* block) const { spare->put(block, block_bytes); }
 
 }  // namespace walvault

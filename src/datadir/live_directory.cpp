@@ -15,11 +15,11 @@
 namespace walvault {
 namespace {
 
-// The lists of basebackup.c. Directories whose content a restored server makes anew:
+// The lists of basebackup.c. Directories whose content a restored server makes anew.
 constexpr std::array<std::string_view, 7> emptied_directories = {
     "pg_stat_tmp", "pg_replslot",  "pg_dynshmem", "pg_notify",
     "pg_serial",   "pg_snapshots", "pg_subtrans"};
-// and files that belong to the running server.
+// Files that belong to the running server.
 constexpr std::array<std::string_view, 7> left_out_files = {
     "postgresql.auto.conf.tmp", "current_logfiles.tmp", "backup_label",   "tablespace_map",
     "backup_manifest",          "postmaster.pid",       "postmaster.opts"};

@@ -24,7 +24,7 @@ void blaming(const StoredFrames& frames, const ChunkRef& ref, const FramePlace& 
     throw;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
-    throw DamagedChunk(frames.packs(), ref, place, error.message() + ". " + error.detail());
+    throw DamagedChunk(frames.packs(), ref, place, one_line(error));
   }
 }
 

@@ -45,7 +45,7 @@ void BaseDamage::note(const Error& error) {
     throw Error(error);
   }
   const std::lock_guard lock(mutex_);
-  if (text_.empty()) text_ = error.message() + ": " + error.detail();
+  if (text_.empty()) text_ = one_line(error);
 }
 
 void BaseDamage::note(const DamagedChunk& damage) {

@@ -1,17 +1,14 @@
 #include "repository/damaged_packs.h"
 
 #include "base/error.h"
+#include "repository/object_table.h"
 
 namespace walvault {
-namespace {
-
-constexpr std::string_view marks_prefix = "damaged/";
-constexpr std::string_view packs_prefix = "packs/";
-
-}  // namespace
+namespace {}  // namespace
 
 std::string damaged_pack_key(const PackName& pack) {
-  return std::string(marks_prefix) + pack.key().substr(packs_prefix.size());
+  return std::string(prefix_of(ObjectPlace::damaged)) +
+         pack.key().substr(prefix_of(ObjectPlace::packs).size());
 }
 
 void mark_damaged(const Repository& repository, const PackName& pack, PackDamage damage,
@@ -25,8 +22,9 @@ void mark_damaged(const Repository& repository, const PackName& pack, PackDamage
 std::set<PackName> list_damaged_packs(const Repository& repository) {
   std::set<PackName> packs;
   // The key alone says it.
-  repository.storage().list(marks_prefix, [&](const ObjectInfo& object) {
-    const auto key = std::string(packs_prefix) + object.key.substr(marks_prefix.size());
+  repository.storage().list(prefix_of(ObjectPlace::damaged), [&](const ObjectInfo& object) {
+    const auto key = std::string(prefix_of(ObjectPlace::packs)) +
+                     object.key.substr(prefix_of(ObjectPlace::damaged).size());
     if (const auto pack = PackName::parse(key)) packs.insert(*pack);
   });
   return packs;

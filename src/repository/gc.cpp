@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "repository/damaged_packs.h"
+#include "repository/object_table.h"
 #include "repository/tree.h"
 #include "repository/writer_session.h"
 
@@ -14,9 +15,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::string_view packs_prefix = "packs/";
-constexpr std::string_view plans_prefix = "plans/";
-constexpr std::string_view roots_prefix = "backups/";
 constexpr std::size_t batch_keys = 256;
 constexpr milliseconds nap{200};
 
@@ -29,7 +27,7 @@ struct Reached {
 
 // backups/main/ID/1
 std::string cluster_of(std::string_view root_key) {
-  const auto rest = root_key.substr(roots_prefix.size());
+  const auto rest = root_key.substr(prefix_of(ObjectPlace::backups).size());
   return std::string(rest.substr(0, rest.find('/')));
 }
 
@@ -61,7 +59,7 @@ class Collector {
     remove_records(records);
     if (report_.dead_packs == 0) return;
 
-    const auto plan_key = std::string(plans_prefix) + to_hex(run);
+    const auto plan_key = std::string(prefix_of(ObjectPlace::plans)) + to_hex(run);
     (void)repository_.put_sealed(ObjectKind::plan, plan_key,
                                  encode_gc_plan({.created = clock.now(), .condemned = dead_}));
     listener.waiting(report_.dead_packs, report_.dead_bytes);
@@ -101,7 +99,7 @@ class Collector {
 
  private:
   void list_packs() {
-    storage_.list(packs_prefix, [&](const ObjectInfo& object) {
+    storage_.list(prefix_of(ObjectPlace::packs), [&](const ObjectInfo& object) {
       const auto name = PackName::parse(object.key);
       if (!name) return;
       packs_.emplace(*name, object.size);
@@ -121,7 +119,8 @@ class Collector {
       add(reached, stored.pin.may_borrow);
     }
     std::vector<std::string> roots;
-    storage_.list(roots_prefix, [&](const ObjectInfo& object) { roots.push_back(object.key); });
+    storage_.list(prefix_of(ObjectPlace::backups),
+                  [&](const ObjectInfo& object) { roots.push_back(object.key); });
     // Roots come by cluster.
     std::string cluster;
     std::set<PackName> of_cluster;
@@ -139,7 +138,7 @@ class Collector {
       } catch (const Error& error) {
         if (error.kind() != ErrorKind::corrupt) throw;
         throw Error(ErrorKind::corrupt, "a backup is damaged: what it needs is not known",
-                    key + ": " + error.message() + ". " + error.detail() + " Nothing was deleted.",
+                    key + ": " + one_line(error) + " Nothing was deleted.",
                     "Restore that object from a copy of the repository, or give the backup up: "
                     "walvault backups delete ID --yes");
       }
@@ -173,7 +172,8 @@ class Collector {
   // What writers have recorded for the run after them.
   std::vector<std::string> list_records() {
     std::vector<std::string> keys;
-    storage_.list(unfinished_prefix, [&](const ObjectInfo& object) { keys.push_back(object.key); });
+    storage_.list(prefix_of(ObjectPlace::unfinished),
+                  [&](const ObjectInfo& object) { keys.push_back(object.key); });
     return keys;
   }
 
@@ -190,8 +190,8 @@ class Collector {
   // may bring a pack here once more that is on such a list.
   void remove_plans() {
     std::vector<std::string> keys;
-    for (const auto& name : storage_.list_names(plans_prefix)) {
-      keys.push_back(std::string(plans_prefix) + name);
+    for (const auto& name : storage_.list_names(prefix_of(ObjectPlace::plans))) {
+      keys.push_back(std::string(prefix_of(ObjectPlace::plans)) + name);
     }
     if (!keys.empty()) storage_.remove(keys);
   }

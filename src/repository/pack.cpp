@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "codec/crc32c.h"
+#include "repository/object_table.h"
 #include "repository/sealed.h"
 
 namespace walvault {
@@ -94,10 +95,12 @@ DeltaFrame read_delta_frame(ByteView stored) {
 
 }  // namespace
 
-std::string PackName::key() const { return "packs/" + to_hex(writer) + "/" + digest.hex(); }
+std::string PackName::key() const {
+  return std::string(prefix_of(ObjectPlace::packs)) + to_hex(writer) + "/" + digest.hex();
+}
 
 std::optional<PackName> PackName::parse(std::string_view key) {
-  constexpr std::string_view prefix = "packs/";
+  const auto prefix = prefix_of(ObjectPlace::packs);
   PackName name;
   const auto slash = prefix.size() + 2 * name.writer.size();
   if (key.size() <= slash || !key.starts_with(prefix) || key[slash] != '/' ||

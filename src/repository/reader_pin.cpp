@@ -1,15 +1,14 @@
 #include "repository/reader_pin.h"
 
+#include "repository/object_table.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
 
-std::string readers_prefix(const std::string& cluster) { return "readers/" + cluster + "/"; }
-
 ReaderPin::ReaderPin(const Repository& repository, Clock& clock, const RandomId& reader,
                      std::uint32_t number, const std::string& cluster, const PackTable& packs)
     : repository_(repository), key_(pin_key(reader, number)) {
-  auto root_key = readers_prefix(cluster);
+  auto root_key = prefix_of(ObjectPlace::readers, cluster);
   root_key.append(to_hex(reader)).append("/").append(std::to_string(number));
   // A key of a fresh random reader is taken only by this call's own lost try.
   (void)repository_.put_sealed(

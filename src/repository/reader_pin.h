@@ -1,5 +1,6 @@
 // Holds the packs that a long reader needs, so that no gc deletes them while it
-// reads: a pin as a writer has one, under a root key at which no root will ever be.
+// reads: a pin as a writer has one, under a root key of ObjectPlace::readers,
+// at which no root will ever be.
 #pragma once
 
 #include <string>
@@ -9,9 +10,6 @@
 #include "repository/tree.h"
 
 namespace walvault {
-
-// What the root keys of a cluster's readers begin with.
-[[nodiscard]] std::string readers_prefix(const std::string& cluster);
 
 // A reader that is killed leaves its pin; gc gives it up as it does a writer. What
 // was chosen for deletion before the pin is not held by it: a reader looks for its

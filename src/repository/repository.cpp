@@ -4,12 +4,12 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "repository/object_table.h"
 #include "repository/pack.h"
 
 namespace walvault {
 namespace {
 
-constexpr std::string_view format_prefix = "format/";
 constexpr std::uint16_t format_version = 1;
 constexpr std::uint8_t digest_sha256 = 1;
 constexpr int announce_tries_max = 10;
@@ -89,7 +89,9 @@ std::optional<std::uint32_t> highest_number(const std::vector<std::string>& name
 
 }  // namespace
 
-bool holds_repository(Storage& storage) { return !storage.list_names(format_prefix).empty(); }
+bool holds_repository(Storage& storage) {
+  return !storage.list_names(prefix_of(ObjectPlace::format)).empty();
+}
 
 void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) {
   const auto already = [&] {
@@ -97,7 +99,7 @@ void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) 
                  "Use it as it is, or choose another place.");
   };
   if (holds_repository(storage)) throw already();
-  const auto key = std::string(format_prefix) + "1";
+  const auto key = std::string(prefix_of(ObjectPlace::format)) + "1";
   const auto object =
       seal(ObjectKind::format, key, encode_format({.id = randomness.id(), .made = clock.now()}));
   if (storage.put_if_absent(key, object)) return;
@@ -108,7 +110,8 @@ void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) 
 
 Repository Repository::open(Storage& storage, Clock& clock) {
   const Repository unidentified(storage, clock, {}, 0);
-  const auto latest = unidentified.latest_in_series(ObjectKind::format, std::string(format_prefix));
+  const auto latest = unidentified.latest_in_series(ObjectKind::format,
+                                                    std::string(prefix_of(ObjectPlace::format)));
   if (!latest) {
     throw Error(ErrorKind::not_found, "there is no repository at " + storage.url(),
                 "It holds no format object.",
@@ -120,7 +123,7 @@ Repository Repository::open(Storage& storage, Clock& clock) {
 }
 
 void Repository::announce(Feature feature) const {
-  const std::string prefix(format_prefix);
+  const std::string prefix(prefix_of(ObjectPlace::format));
   // A race is lost to one who announces something: a few times at most.
   for (int tries = 0; tries < announce_tries_max; ++tries) {
     const auto latest = latest_in_series(ObjectKind::format, prefix);
@@ -140,7 +143,8 @@ void Repository::announce(Feature feature) const {
 }
 
 bool Repository::has(Feature feature) const {
-  const auto latest = latest_in_series(ObjectKind::format, std::string(format_prefix));
+  const auto latest =
+      latest_in_series(ObjectKind::format, std::string(prefix_of(ObjectPlace::format)));
   return latest &&
          (decode_format(latest->second).reader_features & static_cast<std::uint64_t>(feature)) != 0;
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/clock.h"
+#include "base/huge_buffer.h"
 #include "repository/sealed.h"
 #include "storage/storage.h"
 
@@ -31,6 +32,8 @@ class Repository {
 
   [[nodiscard]] Storage& storage() const { return *storage_; }
   [[nodiscard]] Clock& clock() const { return *clock_; }
+  // For what is read and written in megabytes.
+  [[nodiscard]] const HugeBuffers& buffers() const { return buffers_; }
   [[nodiscard]] std::string id() const { return to_hex(id_); }
 
   // Sees to it that only programs which know the feature open the repository from
@@ -61,6 +64,7 @@ class Repository {
 
   Storage* storage_;
   Clock* clock_;
+  HugeBuffers buffers_;
   RandomId id_;
   std::uint64_t gc_features_;
 };

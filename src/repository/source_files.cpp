@@ -43,7 +43,7 @@ void SourceFiles::note_damage(const Error& error) {
     if (index && *index < damaged_.size()) damaged_[*index] = true;
     if (index && *index < borrowable_.size()) borrowable_[*index] = false;
   }
-  if (damage_.empty()) damage_ = error.message() + ": " + error.detail();
+  if (damage_.empty()) damage_ = one_line(error);
 }
 
 void SourceFiles::index_files() {

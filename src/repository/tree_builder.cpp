@@ -164,15 +164,17 @@ void TreeBuilder::place_piece(Piece& piece, const std::vector<FramePlace>& place
 }
 
 // The end of a file, all pieces of which were delivered: its entry.
-void TreeBuilder::end(const std::shared_ptr<TreeFile>& file, std::uint64_t pieces) {
-  if (file->pieces_delivered != pieces) {
+void TreeBuilder::end(const EndedFile& ended) {
+  const auto& file = ended.file;
+  if (file->pieces_delivered != ended.pieces) {
     throw Error(ErrorKind::internal, "pieces of \"" + file->entry.path + "\" were lost");
   }
   if (file->is_stream) {
     root_.streams.push_back(
-        {.name = file->entry.path, .size = file->entry.size, .chunks = std::move(file->refs)});
+        {.name = file->entry.path, .size = ended.stream_size, .chunks = std::move(file->refs)});
     return;
   }
+  file->entry.crc = ended.crc;
   if (file->entry.kind == EntryKind::file) ++totals_.files;
   if (file->pieces_delivered == 1) {
     file->entry.chunk = file->refs.front();

@@ -19,7 +19,8 @@
 namespace walvault {
 
 // One file, or stream, on its way through the pipeline. Shared by all that carry pieces
-// of it; only the builder changes it once its first piece is submitted.
+// of it; only the builder changes it once its first piece is submitted. What is known at its
+// end alone comes with that (EndedFile).
 struct TreeFile {
   FileEntry entry;
   bool is_stream = false;
@@ -28,6 +29,14 @@ struct TreeFile {
   std::vector<ChunkRef> refs;  // of the map being built, or of the stream
   std::uint64_t pieces_delivered = 0;
   std::size_t maps_made = 0;
+};
+
+// The end of a file.
+struct EndedFile {
+  std::shared_ptr<TreeFile> file;
+  std::uint64_t pieces = 0;       // that were submitted
+  std::uint32_t crc = 0;          // of a file
+  std::uint64_t stream_size = 0;  // of a stream
 };
 
 // Fills packs one after another.
@@ -77,8 +86,8 @@ class TreeBuilder {
   // An encoded batch, and which file each of its pieces belongs to, in order.
   void add(ChunkBatch& batch, const std::vector<std::shared_ptr<TreeFile>>& files);
 
-  // The end of a file, of which so many pieces were added.
-  void end(const std::shared_ptr<TreeFile>& file, std::uint64_t pieces);
+  // All pieces of which were added.
+  void end(const EndedFile& ended);
 
   // Records what is stored so far for the next run to find, when that is much.
   void record_when_due();

@@ -7,12 +7,12 @@
 #include "base/ordered_workers.h"
 #include "codec/sha256.h"
 #include "repository/damaged_packs.h"
+#include "repository/object_table.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
 namespace {
 
-constexpr std::string_view packs_prefix = "packs/";
 constexpr std::chrono::milliseconds nap{2000};
 
 }  // namespace
@@ -38,7 +38,7 @@ TreeCopier::TreeCopier(const Repository& from, const Repository& to, Clock& cloc
 // take the one for the other.
 std::string TreeCopier::pin_key_of(const std::string& root_key) const {
   constexpr std::size_t digits = 32;
-  return "pins/" + to_hex(writer_) + "/" +
+  return std::string(prefix_of(ObjectPlace::pins)) + to_hex(writer_) + "/" +
          sha256(as_bytes(root_key + " " + run_)).hex().substr(0, digits);
 }
 
@@ -89,7 +89,7 @@ void TreeCopier::look() {
 
 void TreeCopier::find_there() {
   there_.clear();
-  to_.storage().list(packs_prefix, [&](const ObjectInfo& object) {
+  to_.storage().list(prefix_of(ObjectPlace::packs), [&](const ObjectInfo& object) {
     const auto name = PackName::parse(object.key);
     if (name && wanted_.contains(*name)) there_.emplace(*name, object.size);
   });
@@ -212,7 +212,7 @@ void TreeCopier::give_up(const std::string& root_key) {
 }
 
 void TreeCopier::close_lost() {
-  const auto own = "pins/" + to_hex(writer_) + "/";
+  const auto own = std::string(prefix_of(ObjectPlace::pins)) + to_hex(writer_) + "/";
   std::set<std::string> lost;
   for (const auto& name : to_.storage().list_names(own)) {
     const auto payload = to_.find_sealed(ObjectKind::pin, own + name);

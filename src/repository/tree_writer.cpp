@@ -20,11 +20,6 @@ constexpr std::uint64_t reused_chunks_max = 262144;  // of one file: 64 GiB, 30 
 constexpr std::size_t item_bytes = 2u << 20;
 constexpr std::size_t item_parts_max = 2048;
 
-struct EndedFile {
-  std::shared_ptr<TreeFile> file;
-  std::uint64_t pieces = 0;
-};
-
 // What travels: chunks, and files that end.
 struct Item {
   ChunkBatch batch;
@@ -42,6 +37,7 @@ struct OpenStream {
   std::shared_ptr<TreeFile> file;
   Bytes pending;
   std::uint64_t pieces = 0;
+  std::uint64_t size = 0;
 };
 
 }  // namespace
@@ -157,7 +153,7 @@ class TreeWriter::Pipeline {
     } catch (const Error& error) {
       // It may be of no use for a full backup, and must not stop that.
       if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::unavailable) throw;
-      throw UnusableParent(error.message() + ": " + error.detail());
+      throw UnusableParent(one_line(error));
     }
     const auto size = parent_ ? parent_->entry().size : 0;
     for (std::size_t i = 0; i < refs.size(); ++i) {
@@ -170,7 +166,7 @@ class TreeWriter::Pipeline {
         }
         sink(numbers[i], bytes);
       } catch (const DamagedChunk& damage) {
-        throw UnusableParent(damage.message() + ": " + damage.detail(), damage.pack());
+        throw UnusableParent(one_line(damage), damage.pack());
       }
     }
   }
@@ -187,7 +183,7 @@ class TreeWriter::Pipeline {
   void append_to_stream(const std::string& name, ByteView bytes) {
     auto& stream = streams_.at(name);
     auto& pending = stream.pending;
-    stream.file->entry.size += bytes.size();
+    stream.size += bytes.size();
     while (!bytes.empty()) {
       const auto part = bytes.first(std::min(bytes.size(), chunk_bytes - pending.size()));
       pending.insert(pending.end(), part.begin(), part.end());
@@ -309,11 +305,9 @@ class TreeWriter::Pipeline {
     if (item_.is_full()) submit_item();
   }
 
-  // No piece reads the entry after this: it is settled before its end is delivered.
   void end_file(std::uint32_t crc) {
-    file_->entry.crc = crc;
     parent_.reset();
-    item_.ended.push_back({.file = std::move(file_), .pieces = pieces_});
+    item_.ended.push_back({.file = std::move(file_), .pieces = pieces_, .crc = crc});
     file_.reset();
     if (item_.is_full()) submit_item();
   }
@@ -337,7 +331,10 @@ class TreeWriter::Pipeline {
       item.files.push_back(stream.file);
       stream.pending = {};
     }
-    if (is_last) item.ended.push_back({.file = stream.file, .pieces = stream.pieces});
+    if (is_last) {
+      item.ended.push_back(
+          {.file = stream.file, .pieces = stream.pieces, .stream_size = stream.size});
+    }
     workers_.submit(std::move(item));
   }
 
@@ -345,7 +342,7 @@ class TreeWriter::Pipeline {
 
   void deliver(Item& item) {
     builder_.add(item.batch, item.files);
-    for (const auto& [file, pieces] : item.ended) builder_.end(file, pieces);
+    for (const auto& ended : item.ended) builder_.end(ended);
     builder_.record_when_due();
   }
 

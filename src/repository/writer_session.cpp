@@ -6,12 +6,10 @@
 
 #include "base/error.h"
 #include "repository/damaged_packs.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
-
-constexpr std::string_view plans_prefix = "plans/";
-constexpr std::string_view pins_prefix = "pins/";
 
 // The head of what is stored under `unfinished/`.
 struct UnfinishedHead {
@@ -81,7 +79,7 @@ std::string writer_in_key(std::string_view key) {
 }
 
 std::string pin_key(const RandomId& writer, std::uint32_t number) {
-  return std::string(pins_prefix) + to_hex(writer) + "/" + std::to_string(number);
+  return std::string(prefix_of(ObjectPlace::pins)) + to_hex(writer) + "/" + std::to_string(number);
 }
 
 Bytes encode_pin(const Pin& pin) {
@@ -105,7 +103,7 @@ Pin decode_pin(ByteView payload) {
 std::vector<StoredPin> list_pins(const Repository& repository) {
   std::vector<StoredPin> pins;
   std::vector<std::string> keys;
-  repository.storage().list(pins_prefix,
+  repository.storage().list(prefix_of(ObjectPlace::pins),
                             [&](const ObjectInfo& object) { keys.push_back(object.key); });
   for (auto& key : keys) {
     // Gone since it was listed: its writer was given up.
@@ -127,7 +125,8 @@ bool is_live(const Repository& repository, const Pin& pin) {
 std::string deletion_key(std::string_view root_key) {
   const auto first = root_key.find('/');
   const auto last = root_key.rfind('/');
-  return "deleted" + std::string(root_key.substr(first, last - first));
+  return std::string(prefix_of(ObjectPlace::deleted)) +
+         std::string(root_key.substr(first + 1, last - first - 1));
 }
 
 Bytes encode_gc_plan(const GcPlan& plan) {
@@ -185,8 +184,9 @@ WriterSession::WriterSession(const Repository& repository, Clock& clock, RandomI
 
 std::set<PackName> condemned_packs(const Repository& repository) {
   std::set<PackName> condemned;
-  for (const auto& name : repository.storage().list_names(plans_prefix)) {
-    const auto payload = repository.find_sealed(ObjectKind::plan, std::string(plans_prefix) + name);
+  for (const auto& name : repository.storage().list_names(prefix_of(ObjectPlace::plans))) {
+    const auto payload =
+        repository.find_sealed(ObjectKind::plan, std::string(prefix_of(ObjectPlace::plans)) + name);
     if (!payload) continue;  // that gc has finished
     const auto plan = decode_gc_plan(*payload);
     for (const auto& entry : plan.condemned.entries()) condemned.insert(entry.name);
@@ -205,9 +205,9 @@ void WriterSession::find_damaged_packs() {
   std::map<std::string, std::uint64_t> stored;
   for (const auto& writer : writers_of(lenders_)) {
     const auto list = [&]() -> std::optional<bool> {
-      repository_.storage().list("packs/" + writer + "/", [&](const ObjectInfo& object) {
-        stored.emplace(object.key, object.size);
-      });
+      repository_.storage().list(
+          std::string(prefix_of(ObjectPlace::packs)) + writer + "/",
+          [&](const ObjectInfo& object) { stored.emplace(object.key, object.size); });
       return true;
     };
     // What cannot be listed of a killed run is not there.
@@ -234,7 +234,8 @@ std::size_t WriterSession::damaged_packs_of_parent() const {
 WriterSession::Object WriterSession::unfinished_object(Root so_far, std::uint32_t number) const {
   so_far.head = encode_unfinished_head({.root_key = root_key_, .stored = clock_.now()});
   Object object;
-  object.key = std::string(unfinished_prefix) + to_hex(writer_) + "/" + std::to_string(number);
+  object.key = std::string(prefix_of(ObjectPlace::unfinished)) + to_hex(writer_) + "/" +
+               std::to_string(number);
   object.bytes = encode_root(so_far, object.key);
   return object;
 }
@@ -245,7 +246,7 @@ std::vector<std::string> find_unfinished(const Repository& repository, std::stri
   // The one with the highest number of each writer.
   std::map<std::string, std::string> newest;
   const auto list = [&]() -> std::optional<bool> {
-    storage.list(unfinished_prefix, [&](const ObjectInfo& object) {
+    storage.list(prefix_of(ObjectPlace::unfinished), [&](const ObjectInfo& object) {
       auto& known = newest[writer_in_key(object.key)];
       if (std::pair(object.key.size(), object.key) > std::pair(known.size(), known)) {
         known = object.key;

@@ -95,8 +95,6 @@ class WriterSession {
                                                        std::string_view after,
                                                        std::size_t count_max);
 
-inline constexpr std::string_view unfinished_prefix = "unfinished/";
-
 // The writer in a key under `unfinished/` or `pins/`, as in the names of packs.
 [[nodiscard]] std::string writer_in_key(std::string_view key);
 

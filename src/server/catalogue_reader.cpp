@@ -87,7 +87,7 @@ std::string store_catalogue(const Repository& repository, const ClusterIdentity&
     return {};
   } catch (const Error& error) {
     options.check_cancelled();
-    return error.message() + (error.detail().empty() ? "" : ": " + error.detail());
+    return one_line(error);
   }
 }
 

@@ -12,18 +12,10 @@
 
 namespace walvault {
 
-[[nodiscard]] inline BaseBackupListener quiet_listener() {
-  return {.started = [](std::uint64_t) {},
-          .received = [](std::uint64_t) {},
-          .note = [](const std::string&) {},
-          .warning = [](const std::string&) {},
-          .check_cancelled = [] {}};
-}
-
 [[nodiscard]] inline BackupInfo back_up(const WalArchive& archive, FakeServer& server,
                                         std::uint8_t writer, Clock& clock,
                                         const BaseBackupRequest& request = {}) {
-  return take_base_backup(archive, server, id_of(writer), clock, request, quiet_listener());
+  return take_base_backup(archive, server, id_of(writer), clock, request, Reporter());
 }
 
 // The segments that a backup of an unchanged FakeServer needs.

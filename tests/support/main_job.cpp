@@ -1,5 +1,6 @@
 #include "support/main_job.h"
 
+#include <gtest/gtest.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "repository/object_table.h"
 #include "storage/posix_storage.h"
 #include "storage/s3/s3_storage.h"
 #include "support/s3_bucket.h"
@@ -187,6 +189,31 @@ void MainJob::use_bucket(const S3Settings& bucket) {
                           ObjectStore::secret_key + "\"\n");
   give_to_server_user(config_);
   ::chmod(config_.c_str(), 0600);
+}
+
+MainJob::~MainJob() {
+  try {
+    expect_known_objects();
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << "the repository cannot be looked at: " << error.what();
+  }
+}
+
+// Tests damage objects on purpose: of one that has lost its envelope the kind is not looked at.
+void MainJob::expect_known_objects() const {
+  const bool is_directory = dynamic_cast<PosixStorage*>(storage_.get()) != nullptr;
+  storage_->list("", [&](const ObjectInfo& object) {
+    const auto place = place_of(object.key);
+    EXPECT_TRUE(place) << object.key << " is in no place of the table of objects";
+    // In a bucket each look is a request.
+    if (!place || !is_directory) return;
+    const auto head = storage_->find(object.key, {.offset = 0, .length = envelope_bytes});
+    if (!head || head->size() < envelope_bytes || as_text(*head).substr(0, 8) != "WALVAULT") return;
+    const bool is_given_up =
+        *place == ObjectPlace::backups && is_of_kind(*head, ObjectKind::tombstone);
+    EXPECT_TRUE(is_given_up || is_of_kind(*head, info_of(*place).kind))
+        << object.key << " is of another kind than the table of objects says";
+  });
 }
 
 void MainJob::remove_object(const std::string& key) {

@@ -86,6 +86,8 @@ class MainJob {
   explicit MainJob(int major, const std::string& settings = "",
                    const std::vector<std::string>& initdb_options = {}, MainJobPlace place = {});
   MainJob(int major, MainJobPlace place) : MainJob(major, "", {}, std::move(place)) {}
+  // Holds what is left in the repository to the table of objects (repository/object_table.h).
+  ~MainJob();
 
   [[nodiscard]] TestDirectory& directory() { return directory_; }
   [[nodiscard]] PostgresServer& server() { return *server_; }
@@ -125,6 +127,7 @@ class MainJob {
   [[nodiscard]] std::map<std::string, std::string> environment() const;
 
   void use_bucket(const S3Settings& bucket);
+  void expect_known_objects() const;
 
   TestDirectory directory_;
   int major_;

@@ -110,7 +110,7 @@ class ClusterCopier {
 
   // What there is at the destination of the chosen ones.
   void find_states() {
-    const auto prefix = "backups/" + cluster_.name + "/";
+    const auto prefix = prefix_of(ObjectPlace::backups, cluster_.name);
     std::map<std::string, std::uint64_t> there;
     to_.storage().list(prefix,
                        [&](const ObjectInfo& object) { there.emplace(object.key, object.size); });
@@ -155,7 +155,7 @@ class ClusterCopier {
       action();
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
-      fail(result, error.message() + ": " + error.detail());
+      fail(result, one_line(error));
     }
   }
 
@@ -329,7 +329,7 @@ class ClusterCopier {
       });
       if (!is_there) put_accepted_gap(to_, identity, gap);
     }
-    const auto prefix = "catalogues/" + identity.name + "/" + std::to_string(identity.number) + "/";
+    const auto prefix = prefix_of(ObjectPlace::catalogues, identity);
     const auto names = to_.storage().list_names(prefix);
     const std::set<std::string> known(names.begin(), names.end());
     for (const auto& name : from_.storage().list_names(prefix)) {
@@ -415,7 +415,7 @@ CopyReport copy_repository(const Repository& from, const Repository& to, Clock& 
           (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict)) {
         throw;
       }
-      const auto why = error.message() + ": " + error.detail();
+      const auto why = one_line(error);
       std::string text("cluster ");
       text.append(name).append(" is not copied: ").append(why);
       listener.warn(text);

@@ -56,7 +56,7 @@ class Search {
         look_at({.timeline = timeline, .number = number});
       } catch (const Error& error) {
         if (error.kind() != ErrorKind::corrupt) throw;
-        result_.holes.push_back(error.message() + ": " + error.detail());
+        result_.holes.push_back(one_line(error));
       }
     }
     return std::move(result_);

@@ -3,13 +3,7 @@
 #include "base/error.h"
 
 namespace walvault {
-namespace {
-
-std::string prefix_of(const ClusterIdentity& identity) {
-  return "accepted-gaps/" + identity.name + "/" + std::to_string(identity.number) + "/";
-}
-
-}  // namespace
+namespace {}  // namespace
 
 Bytes encode_accepted_gap(const AcceptedGap& gap) {
   ByteWriter out;
@@ -37,7 +31,7 @@ AcceptedGap decode_accepted_gap(ByteView payload) {
 
 std::vector<AcceptedGap> list_accepted_gaps(const Repository& repository,
                                             const ClusterIdentity& identity) {
-  const auto prefix = prefix_of(identity);
+  const auto prefix = prefix_of(ObjectPlace::accepted_gaps, identity);
   const auto latest = repository.latest_in_series(ObjectKind::accepted_gap, prefix);
   std::vector<AcceptedGap> gaps;
   // Each number is taken only once the one before is.
@@ -52,7 +46,7 @@ std::vector<AcceptedGap> list_accepted_gaps(const Repository& repository,
 
 void put_accepted_gap(const Repository& repository, const ClusterIdentity& identity,
                       const AcceptedGap& gap) {
-  const auto prefix = prefix_of(identity);
+  const auto prefix = prefix_of(ObjectPlace::accepted_gaps, identity);
   const auto payload = encode_accepted_gap(gap);
   const auto latest = repository.latest_in_series(ObjectKind::accepted_gap, prefix);
   auto number = latest ? latest->first + 1 : 1;

@@ -1,6 +1,7 @@
 #include "catalog/records/backup_info.h"
 
 #include "base/error.h"
+#include "repository/object_table.h"
 #include "repository/tree.h"
 
 namespace walvault {
@@ -19,10 +20,8 @@ std::string BackupInfo::postgres_version() const {
   return std::to_string(server_version / 10000) + "." + std::to_string(server_version % 10000);
 }
 
-std::string backups_prefix(const std::string& cluster) { return "backups/" + cluster + "/"; }
-
 std::string backup_root_key(const std::string& cluster, const std::string& id) {
-  return backups_prefix(cluster) + id + std::string(first_generation);
+  return prefix_of(ObjectPlace::backups, cluster) + id + std::string(first_generation);
 }
 
 std::string make_backup_id(Timestamp time, const RandomId& random) {

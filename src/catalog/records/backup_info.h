@@ -53,9 +53,6 @@ struct BackupInfo {
 inline constexpr std::size_t damage_texts_max = 32;
 inline constexpr std::size_t damage_text_bytes_max = 200;
 
-// What the keys of a cluster's backups begin with.
-[[nodiscard]] std::string backups_prefix(const std::string& cluster);
-
 // The key of a backup's root.
 [[nodiscard]] std::string backup_root_key(const std::string& cluster, const std::string& id);
 

@@ -1,13 +1,10 @@
 #include "catalog/records/backup_keep.h"
 
 #include "base/format.h"
+#include "repository/object_table.h"
 
 namespace walvault {
-namespace {
-
-std::string keeps_prefix(const std::string& cluster) { return "keeps/" + cluster + "/"; }
-
-}  // namespace
+namespace {}  // namespace
 
 BackupKeep parse_backup_keep(std::string_view text, std::string_view what, Timestamp now) {
   if (text == "forever") return {.when = now, .until = std::nullopt};
@@ -35,7 +32,7 @@ BackupKeep decode_backup_keep(ByteView payload) {
 
 void put_backup_keep(const Repository& repository, const std::string& cluster,
                      const std::string& id, const BackupKeep& keep) {
-  const auto prefix = keeps_prefix(cluster) + id + "/";
+  const auto prefix = prefix_of(ObjectPlace::keeps, cluster) + id + "/";
   const auto payload = encode_backup_keep(keep);
   const auto latest = repository.latest_in_series(ObjectKind::keep, prefix);
   auto number = latest ? latest->first + 1 : 1;
@@ -47,7 +44,7 @@ void put_backup_keep(const Repository& repository, const std::string& cluster,
 std::map<std::string, BackupKeep> list_backup_keeps(const Repository& repository,
                                                     const std::string& cluster) {
   std::map<std::string, BackupKeep> keeps;
-  const auto prefix = keeps_prefix(cluster);
+  const auto prefix = prefix_of(ObjectPlace::keeps, cluster);
   for (const auto& id : repository.storage().list_names(prefix)) {
     std::string series = prefix;
     series.append(id).append("/");

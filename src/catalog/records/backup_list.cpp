@@ -3,15 +3,13 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/format.h"
+#include "repository/object_table.h"
 #include "repository/tree.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
-namespace {
-
-std::string deleted_prefix(const std::string& cluster) { return "deleted/" + cluster + "/"; }
-
-}  // namespace
+namespace {}  // namespace
 
 BackupList list_backups(const Repository& repository, const std::string& cluster) {
   auto& storage = repository.storage();
@@ -20,7 +18,7 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
                                    : 1;
   BackupList list;
   const auto deleted = deleted_backups(repository, cluster);
-  for (const auto& id : storage.list_names(backups_prefix(cluster))) {
+  for (const auto& id : storage.list_names(prefix_of(ObjectPlace::backups, cluster))) {
     if (deleted.contains(id)) continue;  // its root is about to go
     const auto key = backup_root_key(cluster, id);
     const auto prefix = storage.find(key, {.length = root_prefix_bytes});
@@ -43,8 +41,7 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
 BackupInfo get_backup(const std::vector<BackupInfo>& backups, const std::string& id) {
   const auto it = std::ranges::find(backups, id, &BackupInfo::id);
   if (it != backups.end()) return *it;
-  std::string known;
-  for (const auto& backup : backups) known += (known.empty() ? "" : ", ") + backup.id;
+  const auto known = list_of(backups, &BackupInfo::id);
   throw Error(
       ErrorKind::not_found, "there is no backup " + id,
       known.empty() ? "There is no backup of this cluster at all." : "There are: " + known + ".",
@@ -62,7 +59,7 @@ void delete_backup(const Repository& repository, const std::string& cluster, con
 
 std::set<std::string> deleted_backups(const Repository& repository, const std::string& cluster) {
   std::set<std::string> ids;
-  for (auto& id : repository.storage().list_names(deleted_prefix(cluster))) {
+  for (auto& id : repository.storage().list_names(prefix_of(ObjectPlace::deleted, cluster))) {
     ids.insert(std::move(id));
   }
   return ids;

@@ -13,10 +13,6 @@ constexpr std::uint64_t plain_bytes_max = 256u << 20;
 constexpr std::size_t lsn_digits = 16;
 constexpr std::size_t digest_digits = 32;
 
-std::string prefix_of(const ClusterIdentity& identity) {
-  return "catalogues/" + identity.name + "/" + std::to_string(identity.number) + "/";
-}
-
 // Without when and where it was taken.
 Bytes encode_databases(const std::vector<DatabaseNames>& databases) {
   ByteWriter out;
@@ -122,14 +118,14 @@ bool put_catalogue(const Repository& repository, const ClusterIdentity& identity
   }
   const auto lsn = to_upper_hex(static_cast<std::uint32_t>(snapshot.lsn.value >> 32)) +
                    to_upper_hex(static_cast<std::uint32_t>(snapshot.lsn.value));
-  std::string key = prefix_of(identity);
+  std::string key = prefix_of(ObjectPlace::catalogues, identity);
   key.append(lsn).append("-").append(digest);
   return repository.put_sealed(ObjectKind::catalogue, key, encode_catalogue(snapshot));
 }
 
 std::vector<StoredCatalogue> list_catalogues(const Repository& repository,
                                              const ClusterIdentity& identity) {
-  const auto prefix = prefix_of(identity);
+  const auto prefix = prefix_of(ObjectPlace::catalogues, identity);
   std::vector<StoredCatalogue> found;
   for (const auto& name : repository.storage().list_names(prefix)) {
     const auto high = parse_hex(std::string_view(name).substr(0, lsn_digits / 2));

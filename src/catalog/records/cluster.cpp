@@ -3,14 +3,14 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "postgres/segment_name.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
 
 enum class State : std::uint8_t { active = 1, removed = 2 };
-
-std::string prefix_of(const std::string& name) { return "clusters/" + name + "/"; }
 
 // One entry of a name's series.
 struct Entry {
@@ -50,7 +50,8 @@ Entry decode(std::uint32_t number, ByteView payload) {
 
 std::optional<Entry> latest_entry(const Repository& repository, const std::string& name) {
   check_cluster_name(name);
-  const auto latest = repository.latest_in_series(ObjectKind::cluster, prefix_of(name));
+  const auto latest =
+      repository.latest_in_series(ObjectKind::cluster, prefix_of(ObjectPlace::clusters, name));
   if (!latest) return std::nullopt;
   return decode(latest->first, latest->second);
 }
@@ -58,7 +59,8 @@ std::optional<Entry> latest_entry(const Repository& repository, const std::strin
 // False: another writer took the number.
 bool put_entry(const Repository& repository, const Entry& entry) {
   return repository.put_sealed(
-      ObjectKind::cluster, prefix_of(entry.identity.name) + std::to_string(entry.identity.number),
+      ObjectKind::cluster,
+      prefix_of(ObjectPlace::clusters, entry.identity.name) + std::to_string(entry.identity.number),
       encode(entry));
 }
 
@@ -82,6 +84,10 @@ Error lost_race(const std::string& name) {
 
 }  // namespace
 
+std::string prefix_of(ObjectPlace place, const ClusterIdentity& identity) {
+  return prefix_of(place, identity.name) + std::to_string(identity.number) + "/";
+}
+
 void check_cluster_name(const std::string& name) {
   const auto is_first = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
   const auto is_later = [&](char c) { return is_first(c) || c == '_' || c == '-'; };
@@ -104,10 +110,7 @@ std::optional<ClusterIdentity> find_cluster(const Repository& repository, const 
 ClusterIdentity get_cluster(const Repository& repository, const std::string& name,
                             ErrorKind when_unknown) {
   if (auto identity = find_cluster(repository, name)) return *identity;
-  std::string known;
-  for (const auto& other : list_clusters(repository)) {
-    known += (known.empty() ? "" : ", ") + other.name;
-  }
+  const auto known = list_of(list_clusters(repository), &ClusterIdentity::name);
   throw Error(when_unknown, "the cluster " + name + " is not registered",
               known.empty() ? "The repository knows no cluster yet."
                             : "The repository knows: " + known + ".",
@@ -116,7 +119,7 @@ ClusterIdentity get_cluster(const Repository& repository, const std::string& nam
 
 std::vector<ClusterIdentity> list_clusters(const Repository& repository) {
   std::vector<ClusterIdentity> clusters;
-  for (const auto& name : repository.storage().list_names("clusters/")) {
+  for (const auto& name : repository.storage().list_names(prefix_of(ObjectPlace::clusters))) {
     if (auto identity = find_cluster(repository, name)) clusters.push_back(std::move(*identity));
   }
   return clusters;
@@ -127,11 +130,12 @@ std::vector<ClusterIdentity> cluster_identities(const Repository& repository,
   auto identity = get_cluster(repository, name);
   std::vector<ClusterIdentity> identities;
   for (auto number = identity.number - 1; number > 0; --number) {
-    const auto payload =
-        repository.find_sealed(ObjectKind::cluster, prefix_of(name) + std::to_string(number));
+    const auto payload = repository.find_sealed(
+        ObjectKind::cluster, prefix_of(ObjectPlace::clusters, name) + std::to_string(number));
     if (!payload) {
       throw Error(ErrorKind::corrupt, "an earlier identity of cluster " + name + " is gone",
-                  "The object " + prefix_of(name) + std::to_string(number) + " is missing.",
+                  "The object " + prefix_of(ObjectPlace::clusters, name) + std::to_string(number) +
+                      " is missing.",
                   "Restore it from a copy of the repository.");
     }
     auto entry = decode(number, *payload);
@@ -223,7 +227,7 @@ void copy_registrations(const Repository& from, const Repository& to, const std:
   };
   const auto there_to = latest_there ? latest_there->identity.number : 0;
   for (std::uint32_t number = 1; latest && number <= latest->identity.number; ++number) {
-    const auto key = prefix_of(name) + std::to_string(number);
+    const auto key = prefix_of(ObjectPlace::clusters, name) + std::to_string(number);
     const auto payload = from.find_sealed(ObjectKind::cluster, key);
     if (!payload) {
       throw Error(ErrorKind::corrupt, "an earlier identity of cluster " + name + " is gone",

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "repository/object_table.h"
 #include "repository/repository.h"
 
 namespace walvault {
@@ -24,6 +25,9 @@ struct ClusterIdentity {
   std::uint32_t segment_bytes = 0;
   Timestamp registered;
 };
+
+// What the keys of one identity begin with: "wal/main/1/".
+[[nodiscard]] std::string prefix_of(ObjectPlace place, const ClusterIdentity& identity);
 
 // Error{usage} unless the name matches [a-z0-9][a-z0-9_-]{0,62}.
 void check_cluster_name(const std::string& name);

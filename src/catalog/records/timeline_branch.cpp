@@ -8,10 +8,6 @@
 namespace walvault {
 namespace {
 
-std::string prefix_of(const ClusterIdentity& identity) {
-  return "branches/" + identity.name + "/" + std::to_string(identity.number) + "/";
-}
-
 std::optional<std::uint32_t> parse_decimal(std::string_view text) {
   std::uint32_t number = 0;
   const auto* const end = text.data() + text.size();
@@ -63,7 +59,7 @@ std::vector<BranchOpening> list_branch_openings(const Repository& repository,
                                                 const ClusterIdentity& identity) {
   std::vector<BranchOpening> openings;
   auto& storage = repository.storage();
-  const auto prefix = prefix_of(identity);
+  const auto prefix = prefix_of(ObjectPlace::branches, identity);
   for (const auto& timeline : storage.list_names(prefix)) {
     const auto id = parse_hex(timeline);
     if (!id) continue;
@@ -111,8 +107,9 @@ void copy_branch_openings(const Repository& from, const Repository& to,
 bool put_branch_opening(const Repository& repository, const ClusterIdentity& identity,
                         const BranchOpening& opening) {
   return repository.put_sealed(ObjectKind::branch,
-                               prefix_of(identity) + to_upper_hex(opening.opened.timeline.value) +
-                                   "/" + std::to_string(opening.opened.branch),
+                               prefix_of(ObjectPlace::branches, identity) +
+                                   to_upper_hex(opening.opened.timeline.value) + "/" +
+                                   std::to_string(opening.opened.branch),
                                encode_branch_opening(opening));
 }
 

@@ -4,11 +4,11 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
 
-constexpr std::string_view verified_prefix = "verified/";
 constexpr std::uint8_t flag_partial = 1;
 constexpr std::uint8_t flag_damage = 2;
 
@@ -200,7 +200,7 @@ VerifiedRecord decode_verified(ByteView payload) {
 
 StoredVerified load_verified(const Repository& repository) {
   StoredVerified stored;
-  repository.storage().list(verified_prefix,
+  repository.storage().list(prefix_of(ObjectPlace::verified),
                             [&](const ObjectInfo& object) { stored.keys.push_back(object.key); });
   for (const auto& key : stored.keys) {
     try {
@@ -217,7 +217,7 @@ StoredVerified load_verified(const Repository& repository) {
 
 std::string put_verified(const Repository& repository, const RandomId& run, std::uint32_t number,
                          const VerifiedRecord& record) {
-  auto key = std::string(verified_prefix);
+  auto key = std::string(prefix_of(ObjectPlace::verified));
   key.append(to_hex(run)).append("-").append(std::to_string(number));
   (void)repository.put_sealed(ObjectKind::verified, key, encode_verified(record));
   return key;

@@ -3,13 +3,13 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "catalog/wal/wal_archive.h"
 #include "repository/damaged_packs.h"
+#include "repository/object_table.h"
 #include "repository/tree.h"
 
 namespace walvault {
 namespace {
-
-constexpr std::string_view packs_prefix = "packs/";
 
 std::string counted(std::size_t number, const std::string& what) {
   return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
@@ -50,8 +50,9 @@ BackupConditions::PackNow BackupConditions::look_at(const PackName& pack) {
 }
 
 std::optional<std::uint64_t> BackupConditions::size_of(const PackName& pack) {
-  list_packs(look_ == Look::at_records ? std::string(packs_prefix)
-                                       : std::string(packs_prefix) + to_hex(pack.writer) + "/");
+  list_packs(look_ == Look::at_records
+                 ? std::string(prefix_of(ObjectPlace::packs))
+                 : std::string(prefix_of(ObjectPlace::packs)) + to_hex(pack.writer) + "/");
   const auto it = packs_.find(pack);
   if (it != packs_.end()) return it->second;
   // A listing that was cut short must not cost a backup.
@@ -103,9 +104,8 @@ BackupFault BackupConditions::fault_of_packs(const BackupInfo& backup) {
 
 BackupFault BackupConditions::fault_of_wal(const BackupInfo& backup) {
   if (look_ == Look::at_what_is_there) return {};
-  const auto prefix = "wal/" + backup.cluster + "/" + std::to_string(backup.identity_number) + "/" +
-                      to_upper_hex(backup.timeline.value) + "-" + std::to_string(backup.branch) +
-                      "/";
+  const auto prefix = wal_branch_prefix(backup.cluster, backup.identity_number,
+                                        {.timeline = backup.timeline, .branch = backup.branch});
   const auto it = verified().segments.find(prefix);
   const std::uint64_t segment_bytes = backup.control.wal_segment_bytes;
   if (it == verified().segments.end() || segment_bytes == 0) return {};

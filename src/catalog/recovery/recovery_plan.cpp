@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "base/format.h"
 
 namespace walvault {
 namespace {
@@ -56,12 +57,10 @@ HistoryCourse choose_course(const WalArchive& archive, const std::vector<BackupI
   const auto branch = parse_timeline(archive, request.timeline);
   const auto archived = archive.branches();
   if (std::ranges::find(archived, branch) == archived.end()) {
-    std::string known;
-    for (const auto& each : archived) {
+    const auto known = list_of(archived, [&](const TimelineBranch& each) {
       const bool is_newest = each == newest_branch(archive, each.timeline);
-      known += (known.empty() ? "" : ", ") +
-               (is_newest ? std::to_string(each.timeline.value) : each.text());
-    }
+      return is_newest ? std::to_string(each.timeline.value) : each.text();
+    });
     throw Error(ErrorKind::not_found, "nothing of timeline " + request.timeline + " is archived",
                 "Archived timelines: " + (known.empty() ? "none" : known) + ".");
   }

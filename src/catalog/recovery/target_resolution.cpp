@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "catalog/wal/transaction_ends.h"
 
 namespace walvault {
@@ -218,11 +219,8 @@ class Resolver {
     if (points.empty()) {
       if (!chain_.broken.empty()) throw broken();
       auto error = behind("no restore point of that name is in the archived WAL");
-      std::string known;
       const auto shown = std::min(others.size(), names_shown_max);
-      for (std::size_t i = others.size() - shown; i < others.size(); ++i) {
-        known += (known.empty() ? "" : ", ") + others[i];
-      }
+      const auto known = list_of(std::span(others).last(shown), std::identity());
       throw Error(error.kind(), error.message(), error.detail(),
                   known.empty() ? error.hint() : "The last ones that are: " + known + ".");
     }

@@ -219,7 +219,7 @@ class IdentityView {
     return needed;
   }
 
-  WalArchive archive_;
+  ArchiveMoment archive_;
   std::vector<HistoryCourse> courses_;
   std::vector<RecoveryWindow> windows_;  // before
 };
@@ -237,7 +237,7 @@ void for_each_batch(
     const auto any = view.key_of(name.text(segment_bytes));
     const auto directory = any.substr(0, any.rfind('/') + 1);
     // First, so that none is left that tells of segments which are no more.
-    const auto ledgers = "wal-ledger/" + directory.substr(4);
+    const auto ledgers = ledgers_beside(directory);
     std::vector<std::string> stale;
     for (const auto& ledger : storage.list_names(ledgers)) stale.push_back(ledgers + ledger);
     if (!stale.empty()) storage.remove(stale);
@@ -369,8 +369,8 @@ ExpiryResult carry_out_expiry(const Repository& repository, const std::string& c
   std::optional<std::string> running;
   for (const auto& stored : list_pins(repository)) {
     const auto& root_key = stored.pin.root_key;
-    const bool concerns_cluster = root_key.starts_with("backups/" + cluster + "/") ||
-                                  root_key.starts_with(readers_prefix(cluster));
+    const bool concerns_cluster = root_key.starts_with(prefix_of(ObjectPlace::backups, cluster)) ||
+                                  root_key.starts_with(prefix_of(ObjectPlace::readers, cluster));
     if (concerns_cluster && is_live(repository, stored.pin)) running = root_key;
   }
   const auto after = list_backups(repository, cluster);

@@ -120,7 +120,7 @@ class CostOfDamage {
            });
   }
 
-  WalArchive archive_;
+  ArchiveMoment archive_;
   const bool alone_;
   std::vector<BackupInfo> subjects_;
   VerifiedWindows found_;

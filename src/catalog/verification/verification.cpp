@@ -14,33 +14,12 @@
 #include "catalog/wal/wal_check.h"
 #include "postgres/data_page.h"
 #include "repository/damaged_packs.h"
+#include "repository/object_table.h"
 #include "repository/reader_pin.h"
 #include "repository/tree_check.h"
 
 namespace walvault {
 namespace {
-
-// Where the objects of a cluster lie beside its packs, roots and WAL, and their kinds.
-struct Place {
-  std::string_view prefix;
-  ObjectKind kind;
-};
-constexpr Place cluster_places[] = {
-    {"clusters/", ObjectKind::cluster},
-    {"branches/", ObjectKind::branch},
-    {"accepted-gaps/", ObjectKind::accepted_gap},
-    {"catalogues/", ObjectKind::catalogue},
-    {"keeps/", ObjectKind::keep},
-    {"deleted/", ObjectKind::deleted},
-    {"wal-expiry/", ObjectKind::wal_expiry},
-    {"wal-ledger/", ObjectKind::ledger},
-    {"readers/", ObjectKind::tombstone},
-};
-constexpr Place common_places[] = {
-    {"format/", ObjectKind::format},     {"pins/", ObjectKind::pin},
-    {"plans/", ObjectKind::plan},        {"damaged/", ObjectKind::damaged_pack},
-    {"verified/", ObjectKind::verified},
-};
 
 // A backup in scope.
 struct Subject {
@@ -140,7 +119,7 @@ class Verifier {
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::unavailable) throw;
       if (!holds_repository(storage_)) throw;
-      return error.message() + ". " + error.detail();
+      return one_line(error);
     }
   }
 
@@ -157,7 +136,8 @@ class Verifier {
     // What a pack holds for others is not looked at then: a clone's backups share packs
     // with those of its original.
     is_partial_ =
-        request_.backup || (request_.cluster && storage_.list_names("clusters/").size() > 1);
+        request_.backup ||
+        (request_.cluster && storage_.list_names(prefix_of(ObjectPlace::clusters)).size() > 1);
     clusters_ = request_.cluster ? std::vector{get_cluster(repository_, *request_.cluster)}
                                  : list_clusters(repository_);
     for (const auto& cluster : clusters_) {
@@ -230,8 +210,7 @@ class Verifier {
         pins_.push_back(
             std::make_unique<ReaderPin>(repository_, clock_, run_, ++number, cluster.name, needed));
       } catch (const Error& error) {
-        listener_.warn("cannot hold what is read against a gc: " + error.message() + ". " +
-                       error.detail());
+        listener_.warn("cannot hold what is read against a gc: " + one_line(error));
       }
     }
     // What was deleted before it was held is no damage.
@@ -246,7 +225,7 @@ class Verifier {
   // -- Packs by listing ---------------------------------------------------------
 
   void look_for_packs() {
-    storage_.list("packs/", [&](const ObjectInfo& object) {
+    storage_.list(prefix_of(ObjectPlace::packs), [&](const ObjectInfo& object) {
       if (const auto name = PackName::parse(object.key)) listed_.emplace(*name, object.size);
     });
     for (auto& [name, state] : packs_) {
@@ -354,10 +333,11 @@ class Verifier {
         ++report_.objects_read;
       });
     };
-    for (const auto& place : common_places) choose(std::string(place.prefix), place.kind);
-    for (const auto& place : cluster_places) {
-      if (!request_.cluster) choose(std::string(place.prefix), place.kind);
-      if (request_.cluster) choose(std::string(place.prefix) + *request_.cluster + "/", place.kind);
+    for (const auto& place : object_table()) {
+      if (!place.is_sealed) continue;
+      const bool is_clusters = request_.cluster && place.scope == Scope::cluster;
+      choose(is_clusters ? prefix_of(place.place, *request_.cluster) : std::string(place.prefix),
+             place.kind);
     }
   }
 
@@ -389,7 +369,7 @@ class Verifier {
                                                               : std::nullopt;
     } catch (const Error& error) {
       if (!is_damage(error)) throw;
-      return error.message() + ". " + error.detail();
+      return one_line(error);
     }
   }
 
@@ -440,7 +420,7 @@ class Verifier {
       listener_.warn("cannot mark " + name.key() +
                      " as damaged, so the next backup may rely on "
                      "it: " +
-                     error.message() + ". " + error.detail());
+                     one_line(error));
     }
   }
 
@@ -449,7 +429,7 @@ class Verifier {
       storage_.remove({damaged_pack_key(name)});
     } catch (const Error& error) {
       listener_.warn("cannot take back that " + name.key() +
-                     " was found damaged before: " + error.message() + ". " + error.detail());
+                     " was found damaged before: " + one_line(error));
     }
   }
 
@@ -572,8 +552,7 @@ class Verifier {
           const bool is_unreadable =
               error.kind() == ErrorKind::unavailable && holds_repository(storage_);
           if (!is_damage(error) && !is_unreadable) throw;
-          report_.windows.push_back(
-              {.identity = identity, .untold = error.message() + ". " + error.detail()});
+          report_.windows.push_back({.identity = identity, .untold = one_line(error)});
         }
         for (const auto& key : report_.windows.back().missing_files) {
           add_damage(key, DamageKind::missing, "");
@@ -600,7 +579,7 @@ class Verifier {
     }
     if (!any_gone) return;
     report_.object_count -= std::erase_if(report_.objects, [&](const ObjectDamage& object) {
-      return object.key.starts_with("packs/") && !needed.contains(object.key);
+      return object.key.starts_with(prefix_of(ObjectPlace::packs)) && !needed.contains(object.key);
     });
   }
 

@@ -102,7 +102,7 @@ void VerifyJournal::save() noexcept {
 
 void VerifyJournal::warn(const Error& error) {
   if (!cannot_record_) {
-    warn_("cannot put on record what was verified: " + error.message() + ". " + error.detail());
+    warn_("cannot put on record what was verified: " + one_line(error));
   }
   cannot_record_ = true;
 }

@@ -34,7 +34,7 @@ void visit_records(const WalArchive& archive, const SegmentSource& source,
       throw Error(ErrorKind::unavailable, "the object " + *key + " is not there any more",
                   "It was there a moment ago.", "Try again.");
     }
-    const auto wal = decode_wal_object(*object, *key, 1);
+    const auto wal = decode_wal_object(*object, *key, 1, archive.repository().buffers());
     const auto first = parse_wal_segment_header(wal);
     // Where history changes timelines, pages of a later one follow.
     if (!reader) reader.emplace(first, first.page.page_address, source.timeline);

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "catalog/wal/stored_summary.h"
 #include "catalog/wal/wal_ledger.h"
 #include "postgres/wal_page.h"
@@ -76,8 +77,7 @@ std::vector<TimelineBranch> WalArchive::branches() const {
 TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
   const auto archived = timelines();
   if (std::ranges::find(archived, timeline) == archived.end()) {
-    std::string known;
-    for (const auto id : archived) known += (known.empty() ? "" : ", ") + std::to_string(id.value);
+    const auto known = list_of(archived, [](TimelineId id) { return std::to_string(id.value); });
     throw Error(ErrorKind::not_found,
                 "nothing of timeline " + std::to_string(timeline.value) + " is archived",
                 "Archived timelines: " + (known.empty() ? "none" : known) + ".");
@@ -101,16 +101,26 @@ TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
   return opening.opened;
 }
 
-std::string WalArchive::prefix() const {
-  return "wal/" + identity_.name + "/" + std::to_string(identity_.number) + "/";
+std::string wal_branch_prefix(const std::string& cluster, std::uint32_t identity_number,
+                              TimelineBranch branch) {
+  return prefix_of(ObjectPlace::wal, cluster) + std::to_string(identity_number) + "/" +
+         to_upper_hex(branch.timeline.value) + "-" + std::to_string(branch.branch) + "/";
 }
+
+std::string ledgers_beside(std::string_view wal_prefix) {
+  return std::string(prefix_of(ObjectPlace::ledgers)) +
+         std::string(wal_prefix.substr(prefix_of(ObjectPlace::wal).size()));
+}
+
+std::string WalArchive::prefix() const { return prefix_of(ObjectPlace::wal, identity_); }
 
 std::uint64_t WalArchive::segments_in_log() const {
   return 0x1'0000'0000u / identity_.segment_bytes;
 }
 
 std::string WalArchive::timeline_prefix(TimelineId timeline) const {
-  return prefix() + to_upper_hex(timeline.value) + "-" + std::to_string(branch_of(timeline)) + "/";
+  return wal_branch_prefix(identity_.name, identity_.number,
+                           {.timeline = timeline, .branch = branch_of(timeline)});
 }
 
 std::string WalArchive::key_of(std::string_view file_name) const {
@@ -188,7 +198,7 @@ std::optional<WalSummary> WalArchive::make_summary(const std::string& key,
                                                    std::size_t list_max) const {
   const auto object = repository_.storage().find(key);
   if (!object) return std::nullopt;
-  const auto wal = decode_wal_object(*object, key, 1);
+  const auto wal = decode_wal_object(*object, key, 1, repository_.buffers());
   const auto first = parse_wal_segment_header(wal);
   WalSummarizer summarizer(first, first.page.page_address,
                            timeline_of(key.substr(key.rfind('/') + 1)), list_max);
@@ -223,7 +233,7 @@ std::optional<Bytes> WalArchive::find_file(std::string_view file_name) const {
   const auto key = key_of(file_name);
   const auto object = repository_.storage().find(key);
   if (!object) return std::nullopt;
-  return decode_wal_object(*object, key, 1);
+  return decode_wal_object(*object, key, 1, repository_.buffers());
 }
 
 std::vector<TimelineId> WalArchive::timelines() const {
@@ -264,10 +274,10 @@ struct WalArchive::Memory {
   std::vector<Ledger> ledgers;
 };
 
-WalArchive WalArchive::at_this_moment(bool keep_ledgers) const {
-  auto archive = *this;
-  archive.memory_ = std::make_shared<Memory>(keep_ledgers);
-  return archive;
+ArchiveMoment WalArchive::at_this_moment(bool keep_ledgers) const { return {*this, keep_ledgers}; }
+
+ArchiveMoment::ArchiveMoment(const WalArchive& archive, bool keep_ledgers) : WalArchive(archive) {
+  memory_ = std::make_shared<Memory>(keep_ledgers);
 }
 
 std::vector<StoredSegment> WalArchive::list_segments(TimelineId timeline,
@@ -321,7 +331,7 @@ void WalArchive::list_all() const {
   memory_->is_listed = true;
 }
 
-void WalArchive::forget(TimelineBranch branch, std::uint64_t first, std::uint64_t behind) {
+void ArchiveMoment::forget(TimelineBranch branch, std::uint64_t first, std::uint64_t behind) {
   const std::lock_guard lock(memory_->mutex);
   list_all();
   memory_->keep_ledgers = false;
@@ -397,7 +407,7 @@ std::shared_ptr<const WalLedger> WalArchive::find_ledger(const SegmentName& name
 }
 
 std::string WalArchive::ledger_prefix(const SegmentName& name) const {
-  return "wal-ledger/" + timeline_prefix(name.timeline).substr(4) +
+  return ledgers_beside(timeline_prefix(name.timeline)) +
          name.text(identity_.segment_bytes).substr(8, 8) + "/";
 }
 

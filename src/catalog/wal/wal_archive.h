@@ -24,6 +24,7 @@ struct StoredSegment {
 };
 
 struct WalLedger;
+class ArchiveMoment;
 
 // Of a timeline that was used twice an archive shows one branch: the newest,
 // unless it is the view of an older history.
@@ -46,16 +47,11 @@ class WalArchive {
   // what is still to come. Copies and views of it share what it remembers.
   // With `keep_ledgers`, ledgers that do not exist yet are made; that they
   // cannot be stored is no error.
-  [[nodiscard]] WalArchive at_this_moment(bool keep_ledgers) const;
+  [[nodiscard]] ArchiveMoment at_this_moment(bool keep_ledgers) const;
 
   // Sees to it that there is a ledger of the directory of that segment, which is still
   // written to, unless it would take a look at more than `make_max` segments.
   void keep_ledger(const SegmentName& name, std::size_t make_max) const;
-
-  // Of an archive at one moment, and of its copies: as if the segments of a branch
-  // from number `first` to before `behind` were not archived. No ledgers are made
-  // from then on.
-  void forget(TimelineBranch branch, std::uint64_t first, std::uint64_t behind);
 
   // All branches of all timelines that have anything archived, ascending.
   [[nodiscard]] std::vector<TimelineBranch> branches() const;
@@ -133,6 +129,7 @@ class WalArchive {
   [[nodiscard]] std::string prefix() const;
 
  private:
+  friend class ArchiveMoment;
   struct Memory;
 
   [[nodiscard]] std::vector<StoredSegment> list_segments(TimelineId timeline,
@@ -161,5 +158,24 @@ class WalArchive {
   std::map<TimelineId, std::uint32_t> shown_;  // branches other than 0
   std::shared_ptr<Memory> memory_;             // nullptr: none is kept
 };
+
+// An archive as it was at one moment. Copies and views share what it remembers.
+class ArchiveMoment : public WalArchive {
+ public:
+  // As if the segments of a branch from number `first` to before `behind` were not
+  // archived. No ledgers are made from then on.
+  void forget(TimelineBranch branch, std::uint64_t first, std::uint64_t behind);
+
+ private:
+  friend class WalArchive;
+  ArchiveMoment(const WalArchive& archive, bool keep_ledgers);
+};
+
+// What the keys of one branch begin with: "wal/main/1/00000001-0/".
+[[nodiscard]] std::string wal_branch_prefix(const std::string& cluster,
+                                            std::uint32_t identity_number, TimelineBranch branch);
+
+// What the keys of the ledgers begin with, of what lies below such a prefix.
+[[nodiscard]] std::string ledgers_beside(std::string_view wal_prefix);
 
 }  // namespace walvault

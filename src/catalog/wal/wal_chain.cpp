@@ -33,7 +33,7 @@ class Walk {
       found = archive_.find_chain_summary(name, key);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt) throw;
-      return breaks(name, error.message() + ": " + error.detail());
+      return breaks(name, one_line(error));
     }
     if (!found) return breaks(name, "it is not there any more");
     ChainSegment segment{

@@ -168,7 +168,7 @@ std::optional<std::string> fault_of(const ReadObject& read, const std::string& k
   } catch (const Error& error) {
     // A bit of the envelope makes it look like a newer program's.
     if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
-    return error.message() + ". " + error.detail();
+    return one_line(error);
   }
 }
 
@@ -212,7 +212,7 @@ std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,
           if (!check_stored_wal(archive, item.key)) item.why = "it is not there any more";
         } catch (const Error& error) {
           if (error.kind() != ErrorKind::corrupt) throw;
-          item.why = error.message() + ": " + error.detail();
+          item.why = one_line(error);
         }
       },
       [&](Item& item) {

@@ -3,13 +3,12 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
 
 constexpr std::size_t ranges_max = 1'000'000;
-
-std::string expiry_prefix(const std::string& cluster) { return "wal-expiry/" + cluster + "/"; }
 
 bool is_whole_gone(const Repository& repository, const std::vector<ClusterIdentity>& identities,
                    const WalExpiry& expiry) {
@@ -63,7 +62,7 @@ WalExpiry decode_wal_expiry(ByteView payload) {
 bool is_expiring(const WalArchive& archive, TimelineBranch timeline, Lsn start, Lsn stop) {
   const auto& repository = archive.repository();
   const auto segment_bytes = archive.identity().segment_bytes;
-  const auto prefix = expiry_prefix(archive.identity().name);
+  const auto prefix = prefix_of(ObjectPlace::wal_expiry, archive.identity().name);
   for (const auto& name : repository.storage().list_names(prefix)) {
     const auto payload = repository.find_sealed(ObjectKind::wal_expiry, prefix + name);
     if (!payload) continue;  // it was carried out
@@ -79,14 +78,14 @@ bool is_expiring(const WalArchive& archive, TimelineBranch timeline, Lsn start, 
 
 std::string announce_wal_expiry(const Repository& repository, const std::string& cluster,
                                 const RandomId& run, const WalExpiry& expiry) {
-  auto key = expiry_prefix(cluster) + to_hex(run);
+  auto key = prefix_of(ObjectPlace::wal_expiry, cluster) + to_hex(run);
   (void)repository.put_sealed(ObjectKind::wal_expiry, key, encode_wal_expiry(expiry));
   return key;
 }
 
 void remove_finished_announcements(const Repository& repository, const std::string& cluster,
                                    const std::vector<ClusterIdentity>& identities) {
-  const auto prefix = expiry_prefix(cluster);
+  const auto prefix = prefix_of(ObjectPlace::wal_expiry, cluster);
   for (const auto& name : repository.storage().list_names(prefix)) {
     const auto key = prefix + name;
     const auto payload = repository.find_sealed(ObjectKind::wal_expiry, key);

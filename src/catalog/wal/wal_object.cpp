@@ -1,7 +1,6 @@
 #include "catalog/wal/wal_object.h"
 
 #include "base/error.h"
-#include "base/huge_buffer.h"
 #include "base/ordered_workers.h"
 #include "catalog/wal/stored_summary.h"
 #include "codec/crc32c.h"
@@ -139,7 +138,7 @@ void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView st
 }
 
 void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
-                       const std::function<void(ByteView)>& sink) {
+                       const HugeBuffers& buffers, const std::function<void(ByteView)>& sink) {
   const auto parsed = parse_wal_object_header(object, key);
   const auto& header = parsed.header;
   struct Frame {
@@ -164,15 +163,16 @@ void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
     for (const auto& frame : header.frames) {
       if (frame.length > stored_left.size()) throw damaged(key, "It is cut short.");
       const auto length = std::min<std::uint64_t>(wal_frame_bytes, header.content_bytes - offset);
-      workers.submit(
-          {.frame = frame, .stored = stored_left.first(frame.length), .plain = HugeBuffer(length)});
+      workers.submit({.frame = frame,
+                      .stored = stored_left.first(frame.length),
+                      .plain = buffers.take(length)});
       stored_left = stored_left.subspan(frame.length);
       offset += length;
     }
     workers.finish();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
-    throw damaged(key, error.message() + ": " + error.detail());
+    throw damaged(key, one_line(error));
   }
   // The zeros at its end are not stored.
   const Bytes zeros(std::min<std::uint64_t>(header.plain_bytes - header.content_bytes, 1u << 20));
@@ -184,10 +184,11 @@ void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
   if (digest.finish() != header.digest) throw damaged(key, "Its content has another digest.");
 }
 
-Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads) {
+Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads,
+                        const HugeBuffers& buffers) {
   Bytes plain;
   plain.reserve(parse_wal_object_header(object, key).header.plain_bytes);
-  decode_wal_object(object, key, threads,
+  decode_wal_object(object, key, threads, buffers,
                     [&](ByteView part) { plain.insert(plain.end(), part.begin(), part.end()); });
   return plain;
 }

@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/huge_buffer.h"
 #include "codec/compression.h"
 #include "codec/sha256.h"
 #include "postgres/segment_name.h"
@@ -77,9 +78,10 @@ void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView st
 // own. Error{corrupt} when it is not the content of its digest: only when this
 // returns may what the sink got be believed.
 void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
-                       const std::function<void(ByteView)>& sink);
+                       const HugeBuffers& buffers, const std::function<void(ByteView)>& sink);
 
 // The same, as the plain file.
-[[nodiscard]] Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads);
+[[nodiscard]] Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads,
+                                      const HugeBuffers& buffers = HugeBuffers());
 
 }  // namespace walvault

@@ -24,7 +24,8 @@ void add_partial(const WalArchive& archive, const SegmentName& segment, WalStret
     const auto object = archive.repository().storage().find(key);
     if (!object) continue;
     try {
-      const auto end = wal_content_end(decode_wal_object(*object, key, 1));
+      const auto end =
+          wal_content_end(decode_wal_object(*object, key, 1, archive.repository().buffers()));
       if (end <= stretch.end) continue;
       stretch.end = end;
     } catch (const Error& error) {

@@ -153,5 +153,12 @@ TEST(ParseNumber, TakesWhatLiesWithinTheLimits) {
   }
 }
 
+TEST(Format, QuotesAWordForAShell) {
+  EXPECT_EQ(shell_quoted("plain"), "'plain'");
+  EXPECT_EQ(shell_quoted(""), "''");
+  EXPECT_EQ(shell_quoted("a b$c`d\"e\\f"), "'a b$c`d\"e\\f'");
+  EXPECT_EQ(shell_quoted("it's"), "'it'\\''s'");
+}
+
 }  // namespace
 }  // namespace walvault

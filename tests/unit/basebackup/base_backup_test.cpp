@@ -1,5 +1,7 @@
 #include "basebackup/base_backup.h"
 
+#include "basebackup/server_claim.h"
+
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -421,14 +423,14 @@ TEST_F(BaseBackupTest, NeedsNoSegmentThatBeginsWhereItStops) {
 
 TEST_F(BaseBackupTest, WaitsForItsWalAndSaysSo) {
   std::vector<std::string> notes;
-  auto listener = quiet_listener();
-  listener.note = [&](const std::string& note) { notes.push_back(note); };
+  Reporter reporter;
+  reporter.info = [&](const std::string& note) { notes.push_back(note); };
   int asked = 0;
   hooked_.before = [&](std::string_view operation, std::string_view key) {
     if (operation != "find_size" || !key.starts_with("wal/")) return;
     if (++asked == 5) archive_segments(WalArchive(made_.repository, test_cluster()), 1, 3, 4);
   };
-  (void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, listener);
+  (void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, reporter);
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_NE(notes[0].find(server_.end.lsn.text()), std::string::npos) << notes[0];
 }
@@ -448,10 +450,10 @@ TEST_F(BaseBackupTest, IsCommittedByItsLastWrite) {
 }
 
 TEST_F(BaseBackupTest, StopsWhenItIsCancelledWhileItWaits) {
-  auto listener = quiet_listener();
+  Reporter reporter;
   struct Cancelled {};
-  listener.check_cancelled = [] { throw Cancelled(); };
-  EXPECT_THROW((void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, listener),
+  reporter.check_cancelled = [] { throw Cancelled(); };
+  EXPECT_THROW((void)take_base_backup(archive_, server_, id_of(1), made_.clock, {}, reporter),
                Cancelled);
   EXPECT_TRUE(roots().empty());
 }
@@ -582,9 +584,9 @@ TEST_F(BaseBackupTest, RefusesToRunBesideAnotherAndNamesIt) {
     throw Error(ErrorKind::unavailable, "cannot run CREATE_REPLICATION_SLOT", "all are in use.");
   };
   std::vector<std::string> notes;
-  auto listener = quiet_listener();
-  listener.note = [&](const std::string& note) { notes.push_back(note); };
-  (void)take_base_backup(archive_, server_, id_of(99), made_.clock, {}, listener);
+  Reporter reporter;
+  reporter.info = [&](const std::string& note) { notes.push_back(note); };
+  (void)take_base_backup(archive_, server_, id_of(99), made_.clock, {}, reporter);
   ASSERT_EQ(notes.size(), 1u);
   EXPECT_NE(notes[0].find("all are in use"), std::string::npos) << notes[0];
 }
@@ -608,15 +610,15 @@ TEST_F(BaseBackupTest, EndsInTheServersTimeAndWarnsWhenTheClocksDiffer) {
   // A target time is compared with the server's times: rather late than early.
   archive_needed_wal(archive_);
   std::vector<std::string> warnings;
-  auto listener = quiet_listener();
-  listener.warning = [&](const std::string& warning) { warnings.push_back(warning); };
+  Reporter reporter;
+  reporter.warn = [&](const std::string& warning) { warnings.push_back(warning); };
   for (const int ahead : {0, -1, 3600, -3600}) {
     warnings.clear();
     made_.clock.advance(std::chrono::hours(1));
     const auto now = made_.clock.now();
     server_.time = std::chrono::floor<std::chrono::seconds>(now).time_since_epoch().count() + ahead;
     const auto backup =
-        take_base_backup(archive_, server_, id_of(++runs_), made_.clock, {}, listener);
+        take_base_backup(archive_, server_, id_of(++runs_), made_.clock, {}, reporter);
     const bool differs = ahead * ahead > 1;
     EXPECT_EQ(warnings.size(), differs ? 1u : 0u) << ahead;
     const auto expected = differs ? now + std::chrono::seconds(ahead) : now;

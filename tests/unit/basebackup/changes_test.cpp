@@ -58,9 +58,9 @@ class ChangesTest : public testing::Test {
       return std::make_unique<FakeSql>([&] { return cut_(); }, summaries_);
     };
     made_.clock.advance(std::chrono::seconds(1));
-    auto listener = quiet_listener();
-    listener.note = [&](const std::string& text) { notes_ += text + "\n"; };
-    return take_base_backup(archive_, server_, id_of(++runs_), made_.clock, request, listener);
+    Reporter reporter;
+    reporter.info = [&](const std::string& text) { notes_ += text + "\n"; };
+    return take_base_backup(archive_, server_, id_of(++runs_), made_.clock, request, reporter);
   }
   void change(const std::string& path, std::size_t block) {
     server_.files[path].at(block * page + 77) ^= 1;
@@ -225,11 +225,11 @@ TEST_F(ChangesTest, IsNotAskedForFromAServerThatCannot) {
   const WalArchive of_15(made_.repository, test_cluster());
   server_.version = 150018;
   server_.settings.erase("summarize_wal");
-  auto listener = quiet_listener();
-  listener.note = [](const std::string& text) { ADD_FAILURE() << text; };
+  Reporter reporter;
+  reporter.info = [](const std::string& text) { ADD_FAILURE() << text; };
   for (std::uint8_t run = 1; run <= 2; ++run) {
     made_.clock.advance(std::chrono::seconds(1));
-    (void)take_base_backup(of_15, server_, id_of(run), made_.clock, {}, listener);
+    (void)take_base_backup(of_15, server_, id_of(run), made_.clock, {}, reporter);
     EXPECT_FALSE(server_.last_was_incremental);
   }
 }

@@ -218,13 +218,6 @@ TEST(RecoverySettings, StartOnALineOfTheirOwn) {
   EXPECT_THAT(content, StartsWith(std::string("work_mem = '64MB'\n") + begin_mark + "\n"));
 }
 
-TEST(ShellQuoted, KeepsAWordOneWordWhateverItHolds) {
-  EXPECT_EQ(shell_quoted("plain"), "'plain'");
-  EXPECT_EQ(shell_quoted(""), "''");
-  EXPECT_EQ(shell_quoted("a b$c`d\"e\\f"), "'a b$c`d\"e\\f'");
-  EXPECT_EQ(shell_quoted("it's"), "'it'\\''s'");
-}
-
 TEST(RecoverySettings, MakeAStandbyFollowItsPrimaryThroughPromotions) {
   auto settings = settings_for(target_of(TargetKind::latest));
   settings.standby = true;

@@ -1,0 +1,127 @@
+#include "basebackup/own_wal.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/format.h"
+#include "catalog/recovery/recovery_plan.h"
+#include "catalog/wal/wal_chain.h"
+#include "catalog/wal/wal_expiry.h"
+#include "postgres/checkpoint_record.h"
+
+namespace walvault {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds wal_poll_first{50};
+constexpr milliseconds wal_poll_max{1000};
+
+// Waits until every segment from start to stop is in the repository.
+void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
+                  milliseconds timeout, const WalStreamer* streamer, const Reporter& reporter) {
+  const auto segment_bytes = archive.identity().segment_bytes;
+  auto segment = SegmentName::containing(info.timeline, info.start, segment_bytes);
+  const auto last = SegmentName::before(info.timeline, info.stop, segment_bytes);
+  const auto deadline = clock.steady() + timeout;
+  auto pause = wal_poll_first;
+  bool noted = false;
+  while (true) {
+    while (segment <= last && archive.has_segment(segment)) ++segment.number;
+    if (segment > last) return;
+    reporter.check_cancelled();
+    if (streamer != nullptr) streamer->check();
+    if (clock.steady() >= deadline) {
+      throw Error(
+          ErrorKind::unavailable, "WAL that the backup needs did not arrive in the repository",
+          "Waited " + format_duration(timeout) + " for segment " + segment.text(segment_bytes) +
+              " (up to " + last.text(segment_bytes) + "). No backup was recorded.",
+          streamer != nullptr
+              ? "A standby ends no segment by itself: run SELECT pg_switch_wal() on the primary "
+                "towards the end of the backup."
+              : "Look at pg_stat_archiver and the server's log: archive_command has to be "
+                "walvault-archive into this repository, under --cluster " +
+                    archive.identity().name + ".");
+    }
+    if (!noted && pause > wal_poll_first) {
+      noted = true;
+      reporter.info("waiting for WAL up to " + info.stop.text() +
+                    (streamer != nullptr ? " to be streamed" : " to be archived"));
+    }
+    clock.sleep_for(pause);
+    pause = std::min(pause * 2, wal_poll_max);
+  }
+}
+
+// The WAL is there by name; that this server wrote it, its own checkpoint in it
+// tells. A demoted primary that goes on archiving, or another promotion onto
+// the same timeline, fills the archive with segments of the same names.
+void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info) {
+  const auto& control = info.control;
+  if (control.checkpoint < info.start || control.checkpoint >= info.stop) return;
+  const auto segment_bytes = archive.identity().segment_bytes;
+  auto segment = SegmentName::containing(info.timeline, control.checkpoint, segment_bytes);
+  const auto name = segment.text(segment_bytes);
+  auto wal = archive.find_file(name);
+  // A record may cross into the next segment, which is there if this one does.
+  constexpr std::uint64_t record_bytes_max = 4096;
+  if (wal && segment.end(segment_bytes).value - control.checkpoint.value < record_bytes_max) {
+    ++segment.number;
+    const auto next = archive.find_file(segment.text(segment_bytes));
+    if (next) wal->insert(wal->end(), next->begin(), next->end());
+  }
+  if (wal && holds_checkpoint(*wal, control)) return;
+  const auto timeline = std::to_string(info.timeline.value);
+  throw Error(ErrorKind::conflict, "the archived WAL is not what this server wrote",
+              "Segment " + name + " does not hold the server's checkpoint at " +
+                  control.checkpoint.text() + ". No backup was recorded.",
+              "Another server archives as cluster " + archive.identity().name +
+                  ": end that. If both were promoted onto timeline " + timeline +
+                  " and this one is to go on: walvault timeline set-aside " + timeline);
+}
+
+// A backup that lies before one which was complete when it began.
+void expect_not_expiring(const WalArchive& archive, const BackupInfo& info) {
+  if (!is_expiring(archive, {.timeline = info.timeline, .branch = info.branch}, info.start,
+                   info.stop)) {
+    return;
+  }
+  throw Error(ErrorKind::unavailable, "WAL that the backup needs is being expired",
+              "It starts at " + info.start.text() +
+                  ", before a backup that was complete when it began. No backup was recorded.",
+              "Run the backup again.");
+}
+
+// A backup that its own WAL does not make consistent is none, though every
+// segment of that is there.
+void check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
+  const auto course = course_of(archive, {.timeline = info.timeline, .branch = info.branch});
+  const auto chain =
+      prove_chain(course.archive, wal_from(course.archive, course.history, info.start),
+                  [](const ChainSegment&) {});
+  if (chain.end >= info.stop) return;
+  if (chain.broken.empty()) {
+    throw Error(ErrorKind::unavailable, "WAL that the backup needs is gone from the repository",
+                "It was there up to " + info.stop.text() + "; now it ends at " + chain.end.text() +
+                    ". No backup was recorded.",
+                "Run the backup again.");
+  }
+  throw Error(ErrorKind::corrupt, "the archived WAL of the backup is damaged",
+              "Segment " + chain.broken_in.text(archive.identity().segment_bytes) + ": " +
+                  chain.broken + ". It is needed up to " + info.stop.text() +
+                  ". No backup was recorded.",
+              "Run the backup again. If that happens again, the server's pg_wal is damaged, or "
+              "archive_command is not handed what the server wrote.");
+}
+
+}  // namespace
+
+void expect_own_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
+                    milliseconds timeout, const WalStreamer* streamer, const Reporter& reporter) {
+  wait_for_wal(archive, info, clock, timeout, streamer, reporter);
+  check_wal_is_the_servers(archive, info);
+  expect_not_expiring(archive, info);
+  check_wal_is_whole(archive, info);
+}
+
+}  // namespace walvault

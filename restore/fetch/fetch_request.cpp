@@ -1,0 +1,61 @@
+#include "restore/fetch/fetch_request.h"
+
+#include "base/error.h"
+#include "base/format.h"
+#include "base/path.h"
+
+namespace walvault {
+
+void add_fetch_options(CommandLine& command_line, FetchRequest& request) {
+  command_line.argument("NAME", request.name, "The file asked for, as PostgreSQL passes it in %f");
+  command_line.argument("DESTINATION", request.destination, "Where it goes, %p");
+  command_line.option("--identity", request.identity,
+                      "Which of the cluster's identities is recovered; else the newest");
+  command_line.option("--branch", request.branches,
+                      "TIMELINE-BRANCH: what was set aside of a timeline (repeatable)");
+  command_line.option("--partial", request.partial,
+                      "The segment that may be delivered as far as it was written");
+  command_line.option("--prefetch", request.prefetch,
+                      "How many segments are fetched ahead, into a directory beside the data "
+                      "directory; 0 for none");
+  command_line.flag("--standby", request.standby,
+                    "The server is a standby: what cannot be had is left to streaming");
+}
+
+std::string fetch_line(const std::string& program, const Config& config, const std::string& cluster,
+                       const FetchRequest& request) {
+  auto line = shell_quoted(program);
+  const auto add = [&](const std::string& option, const std::string& value) {
+    line += " " + option + " " + value;
+  };
+  if (!config.path.empty()) add("--config", shell_quoted(absolute_path(config.path)));
+  add("--repo", shell_quoted(config.repository_text()));
+  add("--cluster", cluster);
+  if (request.identity) add("--identity", *request.identity);
+  for (const auto& branch : request.branches) add("--branch", branch);
+  if (request.standby) line += " --standby";
+  if (!request.partial.empty()) add("--partial", request.partial);
+  if (request.prefetch) add("--prefetch", *request.prefetch);
+  // A percent sign of a path would be taken for one of PostgreSQL's own.
+  std::string escaped;
+  for (const char c : line) {
+    escaped.push_back(c);
+    if (c == '%') escaped.push_back(c);
+  }
+  return escaped + " %f %p";
+}
+
+std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts) {
+  std::vector<TimelineBranch> branches;
+  for (const auto& text : texts) {
+    const auto branch = TimelineBranch::parse(text);
+    if (!branch) {
+      throw Error(ErrorKind::usage, "\"" + text + "\" is not a value for --branch",
+                  "A timeline and a branch are expected, such as 2-0.");
+    }
+    branches.push_back(*branch);
+  }
+  return branches;
+}
+
+}  // namespace walvault

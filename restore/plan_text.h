@@ -1,0 +1,17 @@
+// How a plan of a restore is shown.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "catalog/recovery/target_resolution.h"
+
+namespace walvault {
+
+[[nodiscard]] nlohmann::ordered_json plan_json(const ProvedPlan& proved,
+                                               std::uint64_t segment_bytes);
+
+// Lines, each with its end.
+[[nodiscard]] std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes);
+
+}  // namespace walvault

@@ -1,0 +1,247 @@
+#include "restore/restore_job.h"
+
+#include <limits.h>
+#include <unistd.h>
+
+#include <array>
+
+#include "app/connection_options.h"
+#include "app/hold_backup.h"
+#include "app/places.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/format.h"
+#include "base/path.h"
+#include "catalog/records/backup_list.h"
+#include "datadir/data_directory.h"
+#include "restore/fetch/fetch_request.h"
+#include "restore/replacement.h"
+#include "restore/wal_on_the_way.h"
+
+namespace walvault {
+namespace {
+
+constexpr int prefetch_version_min = 150000;  // the first with recovery_prefetch
+
+std::string without_last_slashes(std::string path) {
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  return path;
+}
+
+// The program that lies beside this one.
+std::string fetch_program() {
+  std::array<char, PATH_MAX> path{};
+  const auto length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
+  if (length <= 0) return "walvault-fetch";
+  return parent_directory(std::string(path.data(), static_cast<std::size_t>(length))) +
+         "/walvault-fetch";
+}
+
+// What PostgreSQL runs.
+std::string restore_command(const Config& config, const ClusterIdentity& identity,
+                            const RecoveryPlan& plan, bool standby) {
+  FetchRequest request;
+  request.identity = std::to_string(identity.number);
+  for (const auto& branch : plan.branches) request.branches.push_back(branch.text());
+  request.standby = standby;
+  // A standby gets what follows from its primary.
+  if (!standby && plan.wal.partial) request.partial = plan.wal.partial_object;
+  return fetch_line(fetch_program(), config, identity.name, request);
+}
+
+// A restored server keeps the archive_command it was backed up with, and would
+// write into the original's history unless it is the original.
+bool takes_the_originals_place(const BackupInfo& backup, const std::string& pgdata) {
+  std::array<char, 256> host{};
+  return !backup.host.empty() && ::gethostname(host.data(), host.size() - 1) == 0 &&
+         backup.host == host.data() && backup.data_directory == pgdata;
+}
+
+bool archiving_of(const RestoreOptions& options, const BackupInfo& backup,
+                  const std::string& pgdata) {
+  if (!options.archiving) {
+    // A standby archives once it is promoted, when it goes on with the history.
+    return options.standby || takes_the_originals_place(backup, pgdata);
+  }
+  return parse_choice(*options.archiving, "--archiving", {"keep", "off"}) == "keep";
+}
+
+std::string primary_conninfo_of(const RestoreOptions& options, const Config& config,
+                                const std::string& cluster, const Reporter& reporter) {
+  if (!options.standby) return {};
+  try {
+    return conninfo_for(config, cluster, options.pg);
+  } catch (const Error&) {
+    reporter.warn(
+        "it is not known how to connect to the primary: the standby follows the archive "
+        "only (--pg says how)");
+    return {};
+  }
+}
+
+// What PostgreSQL is told: the very record, where there is one.
+RecoveryTarget stop_target(const ProvedPlan& proved) {
+  auto target = proved.plan.target;
+  if (proved.stop.lsn) {
+    target.kind = TargetKind::lsn;
+    target.lsn = *proved.stop.lsn;
+    target.inclusive = proved.stop.inclusive;
+  } else if (target.kind != TargetKind::latest) {
+    target.kind = TargetKind::immediate;
+  }
+  return target;
+}
+
+// One that was asked for by its id. Before anything goes that would make way for it.
+void expect_nothing_lost(BackupConditions& conditions, const BackupInfo& backup,
+                         const Reporter& reporter) {
+  const auto fault = conditions.fault_of(backup);
+  if (fault.empty()) return;
+  if (!fault.is_lost) {
+    return reporter.warn("backup " + backup.id + ": " + fault.why + "; it is tried all the same");
+  }
+  throw Error(ErrorKind::corrupt, "backup " + backup.id + " cannot be restored whole",
+              "Of it, " + fault.why + ".",
+              "Leave --backup out to have the newest one that can. walvault verify --backup " +
+                  backup.id +
+                  " tells what is lost of this one, walvault extract gets single files.");
+}
+
+}  // namespace
+
+RestoreJob::RestoreJob(const Config& config, const RestoreOptions& options,
+                       const Reporter& reporter)
+    : config_(config), options_(options), reporter_(reporter) {
+  check_agreement(options);
+  wanted_.target = target_of(options);
+  wanted_.backup_id = options.backup;
+  wanted_.timeline = options.timeline;
+  request_.data_directory = without_last_slashes(absolute_path(options.pgdata));
+  request_.mappings = mappings_of(options);
+  request_.jobs = config.worker_threads(options.jobs);
+  request_.replace = options.force || options.delta;
+  request_.delta = options.delta;
+  request_.settings.action = action_of(options, wanted_.target);
+
+  // Before anything is touched, and whatever --yes says.
+  auto touched = server_places(request_.data_directory);
+  for (const auto& mapping : request_.mappings) {
+    touched.push_back({.what = "a tablespace's directory", .path = absolute_path(mapping.to)});
+  }
+  expect_repositories_apart(config, touched);
+  const auto status = find_status(request_.data_directory);
+  const bool is_there = status && S_ISDIR(status->st_mode);
+  if (is_there && !options.dry_run) held_ = DirectoryLock(request_.data_directory);
+}
+
+void RestoreJob::plan(const Repository& repository) {
+  repository_ = &repository;
+  const auto identities = cluster_identities(repository, config_.cluster());
+  if (request_.replace) {
+    prepare_replacement(
+        {.directory = request_.data_directory,
+         .is_delta = options_.delta,
+         .may_be_anything = options_.yes,
+         .saves_wal = !options_.discard_wal,
+         .dry_run = options_.dry_run},
+        repository, identities,
+        {.compression = config_.wal_compression, .threads = config_.worker_threads()}, reporter_);
+  }
+  choose(identities);
+  warn_of(proved_->plan);
+  settle_recovery_settings();
+  check_places();
+}
+
+void RestoreJob::choose(const std::vector<ClusterIdentity>& identities) {
+  const auto list = list_backups(*repository_, config_.cluster());
+  for (const auto& key : list.damaged) {
+    reporter_.warn("the backup " + key + " is damaged; it is left out");
+  }
+  archive_.emplace(*repository_, choose_identity(identities, list.backups, wanted_));
+  BackupConditions conditions(*repository_, BackupConditions::Look::at_what_is_there);
+  // What is only looked at may come from ledgers; what is relied on does not.
+  proved_ = plan_proved_recovery(
+      options_.dry_run ? archive_->at_this_moment(false) : *archive_, list.backups, wanted_,
+      options_.standby,
+      {.of = [&](const BackupInfo& backup) { return conditions.fault_of(backup); },
+       .passed_over =
+           [&](const BackupInfo& backup, const BackupFault& fault) {
+             reporter_.warn("backup " + backup.id + " is passed over: " + fault.why);
+           },
+       .tried_all_the_same =
+           [&](const BackupInfo& backup, const BackupFault& fault) {
+             reporter_.warn("no other backup will do, so " + backup.id +
+                            " is tried all the same: " + fault.why);
+           }});
+  if (options_.backup) expect_nothing_lost(conditions, proved_->plan.backup, reporter_);
+}
+
+void RestoreJob::warn_of(const RecoveryPlan& plan) const {
+  if (plan.target.kind == TargetKind::time && !proved_->stop.time_proved) {
+    reporter_.warn("no transaction after " + to_rfc3339(plan.target.time) +
+                   " is archived: replay goes to the end of the archived WAL, and whether an "
+                   "earlier transaction is still to come is not known");
+  }
+  if (!plan.backup.damaged_pages.empty()) {
+    reporter_.warn("the backup " + plan.backup.id +
+                   " has damaged pages that the server found when it was taken: " +
+                   plan.backup.damaged_pages.front());
+  }
+}
+
+void RestoreJob::settle_recovery_settings() {
+  const auto& plan = proved_->plan;
+  auto& settings = request_.settings;
+  settings.restore_command = restore_command(config_, archive_->identity(), plan, options_.standby);
+  settings.target = stop_target(*proved_);
+  settings.timeline = plan.timeline;
+  settings.server_major = plan.backup.server_version / 10000;
+  settings.archiving = archiving_of(options_, plan.backup, request_.data_directory);
+  settings.standby = options_.standby;
+  settings.primary_conninfo = primary_conninfo_of(options_, config_, config_.cluster(), reporter_);
+  // Before a gap or damage, reading ahead would ask for the segment that cannot
+  // be had, and end a recovery that stops short of it.
+  const bool is_whole = !plan.wal.gap_follows && plan.wal.switches_from == TimelineId{} &&
+                        proved_->chain.broken.empty();
+  settings.reads_ahead = is_whole || plan.backup.server_version < prefetch_version_min;
+}
+
+void RestoreJob::check_places() {
+  const auto& plan = proved_->plan;
+  request_.replace_tablespaces =
+      request_.replace &&
+      (options_.yes || takes_the_originals_place(plan.backup, request_.data_directory));
+  std::vector<NamedPlace> locations;
+  for (const auto& tablespace : check_destination(*archive_, plan, request_)) {
+    locations.push_back({.what = "a tablespace's directory", .path = tablespace.location});
+  }
+  expect_repositories_apart(config_, locations);
+}
+
+RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<void()>& begins,
+                                    const std::function<void(std::uint64_t)>& written) {
+  const auto& plan = proved_->plan;
+  if (::geteuid() == 0) {
+    reporter_.warn(
+        "running as root: the restored files will belong to root, and a server refuses to "
+        "start as root; chown them to the server's user");
+  }
+  const auto pin = hold_backup(*repository_, run, plan.backup, reporter_);
+  reporter_.info("reading the WAL that replay needs, to see that it is whole");
+  if (!expect_readable(*archive_, *proved_, request_.jobs, options_.standby,
+                       reporter_.check_cancelled)) {
+    request_.settings.reads_ahead = plan.backup.server_version < prefetch_version_min;
+  }
+  begins();
+  if (!held_) {
+    make_directory_tree(request_.data_directory, 0700);
+    held_ = DirectoryLock(request_.data_directory);
+    // What was looked at before, and saved, is what goes: nothing.
+    if (request_.replace) expect_vacant(request_.data_directory, "the destination");
+  }
+  return restore_backup(*archive_, plan, request_, held_,
+                        {.written = written, .check_cancelled = reporter_.check_cancelled});
+}
+
+}  // namespace walvault

@@ -1,0 +1,61 @@
+// One restore from its options to the directory, without a command around it: what
+// `walvault restore` does, and whoever else restores.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "app/config.h"
+#include "base/reporter.h"
+#include "catalog/recovery/backup_condition.h"
+#include "catalog/recovery/target_resolution.h"
+#include "datadir/directory_lock.h"
+#include "restore/restore.h"
+#include "restore/restore_options.h"
+
+namespace walvault {
+
+// The steps in their order: make one, plan, carry out. Not thread-safe.
+class RestoreJob {
+ public:
+  // Before anything is touched: compares the places, and locks the directory if it is there.
+  // Error{usage} for options that make no sense; {conflict} where places overlap, or another
+  // restore is at work. The references must outlive the job.
+  RestoreJob(const Config& config, const RestoreOptions& options, const Reporter& reporter);
+
+  // Saves what a replaced directory alone has, chooses backup and WAL, proves them, and looks
+  // whether there is room. Writes nothing else. Errors as plan_proved_recovery,
+  // prepare_replacement and check_destination.
+  void plan(const Repository& repository);
+
+  // After plan().
+  [[nodiscard]] const ProvedPlan& proved() const { return *proved_; }
+  [[nodiscard]] const RestoreRequest& request() const { return request_; }
+  [[nodiscard]] std::uint64_t segment_bytes() const { return archive_->identity().segment_bytes; }
+
+  // Reads the WAL that replay needs, then restores. `run`: random, of this run. `begins` is
+  // called when all of that WAL is known to be whole; `written` from any thread.
+  RestoreResult carry_out(const RandomId& run, const std::function<void()>& begins,
+                          const std::function<void(std::uint64_t bytes)>& written);
+
+ private:
+  void choose(const std::vector<ClusterIdentity>& identities);
+  void warn_of(const RecoveryPlan& plan) const;
+  void settle_recovery_settings();
+  void check_places();
+
+  const Config& config_;
+  const RestoreOptions& options_;
+  const Reporter& reporter_;
+  PlanRequest wanted_;
+  RestoreRequest request_;
+  DirectoryLock held_;
+
+  const Repository* repository_ = nullptr;
+  std::optional<WalArchive> archive_;
+  std::optional<ProvedPlan> proved_;
+};
+
+}  // namespace walvault
