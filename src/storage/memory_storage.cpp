@@ -4,13 +4,34 @@
 
 namespace walvault {
 
-bool MemoryStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
-  check_key(key);
+namespace {
+
+Bytes joined(const ObjectContent& content) {
   Bytes bytes;
   bytes.reserve(content.size());
   for (const auto part : content.parts()) bytes.insert(bytes.end(), part.begin(), part.end());
+  return bytes;
+}
+
+}  // namespace
+
+bool MemoryStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
+  check_key(key);
+  auto bytes = joined(content);
   const std::lock_guard lock(mutex_);
   return objects_.try_emplace(std::string(key), std::move(bytes)).second;
+}
+
+Replaced MemoryStorage::replace_damaged(std::string_view key, const ObjectContent& content,
+                                        const IsWhole& is_whole) {
+  check_key(key);
+  auto bytes = joined(content);
+  const std::lock_guard lock(mutex_);
+  const auto it = objects_.find(key);
+  if (it == objects_.end()) return Replaced::absent;
+  if (is_whole(it->second)) return Replaced::is_whole;
+  it->second = std::move(bytes);
+  return Replaced::replaced;
 }
 
 std::optional<Bytes> MemoryStorage::find(std::string_view key, ByteRange range) {

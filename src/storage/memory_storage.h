@@ -17,6 +17,9 @@ class MemoryStorage final : public Storage {
   void list(std::string_view prefix, const std::function<void(const ObjectInfo&)>& each) override;
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override;
+  void settle(const std::vector<std::string>&) override {}
+  [[nodiscard]] Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                                         const IsWhole& is_whole) override;
   std::uint64_t remove_leftovers(Timestamp) override { return 0; }
   [[nodiscard]] bool has_conditional_writes() override { return true; }
   [[nodiscard]] std::string url() const override { return "memory:"; }

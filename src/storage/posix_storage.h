@@ -31,18 +31,17 @@
 
 #include "base/clock.h"
 #include "base/directory.h"
+#include "storage/posix_root.h"
 #include "storage/storage.h"
 
 namespace walvault {
 
 class PosixStorage final : public Storage {
  public:
-  static constexpr mode_t private_mode = 0700;
-
   // `root`: an absolute path. `writer` names this run's temporaries. `mode`: of
   // directories, of files without the bits to search; other than 0700, a group may read
   // or write, that of the root. Nothing is touched before the first operation.
-  PosixStorage(std::string root, RandomId writer, mode_t mode = private_mode);
+  PosixStorage(std::string root, RandomId writer, mode_t mode = PosixRoot::private_mode);
   ~PosixStorage() override;
 
   // Makes the root directory, if it is missing, and proves that the file
@@ -57,24 +56,15 @@ class PosixStorage final : public Storage {
   void remove(const std::vector<std::string>& keys) override;
   std::uint64_t remove_leftovers(Timestamp before) override;
   [[nodiscard]] bool has_conditional_writes() override { return true; }
-  [[nodiscard]] std::string url() const override { return root_; }
+  void settle(const std::vector<std::string>& keys) override;
+  [[nodiscard]] Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                                         const IsWhole& is_whole) override;
+  [[nodiscard]] std::string url() const override { return root_.path(); }
 
  private:
-  // The directories from the root to one that is to be worked in, the root first.
-  using Way = std::vector<FileDescriptor>;
-
   [[nodiscard]] std::string path_of(std::string_view key) const;
-  void expect_root() const;
-  [[nodiscard]] FileDescriptor open_root() const;
-  [[nodiscard]] std::optional<Way> walk(std::string_view relative, bool makes) const;
-  // To the directory `relative`; nullopt: it is not there.
-  [[nodiscard]] std::optional<Way> find_way(std::string_view relative) const;
-  // The same, made where it is missing.
-  [[nodiscard]] Way make_way(std::string_view relative) const;
-  // nullopt: it is gone again.
-  [[nodiscard]] std::optional<FileDescriptor> make_directory(const FileDescriptor& above,
-                                                             const std::string& name,
-                                                             const std::string& shown) const;
+  void list_directory(std::string_view prefix, std::string_view begin,
+                      const std::function<void(const ObjectInfo&)>& each);
 
   struct Temporary;
   [[nodiscard]] Temporary write_temporary(const ObjectContent& content);
@@ -82,18 +72,17 @@ class PosixStorage final : public Storage {
   enum class Claim { made, taken, directory_gone };
   [[nodiscard]] static Claim claim_name(const Temporary& temporary, const FileDescriptor& directory,
                                         const std::string& name, const std::string& path);
+  void expect_made(const PosixRoot::Way& way, std::string_view directory, const std::string& name,
+                   const std::string& path);
   // False: what had the name has it no more.
-  [[nodiscard]] bool make_existing_durable(const Way& way, std::string_view directory,
+  [[nodiscard]] bool make_existing_durable(const PosixRoot::Way& way, std::string_view directory,
                                            const std::string& name, const std::string& path);
-  void make_name_durable(const Way& way, std::string_view directory);
+  void make_name_durable(const PosixRoot::Way& way, std::string_view directory);
   // What a run that died left in its directory; returns the bytes.
   [[nodiscard]] std::uint64_t remove_leftovers_of(const FileDescriptor& directory,
                                                   const std::string& shown, Timestamp before) const;
-  // Whether a leftover is one that this user clears.
-  [[nodiscard]] bool is_ours_to_clear(const struct stat& status) const;
 
-  const std::string root_;
-  const mode_t mode_;
+  const PosixRoot root_;
   const std::string temporary_directory_;  // relative
   std::mutex mutex_;
   std::atomic<bool> temporary_directory_made_ = false;

@@ -59,6 +59,15 @@ struct ObjectInfo {
   std::uint64_t size = 0;
 };
 
+// Whether the bytes of an object are what they should be: its digest fits.
+using IsWhole = std::function<bool(ByteView)>;
+
+enum class Replaced {
+  replaced,
+  is_whole,  // what is there is right: nothing changed
+  absent,    // nothing is there, and nothing was put
+};
+
 class Storage {
  public:
   virtual ~Storage() = default;
@@ -77,19 +86,30 @@ class Storage {
                                                   ByteRange range = whole_object) = 0;
   [[nodiscard]] virtual std::optional<std::uint64_t> find_size(std::string_view key) = 0;
 
-  // Calls `each` for every object whose key starts with `prefix` (a whole
-  // number of parts ending in '/', or empty), in ascending order of keys.
-  // Shows at least what was put before the call and not removed.
+  // Calls `each` for every object whose key starts with `prefix`, in ascending order of keys.
+  // It may be empty, and may end in the middle of a part: "verified/ab". Shows at least what was
+  // put before the call and not removed.
   virtual void list(std::string_view prefix,
                     const std::function<void(const ObjectInfo&)>& each) = 0;
 
-  // The names directly below `prefix`, without what lies deeper: the parts
-  // that follow it in any key, each once, ascending.
+  // The names directly below `prefix` (a whole number of parts ending in '/', or empty), without
+  // what lies deeper: the parts that follow it in any key, each once, ascending.
   [[nodiscard]] virtual std::vector<std::string> list_names(std::string_view prefix) = 0;
 
   // Removes objects; a key that is not there is no error. Once it returns, the
   // removal survives power loss.
   virtual void remove(const std::vector<std::string>& keys) = 0;
+
+  // Before somebody relies on objects that others have put: once it returns, those of them that
+  // are there survive power loss. In object stores whatever can be read does.
+  virtual void settle(const std::vector<std::string>& keys) = 0;
+
+  // The one exception to "never changed": puts right bytes in the place of an object that is
+  // damaged. `content` must be right itself. The key shows the old bytes or the new ones at any
+  // time; two who do it at once put the same. Once it answers `replaced`, the new ones survive
+  // power loss. Where a store keeps versions, the damaged one stays as an older version.
+  [[nodiscard]] virtual Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                                                 const IsWhole& is_whole) = 0;
 
   // Removes what interrupted writes left behind before a time, which no listing
   // shows; returns the bytes. What a put is still at work on must be younger.

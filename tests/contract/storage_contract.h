@@ -141,6 +141,72 @@ TEST_P(StorageContract, ListsWholeKeysInAscendingOrder) {
   EXPECT_EQ(keys_under("a/b/"), Keys{"a/b/c"});
 }
 
+TEST_P(StorageContract, ListsFromTheMiddleOfAPartOn) {
+  for (const auto* const key : {"a/b", "a/bc/d", "a/bc-d", "a/bd", "a/c", "ab/x", "abc", "b/x"}) {
+    put(key, "");
+  }
+  EXPECT_EQ(keys_under("a/b"), (Keys{"a/b", "a/bc-d", "a/bc/d", "a/bd"}));
+  EXPECT_EQ(keys_under("a/bc"), (Keys{"a/bc-d", "a/bc/d"}));
+  EXPECT_EQ(keys_under("ab"), (Keys{"ab/x", "abc"}));
+  EXPECT_EQ(keys_under("a/b-"), Keys{});
+  EXPECT_EQ(keys_under("c"), Keys{});
+  EXPECT_EQ(keys_under("c/d"), Keys{});
+}
+
+TEST_P(StorageContract, SettlesWhatIsThere) {
+  put("a/x", "1");
+  put("b", "2");
+  storage_.settle({"a/x", "b", "never/there", "a/nor-this"});
+  storage_.settle({});
+  EXPECT_EQ(keys_under(""), (Keys{"a/x", "b"}));
+  EXPECT_EQ(text_at("a/x"), "1");
+}
+
+TEST_P(StorageContract, ReplacesOnlyWhatIsDamaged) {
+  const auto is_right = [](ByteView bytes) { return as_text(bytes) == "right"; };
+  const auto replace = [&](std::string_view key) {
+    return storage_.replace_damaged(key, as_bytes("right"), is_right);
+  };
+  EXPECT_EQ(replace("a/x"), Replaced::absent);
+  EXPECT_EQ(replace("a"), Replaced::absent);
+  EXPECT_EQ(keys_under(""), Keys{});
+  put("a/x", "damaged, and longer");
+  put("a/y", "neighbour");
+  EXPECT_EQ(replace("a/x"), Replaced::replaced);
+  EXPECT_EQ(text_at("a/x"), "right");
+  EXPECT_EQ(storage_.find_size("a/x"), 5u);
+  EXPECT_EQ(storage_.replace_damaged("a/x", as_bytes("other"), is_right), Replaced::is_whole);
+  EXPECT_EQ(text_at("a/x"), "right");
+  EXPECT_EQ(keys_under(""), (Keys{"a/x", "a/y"}));
+  EXPECT_FALSE(storage_.put_if_absent("a/x", as_bytes("first again")));
+  EXPECT_EQ(storage_.remove_leftovers(Timestamp::max()), 0u) << "nothing is left of it";
+}
+
+TEST_P(StorageContract, ShowsOldOrNewBytesWhileOneIsReplaced) {
+  const auto right = random_bytes(300'000, 1);
+  auto wrong = right;
+  wrong[1000] ^= 1;
+  ASSERT_TRUE(storage_.put_if_absent("race/x", wrong));
+  const auto is_right = [&](ByteView bytes) { return std::ranges::equal(bytes, right); };
+  std::atomic<int> other = 0;
+  std::atomic<int> failed = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 4; ++i) {
+      threads.emplace_back([&] {
+        for (int round = 0; round < 5; ++round) {
+          const auto seen = storage_.find("race/x");
+          if (!seen || (*seen != right && *seen != wrong)) ++other;
+          if (storage_.replace_damaged("race/x", right, is_right) == Replaced::absent) ++failed;
+        }
+      });
+    }
+  }
+  EXPECT_EQ(other, 0);
+  EXPECT_EQ(failed, 0);
+  EXPECT_TRUE(storage_.find("race/x") == right);
+}
+
 TEST_P(StorageContract, ListsSizes) {
   std::map<std::string, std::uint64_t> expected;
   for (const std::size_t size : {0u, 1u, 4096u, 100'000u}) {

@@ -178,6 +178,10 @@ class Actor {
         actor_.saw("removed");
       }
     }
+    void settle(const std::vector<std::string>&) override {}
+    Replaced replace_damaged(std::string_view, const ObjectContent&, const IsWhole&) override {
+      return Replaced::absent;
+    }
     std::uint64_t remove_leftovers(Timestamp) override { return 0; }
     bool has_conditional_writes() override { return true; }
     std::string url() const override { return "model:"; }

@@ -61,6 +61,13 @@ class FaultyStorage final : public Storage {
   void remove(const std::vector<std::string>& keys) override {
     faulty([&] { inner_.remove(keys); });
   }
+  void settle(const std::vector<std::string>& keys) override {
+    faulty([&] { inner_.settle(keys); });
+  }
+  Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                           const IsWhole& is_whole) override {
+    return faulty([&] { return inner_.replace_damaged(key, content, is_whole); });
+  }
   std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
   bool has_conditional_writes() override { return true; }
   std::string url() const override { return inner_.url(); }

@@ -9,7 +9,7 @@
 namespace walvault {
 
 // The hooks are called with the operation's name ("put", "find", "find_size",
-// "list", "list_names", "remove",
+// "list", "list_names", "remove", "settle", "replace",
 // "has_conditional_writes") and its key or prefix. What `before` throws
 // keeps the operation from happening; what `after` throws loses its answer.
 class HookedStorage final : public Storage {
@@ -54,6 +54,14 @@ class HookedStorage final : public Storage {
     before("remove", keys.empty() ? std::string_view() : keys.front());
     inner_.remove(keys);
     after("remove", keys.empty() ? std::string_view() : keys.front());
+  }
+  void settle(const std::vector<std::string>& keys) override {
+    before("settle", keys.empty() ? std::string_view() : keys.front());
+    inner_.settle(keys);
+  }
+  Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                           const IsWhole& is_whole) override {
+    return hooked("replace", key, [&] { return inner_.replace_damaged(key, content, is_whole); });
   }
   std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
   bool has_conditional_writes() override {

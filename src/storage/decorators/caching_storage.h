@@ -44,6 +44,11 @@ class CachingStorage final : public Storage {
   }
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override { inner_->remove(keys); }
+  void settle(const std::vector<std::string>& keys) override { inner_->settle(keys); }
+  [[nodiscard]] Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                                         const IsWhole& is_whole) override {
+    return inner_->replace_damaged(key, content, is_whole);
+  }
   std::uint64_t remove_leftovers(Timestamp before) override {
     return inner_->remove_leftovers(before);
   }

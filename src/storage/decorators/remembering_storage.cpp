@@ -51,6 +51,12 @@ void RememberingStorage::remove(const std::vector<std::string>& keys) {
   inner_.remove(keys);
 }
 
+Replaced RememberingStorage::replace_damaged(std::string_view key, const ObjectContent& content,
+                                             const IsWhole& is_whole) {
+  forget();
+  return inner_.replace_damaged(key, content, is_whole);
+}
+
 std::uint64_t RememberingStorage::remove_leftovers(Timestamp before) {
   return inner_.remove_leftovers(before);
 }

@@ -24,10 +24,13 @@ class RememberingStorage final : public Storage {
 
   // What was listed under a prefix answers for all that lies below it.
   //
-  // What is put is listed from then on; removing ends the look: all is forgotten.
+  // What is put is listed from then on; removing and replacing end the look: all is forgotten.
   [[nodiscard]] bool put_if_absent(std::string_view key, const ObjectContent& content) override;
   void remove(const std::vector<std::string>& keys) override;
   std::uint64_t remove_leftovers(Timestamp before) override;
+  void settle(const std::vector<std::string>& keys) override { inner_.settle(keys); }
+  [[nodiscard]] Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                                         const IsWhole& is_whole) override;
 
   [[nodiscard]] std::optional<Bytes> find(std::string_view key, ByteRange range) override;
   [[nodiscard]] std::optional<std::uint64_t> find_size(std::string_view key) override;

@@ -132,6 +132,16 @@ void RetryingStorage::remove(const std::vector<std::string>& keys) {
   }
 }
 
+void RetryingStorage::settle(const std::vector<std::string>& keys) {
+  with_retries([&] { inner_->settle(keys); });
+}
+
+// A second try behind a lost answer finds the object whole: by whomever, it is replaced.
+Replaced RetryingStorage::replace_damaged(std::string_view key, const ObjectContent& content,
+                                          const IsWhole& is_whole) {
+  return with_retries([&] { return inner_->replace_damaged(key, content, is_whole); });
+}
+
 std::uint64_t RetryingStorage::remove_leftovers(Timestamp before) {
   return with_retries([&] { return inner_->remove_leftovers(before); });
 }

@@ -45,6 +45,9 @@ class RetryingStorage final : public Storage {
   [[nodiscard]] std::vector<std::string> list_names(std::string_view prefix) override;
   void remove(const std::vector<std::string>& keys) override;
   std::uint64_t remove_leftovers(Timestamp before) override;
+  void settle(const std::vector<std::string>& keys) override;
+  [[nodiscard]] Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                                         const IsWhole& is_whole) override;
   [[nodiscard]] bool has_conditional_writes() override;
   [[nodiscard]] std::string url() const override { return inner_->url(); }
 

@@ -166,6 +166,32 @@ std::optional<HttpResponse> S3Storage::get(std::string_view key, ByteRange range
   throw client_.failure(request, response);
 }
 
+// By If-Match: what changed meanwhile is looked at once more. A store that does not know the
+// condition on a PUT refuses it, or passes over it: then the bytes are put all the same, which
+// are right whatever is there.
+Replaced S3Storage::replace_damaged(std::string_view key, const ObjectContent& content,
+                                    const IsWhole& is_whole) {
+  constexpr int tries_max = 4;
+  bool conditional = true;
+  for (int tried = 0; tried < tries_max; ++tried) {
+    const auto there = get(key, whole_object);
+    if (!there) return Replaced::absent;
+    if (is_whole(there->body)) return Replaced::is_whole;
+    auto request = put_request(full_key(key), content, false);
+    if (conditional) request.headers["if-match"] = there->header("etag");
+    const auto response = client_.send(request);
+    if (is_stored(response)) return Replaced::replaced;
+    const bool is_unknown = response.status == 501 || has_code(response, "NotImplemented");
+    if (conditional && is_unknown) {
+      conditional = false;
+    } else if (!is_taken(response)) {
+      throw client_.failure(request, response);
+    }
+  }
+  throw Error(ErrorKind::unavailable, "the object " + std::string(key) + " changes all the time")
+      .transient();
+}
+
 std::optional<Bytes> S3Storage::find(std::string_view key, ByteRange range) {
   check_key(key);
   // A range of no bytes cannot be asked for.

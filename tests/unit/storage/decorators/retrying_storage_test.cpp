@@ -46,6 +46,11 @@ class RetryingStorageTest : public testing::Test {
             {"list", [this] { retrying_->list("", [](const ObjectInfo&) {}); }},
             {"list_names", [this] { (void)retrying_->list_names(""); }},
             {"remove", [this] { retrying_->remove({"k"}); }},
+            {"settle", [this] { retrying_->settle({"k"}); }},
+            {"replace",
+             [this] {
+               (void)retrying_->replace_damaged("k", as_bytes("v"), [](ByteView) { return true; });
+             }},
             {"has_conditional_writes", [this] { (void)retrying_->has_conditional_writes(); }}};
   }
 
@@ -106,6 +111,10 @@ TEST_F(RetryingStorageTest, HasNewPatienceWithAListingThatGoesOn) {
     std::optional<std::uint64_t> find_size(std::string_view) override { return {}; }
     std::vector<std::string> list_names(std::string_view) override { return {}; }
     void remove(const std::vector<std::string>&) override {}
+    void settle(const std::vector<std::string>&) override {}
+    Replaced replace_damaged(std::string_view, const ObjectContent&, const IsWhole&) override {
+      return Replaced::absent;
+    }
     std::uint64_t remove_leftovers(Timestamp) override { return 0; }
     bool has_conditional_writes() override { return true; }
     std::string url() const override { return ""; }
@@ -238,6 +247,11 @@ class BreakingList final : public Storage {
     return inner_.list_names(prefix);
   }
   void remove(const std::vector<std::string>& keys) override { inner_.remove(keys); }
+  void settle(const std::vector<std::string>& keys) override { inner_.settle(keys); }
+  Replaced replace_damaged(std::string_view key, const ObjectContent& content,
+                           const IsWhole& is_whole) override {
+    return inner_.replace_damaged(key, content, is_whole);
+  }
   std::uint64_t remove_leftovers(Timestamp time) override { return inner_.remove_leftovers(time); }
   bool has_conditional_writes() override { return true; }
   std::string url() const override { return inner_.url(); }
