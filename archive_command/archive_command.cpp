@@ -15,10 +15,6 @@ namespace {
 // What one call may take of the server's processors.
 constexpr unsigned threads_max = 4;
 
-// Segments on their way to an object store at once; with what is compressed at most as
-// much memory as so many segments have.
-constexpr unsigned object_store_uploads = 8;
-
 // Of all that a segment is stored in: a note for some of them is none.
 std::string places_of(const Config& config) {
   auto places = config.repository().place();
@@ -56,8 +52,9 @@ Pushed push(Program& program, const std::string& path, Caching caching) {
       archive, path, system_clock(),
       {.push = options,
        .ahead = ahead,
-       // A directory gets one segment after another.
-       .uploads = config.is_remote() && further.are_remote() ? object_store_uploads : 1},
+       // With what is compressed at most as much memory as so many segments have. A directory
+       // gets one segment after another.
+       .uploads = std::min(config.profile().segment_uploads, further.segment_uploads())},
       notes ? &*notes : nullptr);
   if (!pushed.result.offered.everywhere) pushed.absences = further.absences();
   return pushed;

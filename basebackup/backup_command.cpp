@@ -74,10 +74,10 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
       parse_choice(options.checkpoint, "--checkpoint", {"fast", "spread"}) == "fast";
   request.wal_timeout = parse_duration(options.wal_timeout, "--wal-timeout");
   request.compression = config.data_compression;
-  request.delta_depth = config.delta_depth;
+  request.delta_depth = config.delta_depth();
   request.weighs_deltas = config.weighs_deltas();
-  request.uploads = config.uploads();
-  request.pack_bytes = config.pack_bytes();
+  request.uploads = config.profile().pack_uploads;
+  request.pack_bytes = config.profile().pack_bytes;
   request.wal_compression = config.wal_compression;
   request.jobs = config.worker_threads(options.jobs);
   request.host = host_name();

@@ -4,6 +4,7 @@
 
 #include "app/cancellation.h"
 #include "app/log.h"
+#include "app/program_reporter.h"
 #include "app/progress.h"
 #include "base/format.h"
 #include "catalog/copy/repository_copy.h"
@@ -16,9 +17,6 @@ using nlohmann::ordered_json;
 
 // Packs on their way at once: those of a directory have up to 64 MiB, those of an object
 // store a quarter of that.
-constexpr unsigned directory_jobs = 2;
-constexpr unsigned object_store_jobs = 4;
-
 struct Options {
   std::optional<std::string> to;
   std::vector<std::string> backups;
@@ -41,8 +39,7 @@ CopyRequest request_of(const Options& options, const Config& config, const Rando
   request.backups = options.backups;
   request.from = options.from;
   request.jobs = options.jobs ? static_cast<unsigned>(parse_number(*options.jobs, "--jobs", 1, 64))
-                 : config.is_remote() ? object_store_jobs
-                                      : directory_jobs;
+                              : config.profile().copy_jobs;
   if (options.max_rate) request.bytes_per_second = parse_size(*options.max_rate, "--max-rate");
   request.dry_run = options.dry_run;
   return request;
@@ -156,11 +153,9 @@ Outcome copy_to(Program& program, const RepositoryConfig& place, const Repositor
   const auto began = std::chrono::steady_clock::now();
   // How much it is in all is not known before.
   Progress progress("copy", 0, program.shows_progress() && !request.dry_run);
-  const auto report = copy_repository(from, to.repository, system_clock(), request,
-                                      {.read = [&](std::uint64_t bytes) { progress.add(bytes); },
-                                       .info = log_info,
-                                       .warn = log_warning,
-                                       .check_cancelled = check_cancelled});
+  const auto report =
+      copy_repository(from, to.repository, system_clock(), request, program_reporter(),
+                      {.done = [&](std::uint64_t bytes) { progress.add(bytes); }});
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
   Outcome outcome;

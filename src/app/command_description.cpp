@@ -5,6 +5,8 @@
 #include <functional>
 #include <set>
 
+#include "app/config_keys.h"
+
 namespace walvault {
 namespace {
 
@@ -143,6 +145,25 @@ std::string value_options(const ProgramDescription& description) {
 
 std::string values_that_are_files() { return "--config|--pgdata|--output"; }
 
+// Of the table that the file is read by.
+std::string configuration_section() {
+  std::string text = ".SH CONFIGURATION FILE\n" +
+                     roff(
+                         "Read from --config, else $WALVAULT_CONFIG, else "
+                         "/etc/walvault/walvault.toml, as TOML.") +
+                     "\n";
+  for (const auto& section : config_sections()) {
+    text += ".SS [" + roff(std::string(section.name)) + "]\n";
+    if (!section.help.empty()) text += roff(std::string(section.help)) + "\n";
+    for (const auto& key : section.keys) {
+      text += ".TP\n.B " + roff(std::string(key.name)) + "\n" + roff(std::string(key.help));
+      if (!key.fallback.empty()) text += roff(" Default: " + std::string(key.fallback) + ".");
+      text += "\n";
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string man_page(const ProgramDescription& description) {
@@ -167,6 +188,7 @@ std::string man_page(const ProgramDescription& description) {
   }
   page += ".SH GENERAL OPTIONS\n";
   for (const auto& option : description.global_options) page += option_paragraph(option);
+  if (!program.commands.empty()) page += configuration_section();
   return page;
 }
 

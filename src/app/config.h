@@ -11,6 +11,7 @@
 #include "app/object_store.h"
 #include "catalog/retention/retention.h"
 #include "codec/compression.h"
+#include "storage/storage_profile.h"
 
 namespace walvault {
 
@@ -32,8 +33,9 @@ struct RepositoryConfig {
   // Of a further one: a segment counts as archived only when it is safe there too.
   bool required = true;
 
-  // Whether it lies in an object store.
-  [[nodiscard]] bool is_remote() const { return is_object_store(url); }
+  // How its storage wants to be used.
+  [[nodiscard]] const StorageProfile& profile() const;
+  [[nodiscard]] bool is_remote() const { return profile().is_remote; }
 
   // What tells it from any other, however it is spelled, the endpoint of its store included.
   // Error{usage} for a URL or settings that are wrong.
@@ -54,9 +56,9 @@ struct Config {
   std::optional<std::string> cache_path;
   std::uint64_t cache_bytes = 256u << 20;  // for each object store
   CompressionSetting data_compression;
-  // As TreeWriter::Options::delta_depth.
-  unsigned delta_depth = 4;
+  bool makes_deltas = true;
   bool always_deltas = false;
+  unsigned delta_depth_max = 4;
   CompressionSetting wal_compression;
   unsigned jobs = 0;  // 0: as many as the machine has processors
   std::string fetch_retry_for = "5min";
@@ -91,8 +93,9 @@ struct Config {
   // And fetched ahead.
   [[nodiscard]] unsigned segments_prefetched() const;
 
-  // Whether the repository lies in an object store.
-  [[nodiscard]] bool is_remote() const;
+  // How the storage of the repository wants to be used; where none is named, as a directory.
+  [[nodiscard]] StorageProfile profile() const;
+  [[nodiscard]] bool is_remote() const { return profile().is_remote; }
 
   // What the file says of a cluster; the defaults where it says nothing.
   [[nodiscard]] ClusterConfig of_cluster(const std::string& name) const;
@@ -102,15 +105,14 @@ struct Config {
   // What --jobs says, else those. Error{usage}.
   [[nodiscard]] unsigned worker_threads(const std::optional<std::string>& jobs) const;
 
+  // As TreeWriter::Options::delta_depth.
+  [[nodiscard]] unsigned delta_depth() const { return makes_deltas ? delta_depth_max : 0; }
+
   // As TreeWriter::Options: in an object store, unless it is told to make them always.
   [[nodiscard]] bool weighs_deltas() const { return is_remote() && !always_deltas; }
-
-  // Packs are stored one at a time and large in a directory, several at a time and
-  // smaller in an object store: as much memory either way.
-  [[nodiscard]] unsigned uploads() const;
-  [[nodiscard]] std::size_t pack_bytes() const;
 };
 
+inline constexpr std::int64_t jobs_max = 256;
 inline constexpr unsigned prefetch_max = 64;
 inline constexpr unsigned archive_ahead_max = 64;
 inline constexpr unsigned keep_max = 1'000'000;  // backups of any rule

@@ -179,8 +179,6 @@ std::optional<S3Credentials> from_environment() {
 
 }  // namespace
 
-bool is_object_store(const std::string& url) { return url.starts_with(scheme); }
-
 S3Settings object_store_settings(const std::string& url, const ObjectStoreConfig& config) {
   auto rest = url.substr(scheme.size());
   while (rest.ends_with('/')) rest.pop_back();

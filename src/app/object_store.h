@@ -25,8 +25,6 @@ struct ObjectStoreConfig {
   std::optional<std::string> profile;
 };
 
-[[nodiscard]] bool is_object_store(const std::string& url);
-
 // `url`: s3://bucket or s3://bucket/prefix. Error{usage} for what is wrong in it or
 // in the settings.
 [[nodiscard]] S3Settings object_store_settings(const std::string& url,

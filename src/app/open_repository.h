@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "app/config.h"
+#include "app/storage_registry.h"
 #include "base/clock.h"
 #include "repository/repository.h"
 #include "storage/decorators/local_cache.h"
@@ -13,23 +14,9 @@
 
 namespace walvault {
 
-// What an object store said before may be taken from the cache on this machine.
-enum class Caching {
-  none,
-  // Roots, ledgers and names of relations: for who looks at what is there, and neither
-  // deletes nor proves anything.
-  content,
-  // What the repository's format is, and which cluster a name means, for a minute: for
-  // who archives WAL. docs/guarantees.md tells why that is enough.
-  registration,
-  // And which branches its timelines have: for who finds what was fetched before.
-  recovery,
-};
-
 // The storage at a place, with retries around it: for as long as the configuration
 // says, or for `patience`. Error{usage} for a URL of an unknown scheme or a relative
 // path, and for an object store whose settings are wrong.
-using Patience = std::optional<std::chrono::milliseconds>;
 [[nodiscard]] std::unique_ptr<Storage> open_storage(const Config& config,
                                                     const RepositoryConfig& place, RandomId writer,
                                                     Patience patience = {},

@@ -1,6 +1,7 @@
 #include "archiving/further_archives.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "app/open_repository.h"
 #include "base/error.h"
@@ -72,8 +73,12 @@ bool FurtherArchives::lacks_one() {
   return std::ranges::any_of(places_, [this](Place& place) { return is_absent(place); });
 }
 
-bool FurtherArchives::are_remote() const {
-  return std::ranges::all_of(places_, [](const Place& place) { return place.config.is_remote(); });
+unsigned FurtherArchives::segment_uploads() const {
+  auto uploads = std::numeric_limits<unsigned>::max();
+  for (const auto& place : places_) {
+    uploads = std::min(uploads, place.config.profile().segment_uploads);
+  }
+  return uploads;
 }
 
 bool FurtherArchives::each(const PushOptions::DoIn& what) {

@@ -28,8 +28,8 @@ class FurtherArchives {
   // `absences` tells. False: it was not done in all of them.
   [[nodiscard]] bool each(const PushOptions::DoIn& what);
 
-  // Whether all of them are object stores.
-  [[nodiscard]] bool are_remote() const;
+  // How many segments all of them take at once.
+  [[nodiscard]] unsigned segment_uploads() const;
 
   // Whether one is known to be out of reach: then nothing is archived ahead, since nothing
   // of that would be noted.

@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 
+#include "app/config_keys.h"
 #include "base/file.h"
 #include "support/errors.h"
 #include "support/temporary_directory.h"
@@ -164,7 +165,7 @@ TEST_F(AConfig, RefusesValuesOfAnotherType) {
 
 TEST_F(AConfig, SaysHowDeepDifferencesMayLie) {
   const auto depth = [&](const std::string& lines) {
-    return load("[repository]\nurl = \"/x\"\n" + lines).delta_depth;
+    return load("[repository]\nurl = \"/x\"\n" + lines).delta_depth();
   };
   EXPECT_EQ(depth(""), 4u);
   EXPECT_EQ(depth("delta = \"auto\"\n"), 4u);
@@ -334,6 +335,45 @@ TEST_F(AConfig, AsksForARepositoryWhenNoneIsNamed) {
   const auto config = load("");
   const auto error = expect_error(ErrorKind::usage, [&] { (void)config.repository(); });
   EXPECT_THAT(error.hint(), HasSubstr("--repo"));
+}
+
+// The example file is made of the table, and the table reads it.
+TEST_F(AConfig, TheExampleIsMadeOfTheTableOfKeys) {
+  constexpr auto path = WALVAULT_SOURCE_DIR "/docs/walvault.example.toml";
+  if (::getenv("WALVAULT_WRITE_PAGES") != nullptr) {
+    replace_file_durably(path, as_bytes(config_example()), 0644);
+  }
+  EXPECT_EQ(as_text(read_file(path, 1u << 20)), config_example())
+      << "Write it anew with: WALVAULT_WRITE_PAGES=1 build/dev/bin/unit_app";
+  const auto config = load(config_example());
+  EXPECT_EQ(config.repository().url, "/backup/walvault");
+  EXPECT_EQ(config.clusters.size(), 1u);
+  EXPECT_TRUE(config.further_repositories.empty());
+}
+
+// With every key set, each is read, and none is unknown where it is shown.
+TEST_F(AConfig, EveryKeyOfTheExampleIsRead) {
+  std::string all;
+  for (const auto& section : config_sections()) {
+    all.append("[").append(section.name).append("]\n");
+    if (section.name == "repository.2") all += "url = \"s3://other/place\"\n";
+    for (const auto& key : section.keys) {
+      // Of a directory: the place below is a bucket.
+      const bool is_url = key.name == "url";
+      if (key.name == "mode") continue;
+      all.append(key.name).append(" = ").append(is_url ? "\"s3://bucket\"" : key.example);
+      all += "\n";
+    }
+  }
+  const auto config = load(all);
+  EXPECT_EQ(config.first_repository.object_store.profile, "default");
+  EXPECT_FALSE(config.further_repositories.at(2).required);
+  EXPECT_EQ(config.cache_path, "/var/cache/walvault");
+  EXPECT_EQ(config.worker_threads(), 4u);
+  EXPECT_EQ(config.segments_ahead(), 15u);
+  EXPECT_EQ(config.segments_prefetched(), 8u);
+  EXPECT_EQ(config.of_cluster("main").retention.keep_yearly, 2u);
+  EXPECT_TRUE(config.of_cluster("main").expire);
 }
 
 }  // namespace
