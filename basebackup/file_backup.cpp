@@ -12,6 +12,7 @@
 #include "base/ordered_workers.h"
 #include "base/rate_limit.h"
 #include "basebackup/backup_session.h"
+#include "basebackup/file_part.h"
 #include "codec/crc32c.h"
 #include "datadir/live_directory.h"
 #include "postgres/data_page.h"
@@ -26,10 +27,6 @@ using std::chrono::milliseconds;
 constexpr std::uint64_t part_bytes = 1u << 20;
 constexpr unsigned readers_max = 16;
 
-// A page that a server is writing at this moment is whole a moment later.
-constexpr int torn_page_looks = 5;
-constexpr std::size_t torn_pages_max = 4;  // in a part, for so many looks
-constexpr milliseconds torn_page_pause{10};
 constexpr int control_file_looks = 20;
 constexpr std::uint64_t control_file_bytes_max = 65536;
 
@@ -52,30 +49,6 @@ std::optional<FileDescriptor> open_live_file(const std::string& location) {
   if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return std::nullopt;
   throw system_error("open \"" + location + "\"", errno);
 }
-
-// One file that is read, shared by its parts.
-struct OpenedFile {
-  FileDescriptor file;
-  std::string path;
-  std::string location;
-  FileAttributes attributes;
-  std::optional<std::uint32_t> first_block;  // of those whose pages have checksums
-};
-
-// What goes through the readers, in the order of the backup.
-struct Part {
-  enum class Kind { directory, unchanged, bytes };
-  Kind kind = Kind::bytes;
-  LiveEntry entry = {};  // of a directory, or an unchanged file
-  std::shared_ptr<const OpenedFile> file = {};
-  std::uint64_t offset = 0;
-  std::uint64_t length = 0;
-  Bytes content = {};
-  std::vector<std::uint32_t> damaged_blocks = {};
-  bool has_torn_pages = false;  // that were whole a moment later
-
-  [[nodiscard]] bool is_last() const { return offset + length == file->attributes.size; }
-};
 
 class FileBackup {
  public:
@@ -197,24 +170,27 @@ class FileBackup {
 
   void read_files(const LiveDirectory& directory) {
     const auto readers = std::clamp(request_.jobs, 1u, readers_max);
-    OrderedWorkers<Part> workers(
+    OrderedWorkers<FilePart> workers(
         {.threads = readers, .in_flight_max = 2 * std::size_t{readers} + 2},
-        [this](Part& part, unsigned) { read(part); }, [this](Part& part) { deliver(part); });
+        [this](FilePart& part, unsigned) {
+          if (part.kind == FilePart::Kind::bytes) read_part(part, start_, clock_);
+        },
+        [this](FilePart& part) { deliver(part); });
     directory.walk(
         [&](const LiveEntry& entry) {
           events_.check();
           if (entry.is_directory) {
-            workers.submit({.kind = Part::Kind::directory, .entry = entry});
+            workers.submit({.kind = FilePart::Kind::directory, .entry = entry});
             return;
           }
           if (!reads_all_ &&
               request_.known.contains(fingerprint_of(entry.path, entry.attributes))) {
-            workers.submit({.kind = Part::Kind::unchanged, .entry = entry});
+            workers.submit({.kind = FilePart::Kind::unchanged, .entry = entry});
             return;
           }
           const auto file = open(entry.path, entry.location);
           if (!file) return;
-          for_each_part(file, [&](Part part) {
+          for_each_part(file, [&](FilePart part) {
             events_.check();
             rate_.take(part.length, events_.check);
             workers.submit(std::move(part));
@@ -246,7 +222,7 @@ class FileBackup {
     std::uint64_t offset = 0;
     do {
       const auto length = std::min(part_bytes, file->attributes.size - offset);
-      each(Part{.file = file, .offset = offset, .length = length});
+      each(FilePart{.file = file, .offset = offset, .length = length});
       offset += length;
     } while (offset < file->attributes.size);
   }
@@ -279,55 +255,23 @@ class FileBackup {
     content.notes[std::string(name)] = std::move(bytes);
   }
 
-  // ---- the readers
-
-  // What a file has lost since it was opened counts as zeros: replay cuts it.
-  void read(Part& part) const {
-    if (part.kind != Part::Kind::bytes) return;
-    const auto& file = *part.file;
-    part.content.resize(part.length);
-    const auto length = read_at(file.file, part.content, part.offset, file.location);
-    std::fill(part.content.begin() + static_cast<std::ptrdiff_t>(length), part.content.end(),
-              std::uint8_t{0});
-    if (file.first_block) check_pages(part);
-  }
-
-  void check_pages(Part& part) const {
-    const auto& file = *part.file;
-    for (std::size_t at = 0; at + data_page_bytes <= part.content.size(); at += data_page_bytes) {
-      const auto block =
-          *file.first_block + static_cast<std::uint32_t>((part.offset + at) / data_page_bytes);
-      const auto page = std::span(part.content).subspan(at, data_page_bytes);
-      const auto is_wrong = [&] { return judge_page(page, block, start_) == PageVerdict::wrong; };
-      // Where many are wrong, they are not torn.
-      const auto looks = part.damaged_blocks.size() < torn_pages_max ? torn_page_looks : 2;
-      for (int look = 1; look < looks && is_wrong(); ++look) {
-        part.has_torn_pages = true;
-        if (look > 1) clock_.sleep_for(torn_page_pause);
-        const auto length = read_at(file.file, page, part.offset + at, file.location);
-        std::ranges::fill(page.subspan(length), std::uint8_t{0});
-      }
-      if (is_wrong()) part.damaged_blocks.push_back(block);
-    }
-  }
-
   // ---- the delivering thread
 
-  void deliver(Part& part) {
+  void deliver(FilePart& part) {
     switch (part.kind) {
-      case Part::Kind::directory: {
+      case FilePart::Kind::directory: {
         auto entry = entry_of(part.entry.path, part.entry.attributes);
         entry.kind = EntryKind::directory;
         entry.size = 0;
         tree_.add(std::move(entry));
         break;
       }
-      case Part::Kind::unchanged: take_unchanged(part.entry); break;
-      case Part::Kind::bytes: take(part); break;
+      case FilePart::Kind::unchanged: take_unchanged(part.entry); break;
+      case FilePart::Kind::bytes: take(part); break;
     }
   }
 
-  void take(const Part& part) {
+  void take(const FilePart& part) {
     const auto& file = *part.file;
     if (part.offset == 0) {
       tree_.begin_file(entry_of(file.path, file.attributes));
@@ -357,8 +301,8 @@ class FileBackup {
     // What the parent has of it may not be borrowed: it is read after all, here.
     const auto file = open(entry.path, entry.location);
     if (!file) return;
-    for_each_part(file, [&](Part part) {
-      read(part);
+    for_each_part(file, [&](FilePart part) {
+      read_part(part, start_, clock_);
       take(part);
     });
   }

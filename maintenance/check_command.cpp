@@ -227,10 +227,7 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
 CopyReport compare(const Repository& repository, const Repository& further,
                    const std::string& cluster) {
   return copy_repository(repository, further, system_clock(), {.cluster = cluster, .dry_run = true},
-                         {.read = [](std::uint64_t) {},
-                          .info = [](const std::string&) {},
-                          .warn = [](const std::string&) {},
-                          .check_cancelled = check_cancelled});
+                         {.check_cancelled = check_cancelled});
 }
 
 // What the repositories lack that are archived to beside the first one.

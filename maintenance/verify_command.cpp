@@ -5,6 +5,7 @@
 #include "app/backup_text.h"
 #include "app/cancellation.h"
 #include "app/log.h"
+#include "app/program_reporter.h"
 #include "app/progress.h"
 #include "base/format.h"
 #include "catalog/verification/verification.h"
@@ -265,21 +266,18 @@ void run_verify(Program& program, const Options& options) {
   const auto opened = program.open_repository();
   const auto began = std::chrono::steady_clock::now();
   std::unique_ptr<Progress> progress;
-  const auto report = verify(opened.repository, system_clock(), program.writer(), request,
-                             {.total =
-                                  [&](std::uint64_t bytes) {
-                                    // What deep reads behind that is not known before.
-                                    progress = std::make_unique<Progress>(
-                                        "verify", request.tier == VerifyTier::deep ? 0 : bytes,
-                                        program.shows_progress());
-                                  },
-                              .read =
-                                  [&](std::uint64_t bytes) {
-                                    if (progress) progress->add(bytes);
-                                  },
-                              .info = log_info,
-                              .warn = log_warning,
-                              .check_cancelled = check_cancelled});
+  const auto report = verify(
+      opened.repository, system_clock(), program.writer(), request, program_reporter(),
+      {.total =
+           [&](std::uint64_t bytes) {
+             // What deep reads behind that is not known before.
+             progress = std::make_unique<Progress>(
+                 "verify", request.tier == VerifyTier::deep ? 0 : bytes, program.shows_progress());
+           },
+       .done =
+           [&](std::uint64_t bytes) {
+             if (progress) progress->add(bytes);
+           }});
   progress.reset();
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);

@@ -116,6 +116,7 @@ RestoreJob::RestoreJob(const Config& config, const RestoreOptions& options,
   wanted_.target = target_of(options);
   wanted_.backup_id = options.backup;
   wanted_.timeline = options.timeline;
+  wanted_.purpose = options.standby ? RecoveryPurpose::standby : RecoveryPurpose::target;
   request_.data_directory = without_last_slashes(absolute_path(options.pgdata));
   request_.mappings = mappings_of(options);
   request_.jobs = config.worker_threads(options.jobs);
@@ -163,7 +164,6 @@ void RestoreJob::choose(const std::vector<ClusterIdentity>& identities) {
   // What is only looked at may come from ledgers; what is relied on does not.
   proved_ = plan_proved_recovery(
       options_.dry_run ? archive_->at_this_moment(false) : *archive_, list.backups, wanted_,
-      options_.standby,
       {.of = [&](const BackupInfo& backup) { return conditions.fault_of(backup); },
        .passed_over =
            [&](const BackupInfo& backup, const BackupFault& fault) {

@@ -9,8 +9,7 @@
 
 #include "app/config.h"
 #include "base/reporter.h"
-#include "catalog/recovery/backup_condition.h"
-#include "catalog/recovery/target_resolution.h"
+#include "catalog/recovery/proved_plan.h"
 #include "datadir/directory_lock.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"

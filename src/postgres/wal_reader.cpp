@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "codec/crc32c.h"
 
@@ -127,69 +128,75 @@ void WalReader::read_page(ByteView page, const OnRecord& on_record) {
 
   ByteReader in(page, "a WAL page");
   if (!read_page_header(in)) return;
-  const auto info = load<std::uint16_t>(page, 2);
-  const auto remaining = load<std::uint32_t>(page, 16);
-  auto offset = in.position();
-  const bool continues = (info & first_is_continuation) != 0;
-  const auto payload = page.subspan(offset);
-
+  PageStart start{.page = page,
+                  .address = address,
+                  .offset = in.position(),
+                  .info = load<std::uint16_t>(page, 2),
+                  .remaining = load<std::uint32_t>(page, 16)};
   if (first_page_ || head_.left > 0) {
-    if (continues) {
-      if (remaining == 0 || remaining > wal_record_bytes_max ||
-          (!first_page_ && remaining != head_.left)) {
-        stop_at(WalStopReason::damage, address,
-                "the page at " + Lsn{address}.text() + " continues another record");
-        return;
-      }
-      head_.left = remaining;
-      add_to_head(payload.first(std::min<std::size_t>(remaining, payload.size())));
-      first_page_ = false;
-      if (head_.left > 0) return;
-      offset = aligned(offset + remaining);
-      end_ = address + offset;
-      if (head_ends_switch() && is_all_zero(page.subspan(offset))) {
-        switched_ = true;
-        end_ = segment_end(address);
-        return;
-      }
-    } else if ((info & first_is_overwrite) != 0) {
-      head_.overwrites = true;
-      head_.left = 0;
-      first_page_ = false;
-    } else if (first_page_) {
-      first_page_ = false;
-    } else {
-      stop_at(WalStopReason::damage, address,
-              "the page at " + Lsn{address}.text() + " does not continue the record before it");
-      return;
-    }
+    if (!read_head(start)) return;
   } else if (in_record_) {
-    if ((info & first_is_overwrite) != 0) {
-      // Its server crashed before it was finished, and wrote on behind it.
-      in_record_ = false;
-      overwritten_ = assembly_.start;
-    } else {
-      const auto left = assembly_.length - assembly_.bytes;
-      if (!continues || remaining != left) {
-        (void)damaged_record(assembly_.start,
-                             "the page at " + Lsn{address}.text() + " does not continue it");
-        return;
-      }
-      const auto part = payload.first(std::min<std::size_t>(left, payload.size()));
-      assemble(part);
-      if (assembly_.bytes < assembly_.length) return;
-      in_record_ = false;
-      offset = aligned(offset + part.size());
-      deliver(assembly_.kept, assembly_.start, assembly_.length, assembly_.body_crc,
-              address + offset, on_record);
-      if (stop_) return;
-    }
-  } else if (continues) {
+    if (!read_continuation(start, on_record)) return;
+  } else if ((start.info & first_is_continuation) != 0) {
     stop_at(WalStopReason::damage, address,
             "the page at " + Lsn{address}.text() + " continues a record that was not begun");
     return;
   }
-  read_records(page, offset, on_record);
+  read_records(page, start.offset, on_record);
+}
+
+bool WalReader::read_head(PageStart& start) {
+  const bool was_first = std::exchange(first_page_, false);
+  if ((start.info & first_is_continuation) != 0) {
+    if (start.remaining == 0 || start.remaining > wal_record_bytes_max ||
+        (!was_first && start.remaining != head_.left)) {
+      stop_at(WalStopReason::damage, start.address,
+              "the page at " + Lsn{start.address}.text() + " continues another record");
+      return false;
+    }
+    head_.left = start.remaining;
+    const auto payload = start.payload();
+    add_to_head(payload.first(std::min<std::size_t>(start.remaining, payload.size())));
+    if (head_.left > 0) return false;
+    start.offset = aligned(start.offset + start.remaining);
+    end_ = start.address + start.offset;
+    if (!head_ends_switch() || !is_all_zero(start.payload())) return true;
+    switched_ = true;
+    end_ = segment_end(start.address);
+    return false;
+  }
+  if ((start.info & first_is_overwrite) != 0) {
+    head_.overwrites = true;
+    head_.left = 0;
+    return true;
+  }
+  if (was_first) return true;
+  stop_at(WalStopReason::damage, start.address,
+          "the page at " + Lsn{start.address}.text() + " does not continue the record before it");
+  return false;
+}
+
+bool WalReader::read_continuation(PageStart& start, const OnRecord& on_record) {
+  if ((start.info & first_is_overwrite) != 0) {
+    // Its server crashed before it was finished, and wrote on behind it.
+    in_record_ = false;
+    overwritten_ = assembly_.start;
+    return true;
+  }
+  const auto left = assembly_.length - assembly_.bytes;
+  if ((start.info & first_is_continuation) == 0 || start.remaining != left) {
+    return damaged_record(assembly_.start,
+                          "the page at " + Lsn{start.address}.text() + " does not continue it");
+  }
+  const auto payload = start.payload();
+  const auto part = payload.first(std::min<std::size_t>(left, payload.size()));
+  assemble(part);
+  if (assembly_.bytes < assembly_.length) return false;
+  in_record_ = false;
+  start.offset = aligned(start.offset + part.size());
+  deliver(assembly_.kept, assembly_.start, assembly_.length, assembly_.body_crc,
+          start.address + start.offset, on_record);
+  return !stop_;
 }
 
 bool WalReader::read_page_header(ByteReader& in) {

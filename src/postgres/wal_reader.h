@@ -123,7 +123,22 @@ class WalReader {
     Bytes kept;
   };
 
+  // A page behind its header, and what that says of its first bytes.
+  struct PageStart {
+    ByteView page;
+    std::uint64_t address = 0;
+    std::size_t offset = 0;       // of what is to be read next
+    std::uint16_t info = 0;       // XLP_ flags
+    std::uint32_t remaining = 0;  // of a record that it continues
+
+    [[nodiscard]] ByteView payload() const { return page.subspan(offset); }
+  };
+
   void read_page(ByteView page, const OnRecord& on_record);
+  // Both read what a page has of a record that was begun before it: one of the segment before,
+  // one of this. True: records follow at the offset.
+  [[nodiscard]] bool read_head(PageStart& start);
+  [[nodiscard]] bool read_continuation(PageStart& start, const OnRecord& on_record);
   [[nodiscard]] bool read_page_header(ByteReader& in);
   [[nodiscard]] bool check_header(ByteView header, std::uint64_t start);
   void read_records(ByteView page, std::size_t offset, const OnRecord& on_record);

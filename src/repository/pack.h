@@ -1,5 +1,23 @@
 // Packs: objects of up to 64 MiB that hold frames, and frames: the stored form
 // of chunks. docs/repository-format.md, "Packs" and "Frames".
+//
+//   pack       +----------+---------+---------+--   --+-----------+---------+
+//              | envelope | frame 0 | frame 1 |  ...  | directory | trailer |
+//              |    32    |         |         |       |           |   20    |
+//              +----------+---------+---------+--   --+-----------+---------+
+//   directory: a varint for each frame, its length
+//   trailer:   ordinal 4 | directory length 4 | frames 4 | crc32c 4 | "WLPK"
+//
+//   frame      +------+-------------+--------+-------+--------+--------+------+
+//              | kind | compression | chunks | plain | stored | crc32c | body |
+//              |  1   |      1      |   2    |   4   |   4    |   4    |      |
+//              +------+-------------+--------+-------+--------+--------+------+
+//   body:  FULL  one chunk
+//          GROUP a u32 length for each of several chunks, then the chunks
+//          DELTA the base's chunk id (32), then what differs from the base
+//
+// A reader finds a frame by the offset and length in a chunk reference; the directory is for
+// whoever examines a pack alone. The name of a pack is the digest of all of it.
 #pragma once
 
 #include <cstdint>

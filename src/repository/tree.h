@@ -1,6 +1,22 @@
 // A backup as a tree of content: chunk references, maps (the chunk list of a
 // file), file entries, and the root that holds it all together.
 // docs/repository-format.md, "Maps", "File table", "Roots".
+//
+//   root       +----------+---+------+--------+------------+---------+-------+--------+
+//              | envelope | h | head | digest | pack table | streams | notes | digest |
+//              |    32    | 4 |  h   |   32   |            |         |       |   32   |
+//              +----------+---+------+--------+------------+---------+-------+--------+
+//              '------- one read lists a backup ------'
+//
+//   What a root leads to, each arrow a chunk reference:
+//
+//     root --> stream "files": the file table --> a file of one chunk ------> its chunk
+//          |                                  '-> a larger file --> map --> its chunks
+//          '-> stream "manifest" --> its chunks          (a map: up to 4096 of them, 1 GiB)
+//
+//   chunk reference: kind | chunk id 32 | pack, offset, length, ordinal (varints) | bases
+//   kind 0 is a chunk of zeros, and nothing follows. `pack` is an index into the pack table,
+//   which names every pack that a restore needs: so gc reads roots and nothing else.
 #pragma once
 
 #include <cstdint>

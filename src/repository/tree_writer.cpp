@@ -8,6 +8,7 @@
 #include "base/ordered_workers.h"
 #include "codec/crc32c.h"
 #include "repository/chunk_encoder.h"
+#include "repository/parent_content.h"
 #include "repository/parent_files.h"
 #include "repository/tree_builder.h"
 
@@ -141,34 +142,18 @@ class TreeWriter::Pipeline {
   void read_chunks_of_parent(const std::vector<std::uint64_t>& numbers,
                              const std::function<void(std::uint64_t, ByteView)>& sink) {
     std::vector<ChunkRef> refs;
-    std::vector<FramePlace> places;
-    for (const auto number : numbers) {
-      refs.push_back(ref_of_parent(number));
-      const auto more = refs.back().places();
-      places.insert(places.end(), more.begin(), more.end());
-    }
-    StoredFrames frames(session_.repository().storage(), session_.lenders());
-    try {
-      frames.read(std::move(places), [](std::uint64_t) {});
-    } catch (const Error& error) {
-      // It may be of no use for a full backup, and must not stop that.
-      if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::unavailable) throw;
-      throw UnusableParent(one_line(error));
-    }
+    refs.reserve(numbers.size());
+    for (const auto number : numbers) refs.push_back(ref_of_parent(number));
     const auto size = parent_ ? parent_->entry().size : 0;
-    for (std::size_t i = 0; i < refs.size(); ++i) {
+    read_parent_chunks(session_, refs, decoder_, [&](std::size_t i, ByteView bytes) {
       const auto length = std::min<std::uint64_t>(chunk_bytes, size - numbers[i] * chunk_bytes);
-      try {
-        const Bytes zeros(refs[i].zero ? length : 0);
-        const auto bytes = refs[i].zero ? ByteView(zeros) : decoder_.decode(frames, refs[i]);
-        if (bytes.size() != length) {
-          throw DamagedChunk(session_.lenders(), refs[i], "It has another length.");
-        }
-        sink(numbers[i], bytes);
-      } catch (const DamagedChunk& damage) {
-        throw UnusableParent(one_line(damage), damage.pack());
+      const Bytes zeros(refs[i].zero ? length : 0);
+      const auto content = refs[i].zero ? ByteView(zeros) : bytes;
+      if (content.size() != length) {
+        throw DamagedChunk(session_.lenders(), refs[i], "It has another length.");
       }
-    }
+      sink(numbers[i], content);
+    });
   }
 
   void begin_stream(const std::string& name, bool may_borrow) {

@@ -14,27 +14,13 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "codec/compression.h"
 #include "repository/pack.h"
+#include "repository/parent_content.h"
 #include "repository/tree.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
-
-// What the parent has could not be had where nothing else will do.
-class UnusableParent : public Error {
- public:
-  explicit UnusableParent(const std::string& detail, const std::optional<PackName>& pack = {})
-      : Error(ErrorKind::corrupt, "what the backup before has of a file cannot be read", detail),
-        pack_(pack) {}
-
-  // That which was found damaged, if it is a chunk's.
-  [[nodiscard]] const std::optional<PackName>& pack() const { return pack_; }
-
- private:
-  std::optional<PackName> pack_;
-};
 
 // Not thread-safe: one caller's thread.
 class TreeWriter {

@@ -82,9 +82,7 @@ class Killed : public testing::TestWithParam<Moment> {
     VerifyRequest request;
     request.tier = VerifyTier::deep;
     const auto report = verify(access.repository, access.clock, id_of(access.writer), request,
-                               {.total = [](std::uint64_t) {},
-                                .read = [](std::uint64_t) {},
-                                .info = [](const std::string&) {},
+                               {.info = [](const std::string&) {},
                                 .warn = [](const std::string& text) { ADD_FAILURE() << text; },
                                 .check_cancelled = [] {}});
     EXPECT_TRUE(report.is_whole()) << "killed at call " << call;

@@ -143,9 +143,7 @@ class PowerLoss : public testing::Test {
     VerifyRequest request;
     request.tier = VerifyTier::deep;
     const auto report = verify(repository, clock_, id, request,
-                               {.total = [](std::uint64_t) {},
-                                .read = [](std::uint64_t) {},
-                                .info = [](const std::string&) {},
+                               {.info = [](const std::string&) {},
                                 .warn = [](const std::string& text) { ADD_FAILURE() << text; },
                                 .check_cancelled = [] {}});
     for (const auto& object : report.objects) ADD_FAILURE() << object.key << ": " << object.why;

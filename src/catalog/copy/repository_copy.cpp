@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/rate_limit.h"
+#include "catalog/copy/copy_choice.h"
 #include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
@@ -24,9 +25,6 @@ constexpr std::uint64_t segments_bytes_max = 256u << 20;
 // So many backups are held at the destination before they are copied.
 constexpr std::size_t backups_at_once = 8;
 
-// A root has at least a head; what is shorter may be a tombstone.
-constexpr std::uint64_t tombstone_bytes_max = 256;
-
 // What one branch's WAL is brought from.
 struct Stretch {
   TimelineBranch branch;
@@ -43,13 +41,13 @@ Stretch stretch_of(const BackupInfo& backup, std::uint32_t segment_bytes) {
 class ClusterCopier {
  public:
   ClusterCopier(const Repository& from, const Repository& to, Clock& clock,
-                const CopyRequest& request, const CopyListener& listener, RateLimit& limit,
-                std::string name)
-      : from_(from), to_(to), clock_(clock), request_(request), listener_(listener) {
-    reading_ = [&limit, &listener](std::uint64_t bytes) {
-      listener.check_cancelled();
-      limit.take(bytes, listener.check_cancelled);
-      listener.read(bytes);
+                const CopyRequest& request, const Reporter& reporter, const Meter& meter,
+                RateLimit& limit, std::string name)
+      : from_(from), to_(to), clock_(clock), request_(request), reporter_(reporter) {
+    reading_ = [&limit, &reporter, &meter](std::uint64_t bytes) {
+      reporter.check_cancelled();
+      limit.take(bytes, reporter.check_cancelled);
+      meter.done(bytes);
     };
     cluster_.name = std::move(name);
   }
@@ -60,7 +58,7 @@ class ClusterCopier {
     for (const auto& identity : identities_) {
       copy_branch_openings(from_, to_, identity, request_.dry_run);
     }
-    choose_backups();
+    chosen_ = choose_backups(from_, request_, cluster_.name, cluster_.backups);
     for (const auto& identity : identities_) {
       copiers_.try_emplace(identity.number, WalArchive(from_, identity), WalArchive(to_, identity),
                            wal_options(identity), reading_);
@@ -84,66 +82,13 @@ class ClusterCopier {
             .dry_run = request_.dry_run};
   }
 
-  void choose_backups() {
-    auto list = list_backups(from_, cluster_.name);
-    if (!request_.backups.empty()) {
-      for (const auto& id : request_.backups) chosen_.push_back(get_backup(list.backups, id));
-      std::ranges::sort(chosen_, {},
-                        [](const BackupInfo& info) { return std::pair(info.start_time, info.id); });
-      const auto is_same = [](const BackupInfo& a, const BackupInfo& b) { return a.id == b.id; };
-      chosen_.erase(std::unique(chosen_.begin(), chosen_.end(), is_same), chosen_.end());
-      return;
-    }
-    chosen_ = std::move(list.backups);
-    if (request_.from) {
-      (void)get_backup(chosen_, *request_.from);
-      const auto first = std::ranges::find(chosen_, *request_.from, &BackupInfo::id);
-      chosen_.erase(chosen_.begin(), first);
-    }
-    for (const auto& key : list.damaged) {
-      cluster_.backups.push_back({.id = key,
-                                  .state = BackupCopyState::failed,
-                                  .packs = {},
-                                  .why = "its root is damaged, or of a newer version"});
-    }
-  }
-
-  // What there is at the destination of the chosen ones.
-  void find_states() {
-    const auto prefix = prefix_of(ObjectPlace::backups, cluster_.name);
-    std::map<std::string, std::uint64_t> there;
-    to_.storage().list(prefix,
-                       [&](const ObjectInfo& object) { there.emplace(object.key, object.size); });
-    const auto deleted = deleted_backups(to_, cluster_.name);
-    for (const auto& [key, size] : there) {
-      const auto id = key.substr(prefix.size(), key.find('/', prefix.size()) - prefix.size());
-      has_others_ |=
-          !deleted.contains(id) && std::ranges::find(chosen_, id, &BackupInfo::id) == chosen_.end();
-    }
-    for (const auto& backup : chosen_) {
-      CopiedBackup result{.id = backup.id, .state = {}, .packs = {}, .why = {}};
-      const auto key = backup_root_key(cluster_.name, backup.id);
-      const auto found = there.find(key);
-      if (deleted.contains(backup.id)) {
-        result.state = BackupCopyState::deleted;
-      } else if (found != there.end()) {
-        const auto content =
-            found->second <= tombstone_bytes_max ? to_.storage().find(key) : std::nullopt;
-        const bool is_closed = content && is_of_kind(*content, ObjectKind::tombstone);
-        result.state = is_closed ? BackupCopyState::closed : BackupCopyState::there;
-        if (is_closed) result.why = "an earlier copy of it was given up there";
-      }
-      cluster_.backups.push_back(std::move(result));
-    }
-  }
-
   // The results of the chosen ones stand behind those of the damaged.
   [[nodiscard]] CopiedBackup& result_of(std::size_t chosen) {
     return cluster_.backups[cluster_.backups.size() - chosen_.size() + chosen];
   }
 
   void fail(CopiedBackup& result, std::string why) {
-    listener_.warn("backup " + result.id + " of " + cluster_.name + " is not copied: " + why);
+    reporter_.warn("backup " + result.id + " of " + cluster_.name + " is not copied: " + why);
     result.state = BackupCopyState::failed;
     result.why = std::move(why);
   }
@@ -160,14 +105,14 @@ class ClusterCopier {
   }
 
   void copy_backups() {
-    find_states();
+    has_others_ = find_states(to_, cluster_.name, chosen_, cluster_.backups);
     if (!request_.dry_run && from_.has(Feature::delta_frames)) {
       to_.announce(Feature::delta_frames);
     }
     TreeCopier trees(
         from_, to_, clock_, request_.run, {.jobs = request_.jobs},
-        {.reading = reading_, .check_cancelled = listener_.check_cancelled, .waiting = [this] {
-           listener_.info("a gc works at " + to_.storage().url() + ": waiting until it is done");
+        {.reading = reading_, .check_cancelled = reporter_.check_cancelled, .waiting = [this] {
+           reporter_.info("a gc works at " + to_.storage().url() + ": waiting until it is done");
          }});
     if (!request_.dry_run) trees.close_lost();
     keeps_ = list_backup_keeps(from_, cluster_.name);
@@ -189,7 +134,7 @@ class ClusterCopier {
     trees.forget_added();
     for (const auto i : batch) {
       auto& result = result_of(i);
-      listener_.check_cancelled();
+      reporter_.check_cancelled();
       unless_damaged(result, [&] {
         // Before anything is held there, which would keep that expire from its end.
         if (is_expired_there(chosen_[i])) {
@@ -215,7 +160,7 @@ class ClusterCopier {
     for (const auto i : batch) {
       auto& result = result_of(i);
       if (result.state != BackupCopyState::copied) continue;
-      listener_.check_cancelled();
+      reporter_.check_cancelled();
       unless_damaged(result, [&] { copy_backup(trees, chosen_[i], result); });
       if (!request_.dry_run && result.state != BackupCopyState::copied) {
         trees.give_up(backup_root_key(cluster_.name, result.id));
@@ -256,7 +201,7 @@ class ClusterCopier {
       result.state = BackupCopyState::gone;
       return;
     }
-    listener_.info("copied backup " + backup.id + " of " + cluster_.name);
+    reporter_.info("copied backup " + backup.id + " of " + cluster_.name);
   }
 
   // What was decided there later stands.
@@ -340,7 +285,7 @@ class ClusterCopier {
         if (payload) (void)to_.put_sealed(ObjectKind::catalogue, key, *payload);
       } catch (const Error& error) {
         if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
-        listener_.warn("names for walvault find are not copied: " + error.message());
+        reporter_.warn("names for walvault find are not copied: " + error.message());
       }
     }
   }
@@ -360,7 +305,7 @@ class ClusterCopier {
   const Repository& to_;
   Clock& clock_;
   const CopyRequest& request_;
-  const CopyListener& listener_;
+  const Reporter& reporter_;
   std::function<void(std::uint64_t)> reading_;
   std::vector<ClusterIdentity> identities_;
   std::vector<BackupInfo> chosen_;  // oldest first
@@ -396,7 +341,8 @@ bool CopyReport::is_whole() const {
 }
 
 CopyReport copy_repository(const Repository& from, const Repository& to, Clock& clock,
-                           const CopyRequest& request, const CopyListener& listener) {
+                           const CopyRequest& request, const Reporter& reporter,
+                           const Meter& meter) {
   std::vector<std::string> names;
   if (request.cluster) {
     names.push_back(get_cluster(from, *request.cluster).name);
@@ -408,7 +354,7 @@ CopyReport copy_repository(const Repository& from, const Repository& to, Clock& 
   for (const auto& name : names) {
     try {
       report.clusters.push_back(
-          ClusterCopier(from, to, clock, request, listener, limit, name).run());
+          ClusterCopier(from, to, clock, request, reporter, meter, limit, name).run());
     } catch (const Error& error) {
       // What is the matter with one stops no other.
       if (names.size() == 1 ||
@@ -418,7 +364,7 @@ CopyReport copy_repository(const Repository& from, const Repository& to, Clock& 
       const auto why = one_line(error);
       std::string text("cluster ");
       text.append(name).append(" is not copied: ").append(why);
-      listener.warn(text);
+      reporter.warn(text);
       report.clusters.push_back({.name = name, .failure = why, .backups = {}, .wal = {}});
     }
   }

@@ -6,12 +6,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
+#include "base/reporter.h"
 #include "catalog/copy/wal_copier.h"
 #include "repository/tree_copier.h"
 
@@ -27,13 +27,6 @@ struct CopyRequest {
   unsigned jobs = 2;  // objects on their way at once
   std::uint64_t bytes_per_second = 0;
   bool dry_run = false;
-};
-
-struct CopyListener {
-  std::function<void(std::uint64_t bytes)> read;  // from any thread
-  std::function<void(const std::string&)> info;
-  std::function<void(const std::string&)> warn;
-  std::function<void()> check_cancelled;  // likewise; may throw
 };
 
 enum class BackupCopyState {
@@ -72,6 +65,7 @@ struct CopyReport {
 // name means something else at the destination; the rest is copied. Of one cluster alone
 // that is an Error{conflict}.
 [[nodiscard]] CopyReport copy_repository(const Repository& from, const Repository& to, Clock& clock,
-                                         const CopyRequest& request, const CopyListener& listener);
+                                         const CopyRequest& request, const Reporter& reporter,
+                                         const Meter& meter = {});
 
 }  // namespace walvault

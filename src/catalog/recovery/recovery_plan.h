@@ -24,11 +24,18 @@ struct RecoveryTarget {
   bool inclusive = true;
 };
 
+// What a directory is restored for.
+enum class RecoveryPurpose {
+  target,   // a server of its own: all WAL up to the target has to be there
+  standby,  // it gets from its primary what lies behind the end of the backup
+};
+
 struct PlanRequest {
   RecoveryTarget target = {};
   std::optional<std::string> backup_id = std::nullopt;
   // "latest", "current" (the backup's own), a number, or a branch such as 2-0.
   std::string timeline = "latest";
+  RecoveryPurpose purpose = RecoveryPurpose::target;
 };
 
 struct RecoveryPlan {

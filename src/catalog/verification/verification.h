@@ -4,11 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "base/reporter.h"
 #include "catalog/records/verified.h"
 #include "catalog/verification/damage_cost.h"
 
@@ -54,18 +54,11 @@ struct VerifyReport {
   [[nodiscard]] bool is_whole() const;
 };
 
-struct VerifyListener {
-  std::function<void(std::uint64_t bytes)> total;  // that will be read, at least
-  std::function<void(std::uint64_t bytes)> read;   // from any thread
-  std::function<void(const std::string&)> info;
-  std::function<void(const std::string&)> warn;
-  std::function<void()> check_cancelled;  // may throw; from any thread
-};
-
 // `run` names what it writes: pins of what it reads, marks of damaged packs, and the
 // record of what was verified. What cannot be written is warned of. A run that is
 // ended leaves on record what it had verified.
 [[nodiscard]] VerifyReport verify(const Repository& repository, Clock& clock, const RandomId& run,
-                                  const VerifyRequest& request, const VerifyListener& listener);
+                                  const VerifyRequest& request, const Reporter& reporter,
+                                  const Meter& meter = {});
 
 }  // namespace walvault

@@ -22,7 +22,7 @@ class SummaryWriter {
 
   ByteWriter& out() { return out_; }
   void lsn(Lsn lsn) { signed_varint(static_cast<std::int64_t>(lsn.value - base_.value)); }
-  void time(Timestamp time) { out_.i64(time.time_since_epoch().count()); }
+  void time(Timestamp time) { out_.time(time); }
   void relation(const RelationFile& relation) {
     out_.varint(relation.tablespace);
     out_.varint(relation.database);
@@ -53,7 +53,7 @@ class SummaryReader {
     const auto bits = in_.varint();
     return {base_.value + (bits >> 1 ^ ((bits & 1) != 0 ? ~std::uint64_t{0} : 0))};
   }
-  Timestamp time() { return Timestamp(std::chrono::microseconds(in_.i64())); }
+  Timestamp time() { return in_.time(); }
   std::uint32_t number() { return static_cast<std::uint32_t>(in_.varint()); }
   RelationFile relation() {
     RelationFile relation;
@@ -128,30 +128,8 @@ void read_parts(SummaryReader& reader, std::uint8_t flags, std::string_view key,
   }
 }
 
-}  // namespace
-
-Bytes encode_wal_summary(const WalSummary& summary) {
-  SummaryWriter writer(summary.begin);
+void write_lists(SummaryWriter& writer, const WalSummary& summary) {
   auto& out = writer.out();
-  out.u8(static_cast<std::uint8_t>((summary.switched ? flag_switched : 0) |
-                                   (summary.head.overwrites ? flag_head_overwrites : 0) |
-                                   (summary.tail ? flag_tail : 0) |
-                                   (summary.stop ? flag_stop : 0)));
-  out.u64(summary.begin.value);
-  for (const auto lsn :
-       {summary.first, summary.first_previous, summary.last, summary.end, summary.overwritten}) {
-    writer.lsn(lsn);
-  }
-  out.varint(summary.records);
-  write_parts(writer, summary);
-
-  out.varint(summary.commits);
-  out.varint(summary.aborts);
-  writer.time(summary.earliest);
-  writer.time(summary.latest);
-  out.u32(summary.first_xid);
-  out.u32(summary.last_xid);
-
   writer.list(summary.restore_points, [&](const RestorePoint& point) {
     writer.lsn(point.lsn);
     writer.time(point.time);
@@ -196,47 +174,10 @@ Bytes encode_wal_summary(const WalSummary& summary) {
     out.varint(count.inserted);
     out.varint(count.deleted);
   });
-  out.varint(summary.left_out);
-  out.varint(summary.not_understood);
-  out.u32(crc32c(out.bytes()));
-  return out.take();
 }
 
-WalSummary decode_wal_summary(ByteView stored, std::string_view key) {
-  const auto what = "the summary of " + std::string(key);
-  constexpr std::size_t crc_bytes = 4;
-  if (stored.size() < crc_bytes || stored.size() > wal_summary_bytes_max) {
-    throw Error(ErrorKind::corrupt, what + " is damaged",
-                "It has " + std::to_string(stored.size()) + " bytes.");
-  }
-  const auto body = stored.first(stored.size() - crc_bytes);
-  ByteReader checksum(stored.last(crc_bytes), what);
-  if (checksum.u32() != crc32c(body)) {
-    throw Error(ErrorKind::corrupt, what + " is damaged", "Its checksum does not fit.");
-  }
-  ByteReader in(body, what);
-  const auto flags = in.u8();
-  if ((flags & ~known_flags) != 0) {
-    throw Error(ErrorKind::corrupt, what + " is damaged", "Its flags are not known.");
-  }
-  WalSummary summary;
-  summary.switched = (flags & flag_switched) != 0;
-  summary.begin = {in.u64()};
-  SummaryReader reader(in, summary.begin);
-  for (auto* lsn : {&summary.first, &summary.first_previous, &summary.last, &summary.end,
-                    &summary.overwritten}) {
-    *lsn = reader.lsn();
-  }
-  summary.records = in.varint();
-  read_parts(reader, flags, key, summary);
-
-  summary.commits = in.varint();
-  summary.aborts = in.varint();
-  summary.earliest = reader.time();
-  summary.latest = reader.time();
-  summary.first_xid = in.u32();
-  summary.last_xid = in.u32();
-
+void read_lists(SummaryReader& reader, std::string_view key, WalSummary& summary) {
+  auto& in = reader.in();
   reader.list(summary.restore_points, 10, [&](RestorePoint& point) {
     point.lsn = reader.lsn();
     point.time = reader.time();
@@ -281,6 +222,75 @@ WalSummary decode_wal_summary(ByteView stored, std::string_view key) {
     count.inserted = in.varint();
     count.deleted = in.varint();
   });
+}
+
+}  // namespace
+
+Bytes encode_wal_summary(const WalSummary& summary) {
+  SummaryWriter writer(summary.begin);
+  auto& out = writer.out();
+  out.u8(static_cast<std::uint8_t>((summary.switched ? flag_switched : 0) |
+                                   (summary.head.overwrites ? flag_head_overwrites : 0) |
+                                   (summary.tail ? flag_tail : 0) |
+                                   (summary.stop ? flag_stop : 0)));
+  out.u64(summary.begin.value);
+  for (const auto lsn :
+       {summary.first, summary.first_previous, summary.last, summary.end, summary.overwritten}) {
+    writer.lsn(lsn);
+  }
+  out.varint(summary.records);
+  write_parts(writer, summary);
+
+  out.varint(summary.commits);
+  out.varint(summary.aborts);
+  writer.time(summary.earliest);
+  writer.time(summary.latest);
+  out.u32(summary.first_xid);
+  out.u32(summary.last_xid);
+
+  write_lists(writer, summary);
+  out.varint(summary.left_out);
+  out.varint(summary.not_understood);
+  out.u32(crc32c(out.bytes()));
+  return out.take();
+}
+
+WalSummary decode_wal_summary(ByteView stored, std::string_view key) {
+  const auto what = "the summary of " + std::string(key);
+  constexpr std::size_t crc_bytes = 4;
+  if (stored.size() < crc_bytes || stored.size() > wal_summary_bytes_max) {
+    throw Error(ErrorKind::corrupt, what + " is damaged",
+                "It has " + std::to_string(stored.size()) + " bytes.");
+  }
+  const auto body = stored.first(stored.size() - crc_bytes);
+  ByteReader checksum(stored.last(crc_bytes), what);
+  if (checksum.u32() != crc32c(body)) {
+    throw Error(ErrorKind::corrupt, what + " is damaged", "Its checksum does not fit.");
+  }
+  ByteReader in(body, what);
+  const auto flags = in.u8();
+  if ((flags & ~known_flags) != 0) {
+    throw Error(ErrorKind::corrupt, what + " is damaged", "Its flags are not known.");
+  }
+  WalSummary summary;
+  summary.switched = (flags & flag_switched) != 0;
+  summary.begin = {in.u64()};
+  SummaryReader reader(in, summary.begin);
+  for (auto* lsn : {&summary.first, &summary.first_previous, &summary.last, &summary.end,
+                    &summary.overwritten}) {
+    *lsn = reader.lsn();
+  }
+  summary.records = in.varint();
+  read_parts(reader, flags, key, summary);
+
+  summary.commits = in.varint();
+  summary.aborts = in.varint();
+  summary.earliest = reader.time();
+  summary.latest = reader.time();
+  summary.first_xid = in.u32();
+  summary.last_xid = in.u32();
+
+  read_lists(reader, key, summary);
   summary.left_out = in.varint();
   summary.not_understood = in.varint();
   in.expect_end();

@@ -20,7 +20,7 @@ Error damaged(const std::string& key, std::string detail) {
 // No server writes a longer one.
 constexpr std::size_t history_bytes_max = 16u << 20;
 
-using Meter = std::function<void(std::uint64_t)>;
+using OnRead = std::function<void(std::uint64_t)>;
 
 // What the content of an archived file is checked with, in pieces as it is decoded:
 // a segment of 1 GiB is not held in memory.
@@ -122,7 +122,7 @@ ReadObject reader_of(Storage& storage, const std::string& key) {
 
 // Reads an object frame by frame. False: it is not there, or not any more.
 bool check_object(const ReadObject& find, const std::string& key, WalCheckDepth depth,
-                  const Meter& meter) {
+                  const OnRead& meter) {
   const auto prefix = find({.length = wal_object_prefix_bytes});
   if (!prefix) return false;
   const auto parsed = parse_wal_object_header(*prefix, key);
@@ -162,7 +162,7 @@ bool check_object(const ReadObject& find, const std::string& key, WalCheckDepth 
 }
 
 std::optional<std::string> fault_of(const ReadObject& read, const std::string& key,
-                                    WalCheckDepth depth, const Meter& meter) {
+                                    WalCheckDepth depth, const OnRead& meter) {
   try {
     return check_object(read, key, depth, meter) ? std::optional<std::string>("") : std::nullopt;
   } catch (const Error& error) {
@@ -180,7 +180,7 @@ bool check_stored_wal(const WalArchive& archive, const std::string& key) {
 }
 
 std::optional<std::string> find_wal_fault(const Repository& repository, const std::string& key,
-                                          bool deep, const Meter& meter) {
+                                          bool deep, const OnRead& meter) {
   return fault_of(reader_of(repository.storage(), key), key,
                   deep ? WalCheckDepth::records : WalCheckDepth::object, meter);
 }

@@ -1,6 +1,19 @@
 // The stored form of one archived file: a header that says what it is, its
 // content in independently compressed frames, a summary, a trailer.
 // docs/repository-format.md, "WAL objects".
+//
+//   +----------+---+--------+--------+---------+---------+--   --+---------+---------+
+//   | envelope | f | header | digest | frame 0 | frame 1 |  ...  | summary | trailer |
+//   |    32    | 4 |   f    |   32   |         |         |       |    s    |   32    |
+//   +----------+---+--------+--------+---------+---------+--   --+---------+---------+
+//
+//   header:  kind, name, system identifier, page magic, start, plain and content length,
+//            digest of the whole file, times; length, compression and crc of each frame
+//   frame:   4 MiB of content, compressed alone; zeros at the end of the file are in none
+//   trailer: header bytes 8 | summary offset 8 | summary length 4 | its version 4 | crc 4 | magic
+//
+// The header tells all that replay and `info` ask; the summary, read from the end, what the
+// chain and the search for a moment ask. Only a restore reads frames.
 #pragma once
 
 #include <cstdint>

@@ -51,11 +51,8 @@ class RepositoryCopyTest : public testing::Test {
   }
   CopyReport copy(CopyRequest request = {}) {
     request.run = id_of(++runs_);
-    return copy_repository(from_.repository, to_, to_made_.clock, request,
-                           {.read = [this](std::uint64_t bytes) { read_ += bytes; },
-                            .info = [](const std::string&) {},
-                            .warn = [](const std::string&) {},
-                            .check_cancelled = [] {}});
+    return copy_repository(from_.repository, to_, to_made_.clock, request, Reporter(),
+                           {.done = [this](std::uint64_t bytes) { read_ += bytes; }});
   }
   CopyReport copy_as(std::uint8_t run) {
     runs_ = run;
@@ -170,10 +167,7 @@ TEST_F(RepositoryCopyTest, WritesNothingAtTheSourceAndWithDryRunNothingAtAll) {
   source.before = [](std::string_view operation, std::string_view) {
     if (operation == "put" || operation == "remove") throw std::runtime_error("written");
   };
-  const CopyListener quiet{.read = [](auto) {},
-                           .info = [](const std::string&) {},
-                           .warn = [](const std::string&) {},
-                           .check_cancelled = [] {}};
+  const Reporter quiet;
   const auto before = keys_under(to_made_.storage, "");
   const auto planned =
       copy_repository(repository, to_, to_made_.clock, {.dry_run = true}, quiet).clusters.at(0);
@@ -204,10 +198,7 @@ TEST_F(RepositoryCopyTest, BrokenOffAnywhereIsSoundAndGoesOn) {
         if (calls++ == stop) throw std::runtime_error("killed");
       }
     };
-    const CopyListener quiet{.read = [](auto) {},
-                             .info = [](const std::string&) {},
-                             .warn = [](const std::string&) {},
-                             .check_cancelled = [] {}};
+    const Reporter quiet;
     const CopyRequest one{.jobs = 1};
     bool was_killed = false;
     try {

@@ -1,4 +1,4 @@
-#include "catalog/recovery/target_resolution.h"
+#include "catalog/recovery/proved_plan.h"
 
 #include <gtest/gtest.h>
 
@@ -94,7 +94,7 @@ class TargetResolutionTest : public testing::Test {
   }
 
   [[nodiscard]] ProvedPlan plan(const RecoveryTarget& target) const {
-    return plan_proved_recovery(archive_, backups_, {.target = target}, false);
+    return plan_proved_recovery(archive_, backups_, {.target = target});
   }
   [[nodiscard]] RecoveryStop stop(const RecoveryTarget& target) const { return plan(target).stop; }
   [[nodiscard]] std::string refusal(const RecoveryTarget& target) const {
@@ -276,7 +276,7 @@ TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
                                 const BackupFault&) { said.push_back("yet " + backup.id); }};
   const auto chosen = [&] {
     said.clear();
-    return plan_proved_recovery(archive_, backups_, {}, false, faults).plan.backup.id;
+    return plan_proved_recovery(archive_, backups_, {}, faults).plan.backup.id;
   };
   EXPECT_EQ(chosen(), "a");
   EXPECT_EQ(said, (std::vector<std::string>{"not later"}));
@@ -289,8 +289,7 @@ TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
   known["a"].is_lost = true;
   EXPECT_EQ(error_of([&] { (void)chosen(); }), "corrupt");
   // One that is asked for by name is the asker's affair.
-  EXPECT_EQ(plan_proved_recovery(archive_, backups_, {.backup_id = "later"}, false, faults)
-                .plan.backup.id,
+  EXPECT_EQ(plan_proved_recovery(archive_, backups_, {.backup_id = "later"}, faults).plan.backup.id,
             "later");
 }
 
@@ -350,7 +349,7 @@ TEST_F(TargetResolutionTest, ARecordThatCrossesIntoTheNextSegmentIsFound) {
                    encode_wal_summary(summarizer.finish()));
     }
     const auto stop_of = [&](const RecoveryTarget& target) {
-      return plan_proved_recovery(archive, backups_, {.target = target}, false).stop;
+      return plan_proved_recovery(archive, backups_, {.target = target}).stop;
     };
     expect_stop(stop_of(to_time(at(185))), commit, false);
     expect_stop(stop_of(to_xid(4'294'967'296u + 703)), commit, true);
@@ -492,7 +491,7 @@ TEST_F(TargetResolutionTest, ASegmentThatGivesUpAnotherRecordBreaksTheChain) {
                    {}, {});
     }
     const auto planned = [&] {
-      return plan_proved_recovery(archive, backups_, {.target = to_xid(3'700)}, false).stop;
+      return plan_proved_recovery(archive, backups_, {.target = to_xid(3'700)}).stop;
     };
     if (is_right) {
       expect_stop(planned(), commit, true);

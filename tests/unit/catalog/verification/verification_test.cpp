@@ -82,9 +82,7 @@ class VerificationTest : public testing::Test {
   VerifyReport run(VerifyRequest request) {
     request.jobs = 2;
     return verify(repository_, made_.clock, id_of(++runs_), request,
-                  {.total = [](std::uint64_t) {},
-                   .read = [](std::uint64_t) {},
-                   .info = [](const std::string&) {},
+                  {.info = [](const std::string&) {},
                    .warn = [this](const std::string& text) { warnings_.push_back(text); },
                    .check_cancelled = [this] { check_cancelled_(); }});
   }

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "catalog/wal/stored_summary.h"
+#include "catalog/wal/wal_check.h"
+#include "codec/crc32c.h"
 #include "support/archived_wal.h"
 #include "support/memory_repository.h"
 #include "support/summary_example.h"
@@ -222,6 +224,31 @@ TEST_F(WalArchiveTest, MakesTheSummaryOfASegmentThatHasNone) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->summary.records, 4u);
   EXPECT_TRUE(found->summary.switched);
+}
+
+// As a later version of this program may write it, and longer than any of this one.
+TEST_F(WalArchiveTest, PassesOverASummaryOfALaterVersion) {
+  const SegmentName name{.timeline = {1}, .number = 3};
+  const auto later = random_bytes(wal_summary_bytes_max + 1000, 1);
+  const auto key = archive_file(archive_, name.text(test_segment_bytes), whole_segments(3, 1), {},
+                                {}, later);
+  auto object = *made_.storage.find(key, whole_object);
+  const auto trailer = std::span(object).last(wal_object_trailer_bytes);
+  constexpr std::size_t version_offset = 20;
+  ASSERT_EQ(trailer[version_offset], wal_summary_version);
+  trailer[version_offset] = wal_summary_version + 1;
+  ByteWriter crc;
+  crc.u32(crc32c(ByteView(trailer).first(version_offset + 4)));
+  std::ranges::copy(crc.bytes(), trailer.begin() + version_offset + 4);
+  made_.storage.overwrite(key, object);
+
+  const auto found = archive_.find_summary(key);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->summary.records, 4u);
+  EXPECT_TRUE(archive_.find_chain_summary(name, key));
+  for (const bool deep : {false, true}) {
+    EXPECT_EQ(find_wal_fault(made_.repository, key, deep, [](std::uint64_t) {}), "") << deep;
+  }
 }
 
 TEST_F(WalArchiveTest, NoticesADamagedSummaryOrTrailer) {

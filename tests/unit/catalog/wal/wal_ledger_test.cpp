@@ -179,6 +179,17 @@ TEST_F(WalLedgerTest, DamagedIsPassedOver) {
   EXPECT_EQ(walk(archive_.at_this_moment(true)), plain);
 }
 
+TEST_F(WalLedgerTest, OfALaterVersionIsPassedOver) {
+  const auto plain = walk(archive_.at_this_moment(true));
+  const auto name = ledgers().at(0);
+  auto payload = made_.repository.find_sealed(ObjectKind::ledger, name).value();
+  payload.at(0) = 2;
+  payload.push_back(1);
+  made_.storage.overwrite(name, seal(ObjectKind::ledger, name, payload));
+  EXPECT_EQ(walk(archive_.at_this_moment(true)), plain);
+  EXPECT_EQ(walk(archive_.at_this_moment(false)), plain);
+}
+
 TEST_F(WalLedgerTest, ThatCannotBeStoredIsNoError) {
   const auto plain = walk(archive_);
   HookedStorage read_only(made_.storage);

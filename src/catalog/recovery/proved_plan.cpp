@@ -1,0 +1,214 @@
+#include "catalog/recovery/proved_plan.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/error.h"
+
+namespace walvault {
+namespace {
+
+std::string timeline_of(const WalArchive& archive, const RecoveryPlan& plan) {
+  const auto view = archive.with(plan.branches);
+  return TimelineBranch{.timeline = plan.timeline, .branch = view.branch_of(plan.timeline)}.text();
+}
+
+ProvedPlan plan_with(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                     const PlanRequest& request) {
+  auto left = backups;
+  auto pinned = request;
+  while (true) {
+    auto proved = resolve(archive, plan_recovery(archive, left, pinned), backups, request.purpose);
+    const auto& backup = proved.plan.backup;
+    const auto kind = request.target.kind;
+    if (proved.stop.lsn && *proved.stop.lsn < backup.stop) {
+      // Commit times may run backwards: this one comes before the backup's end.
+      const bool has_earlier = std::ranges::any_of(left, [&](const BackupInfo& each) {
+        return each.identity_number == backup.identity_number && each.start < backup.start;
+      });
+      if (request.backup_id || !has_earlier) {
+        throw Error(ErrorKind::unreachable_target,
+                    "the target lies before the end of the backup to start from",
+                    "Asked: " + request.target.asked + ", which is " + proved.stop.lsn->text() +
+                        ". Backup " + backup.id + " is consistent from " + backup.stop.text() +
+                        " on.",
+                    "The earliest position is --to-lsn " + backup.stop.text() + ".");
+      }
+      // With fewer backups "latest" and "current" must not mean another history.
+      pinned.timeline = timeline_of(archive, proved.plan);
+      std::erase_if(left, [id = backup.id](const BackupInfo& each) { return each.id == id; });
+      continue;
+    }
+    if (proved.stop.lsn && !request.backup_id &&
+        (kind == TargetKind::name || kind == TargetKind::xid)) {
+      // Where it lies is known by now, and so the newest backup before it.
+      auto by_position = pinned;
+      by_position.target.kind = TargetKind::lsn;
+      by_position.target.lsn = *proved.stop.lsn;
+      auto plan = plan_recovery(archive, left, by_position);
+      plan.target = request.target;
+      // Its WAL is part of what was proved.
+      if (plan.timeline == proved.plan.timeline && plan.backup.start >= backup.start) {
+        proved.plan = std::move(plan);
+      }
+    }
+    return proved;
+  }
+}
+
+// A named point may lie anywhere. Behind a hole, such as expiry leaves before backups
+// that are kept longer, it is looked for from the first backup there.
+ProvedPlan plan_to_name(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                        const PlanRequest& request) {
+  auto left = backups;
+  auto pinned = request;
+  std::optional<Error> first;
+  while (true) {
+    try {
+      return plan_with(archive, left, pinned);
+    } catch (const Error& error) {
+      if (!first) first = error;
+      if (error.kind() != ErrorKind::unreachable_target) throw *first;
+    }
+    std::size_t dropped = 0;
+    try {
+      const auto plan = plan_recovery(archive, left, pinned);
+      if (plan.wal.gap_follows) {
+        dropped = std::erase_if(left, [&](const BackupInfo& backup) {
+          return backup.identity_number == plan.backup.identity_number &&
+                 backup.start < plan.wal.end;
+        });
+      }
+      pinned.timeline = timeline_of(archive, plan);
+    } catch (const Error&) {
+      throw *first;
+    }
+    if (dropped == 0 || left.empty()) throw *first;
+  }
+}
+
+// The timeline on which a plan's stop lies.
+TimelineId timeline_of_stop(const WalArchive& view, const ProvedPlan& proved) {
+  const auto& plan = proved.plan;
+  if (proved.stop.lsn) return view.history(plan.timeline).at(*proved.stop.lsn);
+  // As soon as it is consistent; or, of a target in time, without any WAL behind that.
+  return plan.target.kind == TargetKind::latest ? plan.timeline : plan.backup.timeline;
+}
+
+// Whether PostgreSQL, when it looks for an id for its next timeline from `timeline` upwards,
+// finds each one that was used taken: the first one without a history file is the one it
+// takes. With a hole among them, as a branch leaves that was set aside, it would use an id again
+// that lies below the newest.
+bool finds_all_used_ids(const WalArchive& view, TimelineId timeline) {
+  constexpr std::uint32_t looks_max = 1000;
+  std::uint32_t newest = timeline.value;
+  for (const auto& branch : view.branches()) newest = std::max(newest, branch.timeline.value);
+  if (newest - timeline.value > looks_max) return false;
+  auto& storage = view.repository().storage();
+  for (std::uint32_t id = timeline.value + 1; id <= newest; ++id) {
+    if (!storage.find_size(view.key_of(history_file_name({id})))) return false;
+  }
+  return true;
+}
+
+// The same plan, on the ancestor on which its stop lies; as it was where that one's own
+// WAL does not reach to the stop.
+ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
+                                       const std::vector<BackupInfo>& backups,
+                                       const PlanRequest& request, ProvedPlan proved) {
+  const auto view = archive.with(proved.plan.branches);
+  const auto timeline = timeline_of_stop(view, proved);
+  if (timeline == proved.plan.timeline) return proved;
+  auto own = request;
+  own.backup_id = proved.plan.backup.id;
+  own.timeline = TimelineBranch{.timeline = timeline, .branch = view.branch_of(timeline)}.text();
+  // The record that was found for a position.
+  if (own.target.kind == TargetKind::lsn) own.target.lsn = *proved.stop.lsn;
+  try {
+    auto moved = plan_with(archive, backups, own);
+    const bool is_same =
+        moved.stop.lsn == proved.stop.lsn && moved.stop.inclusive == proved.stop.inclusive;
+    if (!is_same || !finds_all_used_ids(archive.with(moved.plan.branches), timeline)) return proved;
+    moved.plan.target = proved.plan.target;
+    return moved;
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
+    return proved;
+  }
+}
+
+// Whether more backups might help.
+bool is_without_a_way(const Error& error) {
+  return error.kind() == ErrorKind::unreachable_target || error.kind() == ErrorKind::not_found;
+}
+
+// Plans with those backups that `is_out` lets in. Of the others `passed_over` is told, and what it
+// says goes into the error when nothing is left.
+ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                        const PlanRequest& request,
+                        const std::function<bool(const BackupInfo&)>& is_out,
+                        const std::function<std::string()>& passed_over) {
+  const bool anywhere = request.target.kind == TargetKind::name && !request.backup_id;
+  auto left = backups;
+  auto pinned = request;
+  while (true) {
+    try {
+      auto proved = (anywhere ? plan_to_name : plan_with)(archive, left, pinned);
+      const auto& backup = proved.plan.backup;
+      if (request.backup_id || !is_out(backup)) {
+        if (request.purpose == RecoveryPurpose::standby) return proved;
+        return on_the_timeline_of_the_stop(archive, left, pinned, std::move(proved));
+      }
+      // With fewer backups "latest" and "current" must not mean another history.
+      pinned.timeline = timeline_of(archive, proved.plan);
+      std::erase_if(left, [id = backup.id](const auto& each) { return each.id == id; });
+    } catch (const Error& error) {
+      const auto others = is_without_a_way(error) ? passed_over() : std::string();
+      if (others.empty()) throw;
+      throw Error(ErrorKind::corrupt,
+                  "no backup from which the target can be reached can be restored whole",
+                  "Passed over: " + others + ". Without these, " + error.message() + ".",
+                  "Bring what is lost back from a copy of the repository, or choose a target that "
+                  "another backup reaches. walvault verify tells what is lost, walvault extract "
+                  "gets single files.");
+    }
+  }
+}
+
+}  // namespace
+
+ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
+                                const PlanRequest& request, const FaultCheck& faults) {
+  std::map<std::string, BackupFault> known;
+  bool any_doubtful = false;
+  const auto names = [&] {
+    std::string text;
+    for (const auto& [id, fault] : known) {
+      if (!fault.empty()) text += (text.empty() ? "" : "; ") + id + ": " + fault.why;
+    }
+    return text;
+  };
+  const auto has_fault = [&](const BackupInfo& backup) {
+    const auto [it, is_new] = known.emplace(backup.id, BackupFault{});
+    if (is_new) it->second = faults.of(backup);
+    const auto& fault = it->second;
+    if (is_new && !fault.empty()) faults.passed_over(backup, fault);
+    any_doubtful |= !fault.empty() && !fault.is_lost;
+    return !fault.empty();
+  };
+  try {
+    return plan_without(archive, backups, request, has_fault, names);
+  } catch (const Error& error) {
+    // Corrupt: only those that were passed over lead there.
+    const bool may_help = is_without_a_way(error) || error.kind() == ErrorKind::corrupt;
+    if (!any_doubtful || !may_help) throw;
+    const auto is_lost = [&](const BackupInfo& backup) {
+      return has_fault(backup) && known.at(backup.id).is_lost;
+    };
+    auto proved = plan_without(archive, backups, request, is_lost, names);
+    faults.tried_all_the_same(proved.plan.backup, known.at(proved.plan.backup.id));
+    return proved;
+  }
+}
+
+}  // namespace walvault
