@@ -230,8 +230,8 @@ TEST_F(WalArchiveTest, MakesTheSummaryOfASegmentThatHasNone) {
 TEST_F(WalArchiveTest, PassesOverASummaryOfALaterVersion) {
   const SegmentName name{.timeline = {1}, .number = 3};
   const auto later = random_bytes(wal_summary_bytes_max + 1000, 1);
-  const auto key = archive_file(archive_, name.text(test_segment_bytes), whole_segments(3, 1), {},
-                                {}, later);
+  const auto key =
+      archive_file(archive_, name.text(test_segment_bytes), whole_segments(3, 1), {}, {}, later);
   auto object = *made_.storage.find(key, whole_object);
   const auto trailer = std::span(object).last(wal_object_trailer_bytes);
   constexpr std::size_t version_offset = 20;
