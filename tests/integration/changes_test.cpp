@@ -43,10 +43,8 @@ INSTANTIATE_TEST_SUITE_P(Majors, ChangesTest, ::testing::Values(17, 18), [](cons
   return "Postgres" + std::to_string(major.param);
 });
 
-TEST_P(ChangesTest, HoldWhatTheServerWouldSendInFull) {
-  MainJob job(GetParam(), settings, {"--data-checksums"});
-  auto& server = job.server();
-  const auto space = job.directory().path("space");
+// Tables that will change in every way, in a database and a tablespace of their own, too.
+void make_tables_that_will_change(PostgresServer& server, const std::string& space) {
   fs::create_directory(space);
   give_to_server_user(space);
   (void)server.sql("CREATE TABLESPACE space LOCATION '" + space + "'");
@@ -58,28 +56,39 @@ TEST_P(ChangesTest, HoldWhatTheServerWouldSendInFull) {
   (void)server.sql("CREATE TABLE moved TABLESPACE space AS TABLE updated");
   (void)server.sql("CREATE UNLOGGED TABLE unlogged AS TABLE updated");
   (void)server.sql("CREATE INDEX ON updated (text)");
+}
+
+void change_them(PostgresServer& server, int round) {
+  const auto n = std::to_string(round);
+  (void)server.sql("UPDATE updated SET text = text || '" + n + "' WHERE i % 5000 = " + n);
+  (void)server.sql("UPDATE moved SET text = text || '" + n + "' WHERE i < 20");
+  (void)server.sql("INSERT INTO updated SELECT i, 'new' FROM generate_series(70000, 71000) i");
+  (void)server.sql("DELETE FROM deleted WHERE i > " + std::to_string(40000 - 10000 * round));
+  (void)server.sql("VACUUM (TRUNCATE) deleted");
+  (void)server.sql("TRUNCATE truncated; INSERT INTO truncated SELECT i, '" + n +
+                   "' FROM generate_series(1, 20000) i");
+  (void)server.sql("VACUUM FULL rewritten");
+  (void)server.sql("CREATE TABLE new" + n + " AS SELECT i, 'x' AS text FROM generate_series(1, " +
+                   "30000) i");
+  if (round == 1) {
+    (void)server.sql("DROP TABLE dropped");
+    (void)server.sql("CREATE DATABASE copy TEMPLATE other");
+  }
+  // Reading prunes pages: what the backups below read is read before.
+  (void)server.sql("VACUUM");
+  (void)server.sql("CHECKPOINT");
+}
+
+TEST_P(ChangesTest, HoldWhatTheServerWouldSendInFull) {
+  MainJob job(GetParam(), settings, {"--data-checksums"});
+  auto& server = job.server();
+  const auto space = job.directory().path("space");
+  make_tables_that_will_change(server, space);
   const auto first = back_up(job);
   EXPECT_THAT(first.err, Not(HasSubstr("sends everything"))) << "there is no backup before";
 
   for (int round = 0; round < 2; ++round) {
-    const auto n = std::to_string(round);
-    (void)server.sql("UPDATE updated SET text = text || '" + n + "' WHERE i % 5000 = " + n);
-    (void)server.sql("UPDATE moved SET text = text || '" + n + "' WHERE i < 20");
-    (void)server.sql("INSERT INTO updated SELECT i, 'new' FROM generate_series(70000, 71000) i");
-    (void)server.sql("DELETE FROM deleted WHERE i > " + std::to_string(40000 - 10000 * round));
-    (void)server.sql("VACUUM (TRUNCATE) deleted");
-    (void)server.sql("TRUNCATE truncated; INSERT INTO truncated SELECT i, '" + n +
-                     "' FROM generate_series(1, 20000) i");
-    (void)server.sql("VACUUM FULL rewritten");
-    (void)server.sql("CREATE TABLE new" + n + " AS SELECT i, 'x' AS text FROM generate_series(1, " +
-                     "30000) i");
-    if (round == 1) {
-      (void)server.sql("DROP TABLE dropped");
-      (void)server.sql("CREATE DATABASE copy TEMPLATE other");
-    }
-    // Reading prunes pages: what the backups below read is read before.
-    (void)server.sql("VACUUM");
-    (void)server.sql("CHECKPOINT");
+    change_them(server, round);
     const auto changes = back_up(job);
     EXPECT_THAT(changes.err, HasSubstr("sends what changed since the backup")) << changes.text();
     const auto everything = back_up(job, {"--checksum-all"});

@@ -38,7 +38,14 @@ class LostBackup : public ::testing::TestWithParam<Loss> {
     std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
   }
 
+  void lose();
+  void expect_shown();
+  void expect_not_counted();
+  void expect_not_chosen();
+
   MainJob job_{usual_major};
+  std::string older_;
+  std::string newer_;
 };
 INSTANTIATE_TEST_SUITE_P(By, LostBackup,
                          ::testing::Values(Loss::pack_missing, Loss::pack_damaged,
@@ -49,15 +56,16 @@ INSTANTIATE_TEST_SUITE_P(By, LostBackup,
                                                                      : "DamagedWal";
                          });
 
-TEST_P(LostBackup, IsNeitherCountedNorChosen) {
+// Two backups, of which the newer one loses something.
+void LostBackup::lose() {
   auto& server = job_.server();
   (void)server.sql("CREATE TABLE t AS SELECT g AS n FROM generate_series(1, 5000) g");
-  const auto older = job_.backup()["id"].get<std::string>();
+  older_ = job_.backup()["id"].get<std::string>();
   (void)server.sql("INSERT INTO t SELECT g FROM generate_series(5001, 10000) g");
   job_.archive_everything();
   const auto packs_before = files_in("/packs");
   const auto wal_before = files_in("/wal");
-  const auto newer = job_.backup()["id"].get<std::string>();
+  newer_ = job_.backup()["id"].get<std::string>();
   const auto fresh = [&](const std::string& directory, const std::vector<std::string>& before) {
     for (const auto& file : files_in(directory)) {
       const auto name = fs::path(file).filename().string();
@@ -84,8 +92,9 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
   if (GetParam() != Loss::pack_missing) {
     EXPECT_EQ(job_.walvault({"verify"}).exit_code, 5);
   }
+}
 
-  // Shown.
+void LostBackup::expect_shown() {
   const auto cluster = job_.walvault_json({"info"})["clusters"][0];
   ASSERT_EQ(cluster["backups"].size(), 2u);
   EXPECT_EQ(cluster["backups"][0]["restorable"], true);
@@ -93,21 +102,24 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
   EXPECT_EQ(cluster["backups"][1]["restorable"], false);
   EXPECT_FALSE(cluster["backups"][1]["fault"].get<std::string>().empty());
   EXPECT_THAT(job_.walvault({"info"}).out, HasSubstr("CANNOT BE RESTORED WHOLE"));
-  const auto check = job_.walvault({"check", "--pg", server.conninfo()});
+  const auto check = job_.walvault({"check", "--pg", job_.server().conninfo()});
   EXPECT_EQ(check.exit_code, 8) << check.text();
-  EXPECT_THAT(check.out, HasSubstr(newer + " cannot be restored whole"));
+  EXPECT_THAT(check.out, HasSubstr(newer_ + " cannot be restored whole"));
+}
 
-  // Not counted.
+void LostBackup::expect_not_counted() {
   for (const auto& policy : std::vector<std::vector<std::string>>{
            {"expire", "--keep-last", "1"}, {"expire", "--keep-last", "1", "--window", "1s"}}) {
     const auto expired = job_.walvault(policy);
     EXPECT_EQ(expired.exit_code, 0) << expired.text();
-    EXPECT_THAT(expired.out, HasSubstr(older + "  "));
-    EXPECT_THAT(expired.out, Not(HasSubstr(older + "  deleted")));
+    EXPECT_THAT(expired.out, HasSubstr(older_ + "  "));
+    EXPECT_THAT(expired.out, Not(HasSubstr(older_ + "  deleted")));
   }
   ASSERT_EQ(job_.walvault_json({"info"})["clusters"][0]["backups"].size(), 2u);
+}
 
-  // Nor chosen. Where its WAL is damaged, no backup gets past that.
+void LostBackup::expect_not_chosen() {
+  // Where its WAL is damaged, no backup gets past that.
   const auto data = job_.directory().path("restored");
   const auto by_itself = job_.walvault({"restore", "--pgdata", data});
   if (GetParam() == Loss::wal_damaged) {
@@ -115,7 +127,7 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
     EXPECT_FALSE(fs::exists(data + "/PG_VERSION"));
     return;
   }
-  EXPECT_THAT(by_itself.err, HasSubstr("backup " + newer + " is passed over"));
+  EXPECT_THAT(by_itself.err, HasSubstr("backup " + newer_ + " is passed over"));
   ASSERT_EQ(by_itself.exit_code, 0) << by_itself.text();
   auto restored = job_.server_in("restored");
   ASSERT_TRUE(restored->start()) << restored->log();
@@ -125,7 +137,7 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
 
   // What goes to make way for it stays where it is known that it would not come.
   const auto named =
-      job_.walvault({"restore", "--pgdata", data, "--force", "--backup", newer, "--discard-wal"});
+      job_.walvault({"restore", "--pgdata", data, "--force", "--backup", newer_, "--discard-wal"});
   EXPECT_EQ(named.exit_code, 5) << named.text();
   EXPECT_TRUE(restored->start()) << "it was touched: " << restored->log();
 
@@ -134,6 +146,13 @@ TEST_P(LostBackup, IsNeitherCountedNorChosen) {
   const auto none = job_.walvault({"restore", "--pgdata", job_.directory().path("none")});
   EXPECT_EQ(none.exit_code, 5) << none.text();
   EXPECT_THAT(none.err, HasSubstr("Passed over"));
+}
+
+TEST_P(LostBackup, IsNeitherCountedNorChosen) {
+  lose();
+  expect_shown();
+  expect_not_counted();
+  expect_not_chosen();
 }
 
 // A fault may be mended: what gives the moments of the window stays, though it counts for nothing.

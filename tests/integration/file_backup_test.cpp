@@ -26,10 +26,7 @@ constexpr auto name_of_major = [](const auto& major) {
 class FileBackupTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Majors, FileBackupTest, ::testing::Values(13, 14, 15, 18), name_of_major);
 
-TEST_P(FileBackupTest, HoldsWhatTheServerWouldSend) {
-  MainJob job(GetParam(), "autovacuum = off\n", {"--data-checksums"});
-  auto& server = job.server();
-  const auto space = job.directory().path("space");
+void make_tables(PostgresServer& server, const std::string& space) {
   fs::create_directory(space);
   give_to_server_user(space);
   (void)server.sql("CREATE TABLESPACE space LOCATION '" + space + "'");
@@ -40,21 +37,15 @@ TEST_P(FileBackupTest, HoldsWhatTheServerWouldSend) {
       "CREATE UNLOGGED TABLE u AS SELECT generate_series(1, 50000) AS n;"
       "CREATE INDEX ON u (n); CREATE UNLOGGED TABLE v (n int) TABLESPACE space;"
       "INSERT INTO v SELECT generate_series(1, 1000)");
-  // A temporary table for as long as the session lasts.
-  auto session = server.start_tool(
-      {"psql", "-X", "-c",
-       "CREATE TEMP TABLE x AS SELECT generate_series(1, 10000) AS n; CREATE TABLE seen ();"
-       "CHECKPOINT; SELECT pg_sleep(600)",
-       "postgres"});
-  // What a backup must leave out, what it must not, and what is neither.
-  const auto data = server.data();
+}
+
+// What a backup must leave out, what it must not, and what is neither. `database`: its
+// directory.
+void make_odd_files(const std::string& data, const std::string& database) {
   const auto make = [&](const std::string& path, const std::string& content) {
     write_text(data + "/" + path, content);
     give_to_server_user(data + "/" + path);
   };
-  const auto database = "base/" + server.sql(
-                                      "SELECT oid FROM pg_database "
-                                      "WHERE datname = 'postgres'");
   make("base/pgsql_tmp_of_a_crash", "left out");
   make(database + "/pgsql_tmp1.2", "left out");
   make(database + "/pg_internal.init.77", "left out");
@@ -68,6 +59,46 @@ TEST_P(FileBackupTest, HoldsWhatTheServerWouldSend) {
   fs::create_directory(data + "/empty");
   give_to_server_user(data + "/empty");
   fs::create_symlink("/etc/hostname", data + "/a_link");
+}
+
+// Each of the backups behind the first one, as files.
+std::vector<std::map<std::string, std::string>> trees_of_backups(MainJob& job,
+                                                                 const std::string& space) {
+  std::vector<std::map<std::string, std::string>> trees;
+  const auto backups = job.walvault_json({"info"})["clusters"][0]["backups"];
+  EXPECT_EQ(backups.size(), 5u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto name = "new" + std::to_string(i);
+    const auto new_space = job.directory().path("space" + std::to_string(i));
+    const auto done = job.walvault({"restore", "--pgdata", job.directory().path(name), "--backup",
+                                    backups[i + 1]["id"], "--to-immediate", "--tablespace",
+                                    space + "=" + new_space});
+    EXPECT_EQ(done.exit_code, 0) << done.text();
+    const auto verified = job.server().tool({"pg_verifybackup", "-n", job.directory().path(name)});
+    EXPECT_EQ(verified.exit_code, 0) << verified.text();
+    auto& tree = trees.emplace_back(tree_below(job.directory().path(name)));
+    for (const auto& [path, text] : tree_below(new_space)) tree["space/" + path] = text;
+    // They name the space that this one was restored to.
+    tree.erase("tablespace_map");
+    EXPECT_EQ(tree.erase("postgresql.auto.conf"), 1u);
+  }
+  return trees;
+}
+
+TEST_P(FileBackupTest, HoldsWhatTheServerWouldSend) {
+  MainJob job(GetParam(), "autovacuum = off\n", {"--data-checksums"});
+  auto& server = job.server();
+  const auto space = job.directory().path("space");
+  make_tables(server, space);
+  // A temporary table for as long as the session lasts.
+  auto session = server.start_tool(
+      {"psql", "-X", "-c",
+       "CREATE TEMP TABLE x AS SELECT generate_series(1, 10000) AS n; CREATE TABLE seen ();"
+       "CHECKPOINT; SELECT pg_sleep(600)",
+       "postgres"});
+  const auto database =
+      "base/" + server.sql("SELECT oid FROM pg_database WHERE datname = 'postgres'");
+  make_odd_files(server.data(), database);
   for (int i = 0; i < 100 && server.sql("SELECT count(*) FROM pg_class WHERE relname = 'x'") != "1";
        ++i) {
     std::this_thread::sleep_for(50ms);
@@ -94,24 +125,8 @@ TEST_P(FileBackupTest, HoldsWhatTheServerWouldSend) {
   EXPECT_THAT(all.err, Not(HasSubstr("not read")));
   job.archive_everything();
 
-  std::vector<std::map<std::string, std::string>> trees;
-  const auto backups = job.walvault_json({"info"})["clusters"][0]["backups"];
-  ASSERT_EQ(backups.size(), 5u);
-  for (std::size_t i = 0; i < 4; ++i) {
-    const auto name = "new" + std::to_string(i);
-    const auto new_space = job.directory().path("space" + std::to_string(i));
-    const auto done = job.walvault({"restore", "--pgdata", job.directory().path(name), "--backup",
-                                    backups[i + 1]["id"], "--to-immediate", "--tablespace",
-                                    space + "=" + new_space});
-    ASSERT_EQ(done.exit_code, 0) << done.text();
-    const auto verified = server.tool({"pg_verifybackup", "-n", job.directory().path(name)});
-    EXPECT_EQ(verified.exit_code, 0) << verified.text();
-    auto& tree = trees.emplace_back(tree_below(job.directory().path(name)));
-    for (const auto& [path, text] : tree_below(new_space)) tree["space/" + path] = text;
-    // They name the space that this one was restored to.
-    tree.erase("tablespace_map");
-    EXPECT_EQ(tree.erase("postgresql.auto.conf"), 1u);
-  }
+  const auto trees = trees_of_backups(job, space);
+  ASSERT_EQ(trees.size(), 4u);
   EXPECT_FALSE(trees[0].contains("base/pgsql_tmp_of_a_crash"));
   EXPECT_TRUE(trees[0].contains(database + "/t9_99999x"));
   for (std::size_t i = 1; i < trees.size(); ++i) {

@@ -40,6 +40,15 @@ class FindTest : public ::testing::TestWithParam<int> {
     return in_transaction(server, statements, "COMMIT");
   }
 
+  // What nothing came of is no mistake, but can be asked for.
+  static void expect_found_by_id_only(MainJob& job, const std::vector<std::string>& xids) {
+    for (const auto& xid : xids) {
+      const auto one = find(job, {"--xid", xid});
+      ASSERT_EQ(one.size(), 1u) << xid;
+      EXPECT_EQ(one.at(xid).at("what"), "none") << one.at(xid).dump(1);
+    }
+  }
+
   static bool removes(const json& change, const std::string& name) {
     return std::ranges::any_of(change.at("relations"), [&](const json& relation) {
       return relation.at("removed") == true && relation.at("name") == name;
@@ -49,13 +58,7 @@ class FindTest : public ::testing::TestWithParam<int> {
 INSTANTIATE_TEST_SUITE_P(Majors, FindTest, ::testing::Values(13, 14, 15, 16, 17, 18),
                          [](const auto& of) { return "Postgres" + std::to_string(of.param); });
 
-TEST_P(FindTest, TellsWhatEachStatementDid) {
-  MainJob job(GetParam());
-  auto& server = job.server();
-  const auto space = job.directory().path("space");
-  fs::create_directory(space);
-  give_to_server_user(space);
-  (void)server.sql("CREATE TABLESPACE space LOCATION '" + space + "'");
+void make_tables(PostgresServer& server) {
   for (const auto* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) {
     (void)server.sql("CREATE TABLE " + std::string(name) +
                      " (n int PRIMARY KEY, x text); INSERT INTO " + name +
@@ -63,6 +66,36 @@ TEST_P(FindTest, TellsWhatEachStatementDid) {
   }
   (void)server.sql("CREATE MATERIALIZED VIEW v AS SELECT count(*) FROM a");
   (void)server.sql("CREATE DATABASE gone");
+}
+
+// The command that is printed, as it is.
+void expect_brought_back(MainJob& job, const std::string& command, const std::string& space) {
+  std::istringstream words(command);
+  std::vector<std::string> arguments;
+  for (std::string word; words >> word;) {
+    if (word == "DIR") word = job.directory().path("before");
+    arguments.push_back(word);
+  }
+  ASSERT_EQ(arguments.at(0), "walvault");
+  arguments.erase(arguments.begin());
+  arguments.insert(arguments.end(),
+                   {"--tablespace", space + "=" + job.directory().path("other-space")});
+  const auto restored = job.walvault(arguments);
+  ASSERT_EQ(restored.exit_code, 0) << restored.text();
+  auto copy = job.server_in("before");
+  ASSERT_TRUE(copy->start());
+  ASSERT_TRUE(copy->wait_until_promoted()) << copy->log();
+  EXPECT_EQ(copy->sql("SELECT count(*) FROM a"), "300");
+}
+
+TEST_P(FindTest, TellsWhatEachStatementDid) {
+  MainJob job(GetParam());
+  auto& server = job.server();
+  const auto space = job.directory().path("space");
+  fs::create_directory(space);
+  give_to_server_user(space);
+  (void)server.sql("CREATE TABLESPACE space LOCATION '" + space + "'");
+  make_tables(server);
   (void)job.backup();
 
   const auto drop = transaction(server, "DROP TABLE a CASCADE");
@@ -113,35 +146,13 @@ TEST_P(FindTest, TellsWhatEachStatementDid) {
   EXPECT_EQ(rows.at(deletes).at("rows_deleted"), 120);
   EXPECT_EQ(rows.at(deletes).at("relations").at(0).at("name"), "public.e");
 
-  // What nothing came of is no mistake, but can be asked for.
-  for (const auto& xid : {create_and_drop, aborted}) {
-    const auto one = find(job, {"--xid", xid});
-    ASSERT_EQ(one.size(), 1u) << xid;
-    EXPECT_EQ(one.at(xid).at("what"), "none") << one.at(xid).dump(1);
-  }
+  expect_found_by_id_only(job, {create_and_drop, aborted});
   const auto moment = drops.at(drop).at("time").get<std::string>();
   EXPECT_TRUE(find(job, {"--time", moment, "--around", "1s"}).contains(drop));
   EXPECT_EQ(find(job, {"--drops", "--until", moment}).size(), 1u);
   EXPECT_EQ(find(job, {"--drops", "--from", moment}).size(), 3u);
 
-  // The command that is printed, as it is.
-  const auto before = drops.at(drop).at("restore").get<std::string>();
-  std::istringstream words(before);
-  std::vector<std::string> arguments;
-  for (std::string word; words >> word;) {
-    if (word == "DIR") word = job.directory().path("before");
-    arguments.push_back(word);
-  }
-  ASSERT_EQ(arguments.at(0), "walvault");
-  arguments.erase(arguments.begin());
-  arguments.insert(arguments.end(),
-                   {"--tablespace", space + "=" + job.directory().path("other-space")});
-  const auto restored = job.walvault(arguments);
-  ASSERT_EQ(restored.exit_code, 0) << restored.text();
-  auto copy = job.server_in("before");
-  ASSERT_TRUE(copy->start());
-  ASSERT_TRUE(copy->wait_until_promoted()) << copy->log();
-  EXPECT_EQ(copy->sql("SELECT count(*) FROM a"), "300");
+  expect_brought_back(job, drops.at(drop).at("restore").get<std::string>(), space);
 }
 
 class FindWithoutNames : public ::testing::Test {};

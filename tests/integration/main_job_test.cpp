@@ -71,6 +71,48 @@ void expect_tools_agree(PostgresServer& restored) {
   EXPECT_EQ(checked.exit_code, 0) << checked.text();
 }
 
+// What pgbench runs: transactions of several rows, with updates, and some that roll back.
+void write_load(const std::string& path) {
+  write_text(path,
+             "\\set rows random(1, 5)\n\\set fate random(1, 10)\n"
+             "BEGIN;\n"
+             "INSERT INTO events (client, payload) SELECT :client_id, md5(random()::text) "
+             "FROM generate_series(1, :rows);\n"
+             "UPDATE counters SET n = n + 1 WHERE client = :client_id;\n"
+             "\\if :fate = 1\nROLLBACK;\n\\else\nCOMMIT;\n\\endif\n\\sleep 2 ms\n");
+}
+
+// By when they were committed.
+std::vector<CommittedRow> committed_rows(PostgresServer& server) {
+  std::vector<CommittedRow> rows;
+  for (const auto& line : lines_of(server.sql(
+           "SELECT id || ' ' || (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)"
+           "::bigint FROM events"))) {
+    std::istringstream in(line);
+    CommittedRow row;
+    in >> row.id >> row.micros;
+    rows.push_back(row);
+  }
+  std::ranges::sort(rows, {}, &CommittedRow::micros);
+  return rows;
+}
+
+// Moments between commits, behind `earliest` (RFC 3339).
+std::vector<std::int64_t> moments_between(const std::vector<CommittedRow>& rows,
+                                          const std::string& earliest) {
+  std::vector<std::int64_t> moments;
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    // Not within a crowd of commits: which of two concurrent ones comes first
+    // in the WAL is not told by their times.
+    const auto gap = rows[i].micros - rows[i - 1].micros;
+    const auto middle = rows[i - 1].micros + gap / 2;
+    auto text = micros_text(middle);
+    text[10] = 'T';
+    if (gap > 1500 && text > earliest) moments.push_back(middle);
+  }
+  return moments;
+}
+
 TEST_P(EveryMajorTest, RestoresExactlyTheRowsThatWereCommittedByARandomMoment) {
   MainJob job(GetParam(), "track_commit_timestamp = on\ncheckpoint_timeout = 30s\n");
   auto& server = job.server();
@@ -78,14 +120,7 @@ TEST_P(EveryMajorTest, RestoresExactlyTheRowsThatWereCommittedByARandomMoment) {
       "CREATE TABLE events (id bigserial PRIMARY KEY, client int, payload text);"
       "CREATE TABLE counters (client int PRIMARY KEY, n bigint); "
       "INSERT INTO counters SELECT g, 0 FROM generate_series(0, 9) g");
-  // Transactions of several rows, with updates, and some that roll back.
-  write_text(job.directory().path("load.sql"),
-             "\\set rows random(1, 5)\n\\set fate random(1, 10)\n"
-             "BEGIN;\n"
-             "INSERT INTO events (client, payload) SELECT :client_id, md5(random()::text) "
-             "FROM generate_series(1, :rows);\n"
-             "UPDATE counters SET n = n + 1 WHERE client = :client_id;\n"
-             "\\if :fate = 1\nROLLBACK;\n\\else\nCOMMIT;\n\\endif\n\\sleep 2 ms\n");
+  write_load(job.directory().path("load.sql"));
   const auto seconds = long_tests() ? "20" : "6";
   auto load = server.start_tool({"pgbench", "-n", "-f", job.directory().path("load.sql"), "-c", "4",
                                  "-T", seconds, "postgres"});
@@ -100,32 +135,14 @@ TEST_P(EveryMajorTest, RestoresExactlyTheRowsThatWereCommittedByARandomMoment) {
   (void)server.sql("CREATE TABLE afterwards ()");
   job.archive_everything();
 
-  std::vector<CommittedRow> rows;
-  for (const auto& line : lines_of(server.sql(
-           "SELECT id || ' ' || (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000000)"
-           "::bigint FROM events"))) {
-    std::istringstream in(line);
-    CommittedRow row;
-    in >> row.id >> row.micros;
-    rows.push_back(row);
-  }
-  std::ranges::sort(rows, {}, &CommittedRow::micros);
+  const auto rows = committed_rows(server);
   ASSERT_GT(rows.size(), 200u);
 
   // Backups take no longer than their own record says: moments after the
   // first's end.
   const auto info = job.walvault_json({"info"});
   const std::string earliest = info["clusters"][0]["windows"][0]["earliest_time"];
-  std::vector<std::int64_t> moments;
-  for (std::size_t i = 1; i < rows.size(); ++i) {
-    // Not within a crowd of commits: which of two concurrent ones comes first
-    // in the WAL is not told by their times.
-    const auto gap = rows[i].micros - rows[i - 1].micros;
-    const auto middle = rows[i - 1].micros + gap / 2;
-    auto text = micros_text(middle);
-    text[10] = 'T';
-    if (gap > 1500 && text > earliest) moments.push_back(middle);
-  }
+  const auto moments = moments_between(rows, earliest);
   ASSERT_GT(moments.size(), 5u);
   const auto seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));

@@ -200,6 +200,37 @@ TEST(Standby, PromotedDuringItsBackupEndsTheBackupCleanly) {
   EXPECT_EQ(job.walvault_json({"info"})["clusters"][0]["backups"].size(), 1u);
 }
 
+// Restored beside the original, and archiving under its name.
+std::unique_ptr<PostgresServer> promote(MainJob& job, const std::string& name,
+                                        const std::string& settings) {
+  EXPECT_EQ(job.walvault({"restore", "--pgdata", job.directory().path(name), "--archiving", "keep"})
+                .exit_code,
+            0);
+  auto server = job.server_in(name);
+  server->configure(settings);
+  EXPECT_TRUE(server->start()) << server->log();
+  EXPECT_TRUE(server->wait_until_promoted()) << server->log();
+  return server;
+}
+
+// From now on it archives, where another one has taken its names.
+void expect_archiving_refused(MainJob& job, PostgresServer& second) {
+  const auto conf = second.data() + "/postgresql.conf";
+  write_text(conf, read_text(conf) + "archive_command = '" + job.binary("walvault-archive") +
+                       " --repo " + job.repository() + " --cluster main %p'\n");
+  (void)second.sql("SELECT pg_reload_conf()");
+  (void)second.sql("SELECT pg_switch_wal()");
+  EXPECT_TRUE(comes_to(second,
+                       "SELECT count(*) > 0 FROM pg_stat_archiver WHERE last_failed_time > now() "
+                       "- interval '2s'",
+                       "t"));
+  for (int i = 0; i < 100 && second.log().find("set-aside 2") == std::string::npos; ++i) {
+    std::this_thread::sleep_for(100ms);
+  }
+  EXPECT_THAT(second.log(), HasSubstr("already archived with different content"));
+  EXPECT_THAT(second.log(), HasSubstr("walvault timeline set-aside 2"));
+}
+
 // Two servers are promoted onto timeline 2 without knowing of each other.
 TEST_P(TimelineTest, ATimelineIdUsedTwiceIsAConflictUntilTheFirstIsSetAside) {
   MainJob job(GetParam());
@@ -207,21 +238,10 @@ TEST_P(TimelineTest, ATimelineIdUsedTwiceIsAConflictUntilTheFirstIsSetAside) {
   (void)job.backup();
   job.archive_everything();
   job.server().stop();
-  const auto promote = [&](const std::string& name, const std::string& settings) {
-    EXPECT_EQ(
-        job.walvault({"restore", "--pgdata", job.directory().path(name), "--archiving", "keep"})
-            .exit_code,
-        0);
-    auto server = job.server_in(name);
-    server->configure(settings);
-    EXPECT_TRUE(server->start()) << server->log();
-    EXPECT_TRUE(server->wait_until_promoted()) << server->log();
-    return server;
-  };
   // The second one's archiving is broken at first, so that the first takes the
   // same id.
-  auto second = promote("second", "archive_command = 'false'\n");
-  auto first = promote("first", "");
+  auto second = promote(job, "second", "archive_command = 'false'\n");
+  auto first = promote(job, "first", "");
   (void)first->sql("INSERT INTO t VALUES (2)");
   ASSERT_EQ(job.walvault({"backup", "--pg", first->conninfo()}).exit_code, 0);
   (void)first->sql("INSERT INTO t VALUES (3)");
@@ -232,20 +252,7 @@ TEST_P(TimelineTest, ATimelineIdUsedTwiceIsAConflictUntilTheFirstIsSetAside) {
   first->stop();
 
   (void)second->sql("INSERT INTO t VALUES (20)");
-  const auto conf = second->data() + "/postgresql.conf";
-  write_text(conf, read_text(conf) + "archive_command = '" + job.binary("walvault-archive") +
-                       " --repo " + job.repository() + " --cluster main %p'\n");
-  (void)second->sql("SELECT pg_reload_conf()");
-  (void)second->sql("SELECT pg_switch_wal()");
-  ASSERT_TRUE(comes_to(*second,
-                       "SELECT count(*) > 0 FROM pg_stat_archiver WHERE last_failed_time > now() "
-                       "- interval '2s'",
-                       "t"));
-  for (int i = 0; i < 100 && second->log().find("set-aside 2") == std::string::npos; ++i) {
-    std::this_thread::sleep_for(100ms);
-  }
-  EXPECT_THAT(second->log(), HasSubstr("already archived with different content"));
-  EXPECT_THAT(second->log(), HasSubstr("walvault timeline set-aside 2"));
+  expect_archiving_refused(job, *second);
   // Checkpoints of one position are told apart by their second.
   std::this_thread::sleep_for(1100ms);
   const auto refused = job.walvault({"backup", "--pg", second->conninfo()});
@@ -376,6 +383,23 @@ INSTANTIATE_TEST_SUITE_P(Majors, SecondTry,
                                   (std::get<1>(param.param) ? "FollowingTheNewest" : "");
                          });
 
+nlohmann::json planned(MainJob& job, const std::string& how, const std::string& target) {
+  return job.walvault_json(
+      {"restore", "--dry-run", "--pgdata", job.directory().path("none"), how, target})["plan"];
+}
+
+// A position too, in the middle of a record or not, is planned where it lies.
+void expect_planned_on_one(MainJob& job, const std::string& start) {
+  const auto by_time = planned(job, "--to", start);
+  EXPECT_EQ(by_time["timeline"], 1);
+  const auto stop = Lsn::parse(by_time["target"]["lsn"].get<std::string>()).value();
+  for (const std::uint64_t before : {0, 8}) {
+    const auto by_position = planned(job, "--to-lsn", Lsn{stop.value - before}.text());
+    EXPECT_EQ(by_position["timeline"], 1) << before;
+    EXPECT_EQ(by_position["target"]["lsn"], stop.text()) << before;
+  }
+}
+
 TEST_P(SecondTry, FurtherBackIsRestorableLikeAnyOther) {
   const auto [major, follows_newest] = GetParam();
   MainJob job(major);
@@ -432,22 +456,10 @@ TEST_P(SecondTry, FurtherBackIsRestorableLikeAnyOther) {
     copy->stop();
     return found;
   };
-  // A position too, in the middle of a record or not, is planned where it lies.
-  const auto planned = [&](const std::string& how, const std::string& target) {
-    return job.walvault_json(
-        {"restore", "--dry-run", "--pgdata", job.directory().path("none"), how, target})["plan"];
-  };
-  const auto by_time = planned("--to", start);
-  EXPECT_EQ(by_time["timeline"], 1);
-  const auto stop = Lsn::parse(by_time["target"]["lsn"].get<std::string>()).value();
-  for (const std::uint64_t before : {0, 8}) {
-    const auto by_position = planned("--to-lsn", Lsn{stop.value - before}.text());
-    EXPECT_EQ(by_position["timeline"], 1) << before;
-    EXPECT_EQ(by_position["target"]["lsn"], stop.text()) << before;
-  }
+  expect_planned_on_one(job, start);
   // The id of a timeline that was set aside must not be used again below the newest.
   EXPECT_EQ(job.walvault({"timeline", "set-aside", "2", "--yes"}).exit_code, 0);
-  EXPECT_EQ(planned("--to", start)["timeline"], 3);
+  EXPECT_EQ(planned(job, "--to", start)["timeline"], 3);
   EXPECT_EQ(restored("newest", {}), "1,2,6,7");
   EXPECT_EQ(restored("on_three", {"--to", on_three}), "1,2,6");
   EXPECT_EQ(restored("early", {"--to", early}), "1,2");

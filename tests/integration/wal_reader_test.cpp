@@ -174,6 +174,55 @@ INSTANTIATE_TEST_SUITE_P(Majors, WalReaderTest,
                                   of.param.compression;
                          });
 
+std::vector<Line> lines_of_pg_waldump(PostgresServer& server,
+                                      const std::vector<std::string>& names) {
+  std::vector<Line> expected;
+  const auto dumped =
+      server.tool({"pg_waldump", "-p", server.data() + "/pg_wal", names.front(), names.back()});
+  std::set<std::string> managers;
+  std::istringstream lines(dumped.out);
+  for (std::string line; std::getline(lines, line);) {
+    expected.push_back(line_of(line));
+    managers.insert(expected.back().text.substr(0, expected.back().text.find(' ')));
+  }
+  // CLOG and CommitTs write when a page is full: thousands of transactions.
+  EXPECT_THAT(managers,
+              IsSupersetOf({"XLOG", "Transaction", "Storage", "Database", "Tablespace", "MultiXact",
+                            "RelMap", "Standby", "Heap2", "Heap", "Btree", "Hash", "Gin", "Gist",
+                            "Sequence", "SPGist", "BRIN", "ReplicationOrigin", "LogicalMessage"}))
+      << dumped.err;
+  return expected;
+}
+
+// Segment by segment it comes to the same, and the parts fit.
+void expect_same_by_segment(const std::vector<WalSummary>& summaries,
+                            const std::vector<Line>& read) {
+  std::uint64_t records = 0;
+  std::uint64_t ends = 0;
+  for (std::size_t i = 0; i < summaries.size(); ++i) {
+    const auto& summary = summaries[i];
+    records += summary.records + (summary.tail && i + 1 < summaries.size() ? 1 : 0);
+    ends += summary.commits + summary.aborts;
+    EXPECT_EQ(summary.not_understood, 0u);
+    if (i + 1 == summaries.size()) break;
+    EXPECT_FALSE(summary.stop) << summary.stop->text;
+    const auto& next = summaries[i + 1];
+    ASSERT_EQ(summary.tail.has_value(), next.head.bytes > 0);
+    if (summary.tail) {
+      EXPECT_EQ(check_seam(*summary.tail, {&next.head, 1}), std::nullopt);
+      EXPECT_EQ(next.first_previous, summary.tail->start);
+    } else {
+      EXPECT_EQ(next.first_previous, summary.last);
+    }
+  }
+  EXPECT_EQ(records, read.size());
+  const auto ended = std::ranges::count_if(
+      read, [](const Line& line) { return line.text.find(" ended ") != std::string::npos; });
+  // One whose record crosses into the next segment may count in neither.
+  EXPECT_LE(ends, static_cast<std::uint64_t>(ended));
+  EXPECT_GE(ends + 2, static_cast<std::uint64_t>(ended));
+}
+
 TEST_P(WalReaderTest, ReadsWhatPgWaldumpReads) {
   const auto major = GetParam().major;
   TestDirectory directory;
@@ -196,20 +245,7 @@ TEST_P(WalReaderTest, ReadsWhatPgWaldumpReads) {
   ::setenv("TZ", "UTC", 1);
   std::vector<Line> expected;
   if (has_pg_waldump) {
-    const auto dumped =
-        server.tool({"pg_waldump", "-p", server.data() + "/pg_wal", names.front(), names.back()});
-    std::set<std::string> managers;
-    std::istringstream lines(dumped.out);
-    for (std::string line; std::getline(lines, line);) {
-      expected.push_back(line_of(line));
-      managers.insert(expected.back().text.substr(0, expected.back().text.find(' ')));
-    }
-    // CLOG and CommitTs write when a page is full: thousands of transactions.
-    EXPECT_THAT(managers, IsSupersetOf({"XLOG", "Transaction", "Storage", "Database", "Tablespace",
-                                        "MultiXact", "RelMap", "Standby", "Heap2", "Heap", "Btree",
-                                        "Hash", "Gin", "Gist", "Sequence", "SPGist", "BRIN",
-                                        "ReplicationOrigin", "LogicalMessage"}))
-        << dumped.err;
+    expected = lines_of_pg_waldump(server, names);
   }
 
   std::vector<Line> read;
@@ -242,31 +278,7 @@ TEST_P(WalReaderTest, ReadsWhatPgWaldumpReads) {
   EXPECT_NE(reader->stop()->reason, WalStopReason::damage) << reader->stop()->text;
   EXPECT_GE(reader->end(), end);
 
-  // Segment by segment it comes to the same, and the parts fit.
-  std::uint64_t records = 0;
-  std::uint64_t ends = 0;
-  for (std::size_t i = 0; i < summaries.size(); ++i) {
-    const auto& summary = summaries[i];
-    records += summary.records + (summary.tail && i + 1 < summaries.size() ? 1 : 0);
-    ends += summary.commits + summary.aborts;
-    EXPECT_EQ(summary.not_understood, 0u);
-    if (i + 1 == summaries.size()) break;
-    EXPECT_FALSE(summary.stop) << summary.stop->text;
-    const auto& next = summaries[i + 1];
-    ASSERT_EQ(summary.tail.has_value(), next.head.bytes > 0);
-    if (summary.tail) {
-      EXPECT_EQ(check_seam(*summary.tail, {&next.head, 1}), std::nullopt);
-      EXPECT_EQ(next.first_previous, summary.tail->start);
-    } else {
-      EXPECT_EQ(next.first_previous, summary.last);
-    }
-  }
-  EXPECT_EQ(records, read.size());
-  const auto ended = std::ranges::count_if(
-      read, [](const Line& line) { return line.text.find(" ended ") != std::string::npos; });
-  // One whose record crosses into the next segment may count in neither.
-  EXPECT_LE(ends, static_cast<std::uint64_t>(ended));
-  EXPECT_GE(ends + 2, static_cast<std::uint64_t>(ended));
+  expect_same_by_segment(summaries, read);
 }
 
 }  // namespace

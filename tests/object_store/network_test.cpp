@@ -42,6 +42,8 @@ class NetworkTest : public testing::Test {
   [[nodiscard]] std::unique_ptr<Child> start_backup() {
     return job_->start_walvault({"backup", "--pg", job_->server().conninfo(), "--json"});
   }
+  // `command` undisturbed, then `again` with the store away for a while.
+  void expect_to_go_on(std::vector<std::string> command, std::vector<std::string> again);
   // Restored, it has what the server has.
   void expect_restorable() {
     const auto rows = job_->server().sql("SELECT count(*), sum(hashtext(text)) FROM t");
@@ -92,9 +94,34 @@ TEST_F(NetworkTest, EveryCommandSaysThatItIsGone) {
 }
 
 // In the middle: at half of the requests that the same command took before.
+void NetworkTest::expect_to_go_on(std::vector<std::string> command,
+                                  std::vector<std::string> again) {
+  const auto away = long_tests() ? std::chrono::milliseconds(60s) : 1s;
+  const auto words = command[0] + " " + command[1];
+  SCOPED_TRACE(words);
+  std::filesystem::remove_all(job_->directory().path("cache"));
+  (void)proxy_.take_requests();
+  const auto undisturbed = job_->start(std::move(command))->wait();
+  EXPECT_EQ(undisturbed.exit_code, 0) << undisturbed.text();
+  const auto requests = proxy_.take_requests().size();
+  std::filesystem::remove_all(job_->directory().path("cache"));
+  proxy_.go_down_after(static_cast<int>(requests / 2 + 1));
+  const auto disturbed = job_->start(std::move(again));
+  while (!proxy_.is_down() && disturbed->is_running()) std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(proxy_.is_down()) << "only " << requests << " requests";
+  std::this_thread::sleep_for(away);
+  EXPECT_TRUE(disturbed->is_running());
+  proxy_.come_up();
+  const auto done = disturbed->wait();
+  EXPECT_EQ(done.exit_code, 0) << done.text();
+  if (long_tests()) {
+    EXPECT_THAT(done.err, HasSubstr("Trying again"));
+  }
+  std::printf("%s: away at request %zu of %zu\n", words.c_str(), requests / 2 + 1, requests);
+}
+
 TEST_F(NetworkTest, EveryCommandGoesOnWhenItComesBack) {
   go_by(proxy_.endpoint(), "150s");
-  const auto away = long_tests() ? std::chrono::milliseconds(60s) : 1s;
   auto& server = job_->server();
   const auto path = [&](const std::string& name) { return job_->directory().path(name); };
   std::string id;
@@ -109,30 +136,6 @@ TEST_F(NetworkTest, EveryCommandGoesOnWhenItComesBack) {
     ASSERT_EQ(job_->walvault({"init", "--repo", path("copy-" + std::to_string(i))}).exit_code, 0);
   }
 
-  const auto expect_to_go_on = [&](std::vector<std::string> command,
-                                   std::vector<std::string> again) {
-    const auto words = command[0] + " " + command[1];
-    SCOPED_TRACE(words);
-    std::filesystem::remove_all(path("cache"));
-    (void)proxy_.take_requests();
-    const auto undisturbed = job_->start(std::move(command))->wait();
-    EXPECT_EQ(undisturbed.exit_code, 0) << undisturbed.text();
-    const auto requests = proxy_.take_requests().size();
-    std::filesystem::remove_all(path("cache"));
-    proxy_.go_down_after(static_cast<int>(requests / 2 + 1));
-    const auto disturbed = job_->start(std::move(again));
-    while (!proxy_.is_down() && disturbed->is_running()) std::this_thread::sleep_for(1ms);
-    EXPECT_TRUE(proxy_.is_down()) << "only " << requests << " requests";
-    std::this_thread::sleep_for(away);
-    EXPECT_TRUE(disturbed->is_running());
-    proxy_.come_up();
-    const auto done = disturbed->wait();
-    EXPECT_EQ(done.exit_code, 0) << done.text();
-    if (long_tests()) {
-      EXPECT_THAT(done.err, HasSubstr("Trying again"));
-    }
-    std::printf("%s: away at request %zu of %zu\n", words.c_str(), requests / 2 + 1, requests);
-  };
   const auto expect_both_to_go_on = [&](const std::vector<std::string>& command) {
     expect_to_go_on(command, command);
   };

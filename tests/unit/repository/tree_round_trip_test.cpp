@@ -371,6 +371,25 @@ TEST_F(TreeRoundTrip, KeepsMoreTinyFilesThanOneGroupCanCount) {
   EXPECT_GE(checked, 100u);
 }
 
+// Zeros, but for these parts, ascending by where they lie.
+void write_sparse_file(TreeWriter& tree, const std::string& path, std::uint64_t size,
+                       const std::map<std::uint64_t, Bytes>& parts) {
+  static const Bytes zeros(chunk_bytes);
+  FileEntry entry;
+  entry.path = path;
+  entry.size = size;
+  tree.begin_file(std::move(entry));
+  std::uint64_t at = 0;
+  for (const auto& [begin, part] : parts) {
+    for (; at < begin; at += std::min<std::uint64_t>(zeros.size(), begin - at)) {
+      tree.append(ByteView(zeros).first(std::min<std::uint64_t>(zeros.size(), begin - at)));
+    }
+    tree.append(part);
+    at += part.size();
+  }
+  (void)tree.end_file();
+}
+
 TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
   constexpr std::uint64_t size = (1u << 30) + 5 * chunk_bytes + 1000;
   const auto first_data = random_bytes(chunk_bytes, 1);
@@ -379,27 +398,10 @@ TEST_F(TreeRoundTrip, HoldsMapsOfAFileBeyondAGibibyte) {
   constexpr std::uint64_t middle_at = (1u << 30) - 5000;  // across the maps' border
   const auto fill = [&](std::uint8_t change) {
     return [&, change](TreeWriter& tree) {
-      static const Bytes zeros(chunk_bytes);
-      FileEntry entry;
-      entry.path = "base/large";
-      entry.size = size;
-      tree.begin_file(std::move(entry));
-      std::uint64_t at = 0;
-      const auto append = [&](ByteView bytes) {
-        tree.append(bytes);
-        at += bytes.size();
-      };
-      const auto append_zeros_to = [&](std::uint64_t end) {
-        while (at < end) append(ByteView(zeros).first(std::min(zeros.size(), end - at)));
-      };
-      append(first_data);
-      append_zeros_to(middle_at);
-      append(middle_data);
-      append_zeros_to(size - last_data.size());
       auto last = last_data;
       last[5] ^= change;
-      append(last);
-      (void)tree.end_file();
+      write_sparse_file(tree, "base/large", size,
+                        {{0, first_data}, {middle_at, middle_data}, {size - last.size(), last}});
     };
   };
   const auto check = [&](const std::string& root_key, std::uint8_t change) {
