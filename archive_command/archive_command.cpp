@@ -84,7 +84,7 @@ void archive_file(Program& program, const std::string& path) {
   const auto& result = pushed.offered;
   if (!result.damage.empty()) {
     log_warning("WAL segment " + result.name + " is archived, but damaged: " + result.damage +
-                "; nothing behind it can be recovered from this archive. Check the disk of pg_wal, "
+                "; nothing after it can be recovered from this archive. Check the disk of pg_wal, "
                 "and take a new backup");
   }
   log_debug("archived " + result.name + (result.already_there ? " (it was there already)" : ""));

@@ -259,21 +259,22 @@ void add_backup_command(Program& program, CommandLine& commands) {
   auto& command = commands.command("backup", "Takes a base backup of a running server",
                                    [&program, options] { run_backup(program, *options); });
   command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
-  command.option("--label", options->label, "A note to find the backup by");
+  command.option("--label", options->label, "A name for the backup, as in: before the migration");
   command.option("--keep-for", options->keep_for,
-                 "Keep it, whatever the retention policy says: 90d, or forever");
+                 "How long to keep it whatever the retention policy says: 90d, or forever");
   command.option("--checkpoint", options->checkpoint, "fast (now) or spread (gentle, slower)");
-  command.option("--max-rate", options->max_rate, "Limit of the server's rate, a second: 100MB");
-  command.option("--wal", options->wal,
-                 "archive (the server archives it) or stream (over a second connection); "
-                 "else what the server's settings suggest");
+  command.option("--max-rate", options->max_rate,
+                 "How much the server may send in a second: 100MB");
+  command.option(
+      "--wal", options->wal,
+      "archive (the server archives its WAL) or stream (walvault receives it over a second "
+      "connection). Default: what the server's settings suggest");
   command.option("--via", options->via,
-                 "protocol (the server sends its files) or files (they are read beside it, in "
-                 "parallel, and those that were not written to not at all)");
+                 "protocol (the server sends its files) or files (walvault reads them directly, in "
+                 "parallel, and skips files that did not change). Default: protocol");
   command.flag("--checksum-all", options->checksum_all,
-               "Read all files, or have them sent: those as well that show, or of which the server "
-               "knows, that they did not change");
-  command.option("--jobs", options->jobs, "How many threads work");
+               "Read every file, even those that are known not to have changed");
+  command.option("--jobs", options->jobs, "How many threads to use");
   command.option("--wal-timeout", options->wal_timeout,
                  "How long to wait for the backup's WAL to be archived");
 }

@@ -21,7 +21,7 @@ std::string quoted(const std::string& text) {
 
 Lsn lsn_of(const std::optional<std::string>& text) {
   const auto lsn = Lsn::parse(text.value_or(""));
-  if (!lsn) throw Error(ErrorKind::corrupt, "the server's answer to a backup is no LSN");
+  if (!lsn) throw Error(ErrorKind::corrupt, "the server's answer to the backup is not an LSN");
   return *lsn;
 }
 

@@ -202,7 +202,7 @@ BackupContent read_data_directory(BackupSource& source) {
   }
   const auto data_directory = server.show("data_directory");
   if (!data_directory) {
-    throw Error(ErrorKind::usage, "the server does not tell where its data directory is", {},
+    throw Error(ErrorKind::usage, "the server does not say where its data directory is", {},
                 "GRANT pg_read_all_settings to the user of the connection, or use --via protocol.");
   }
   FileBackupRequest files;

@@ -148,11 +148,11 @@ class BackupRun {
   void tell_what_is_lent(const WriterSession& session) {
     if (lender_.parent && session.parent() != nullptr) info_.parent_id = lender_.parent->id;
     if (lender_.relative && session.parent() != nullptr) {
-      reporter_.info("what the cluster " + lender_.relative->cluster + " has in its backup " +
-                     lender_.relative->id + " is not stored again");
+      reporter_.info("reusing chunks of cluster " + lender_.relative->cluster +
+                     ", from its backup " + lender_.relative->id);
     }
     if (!session.unfinished().empty()) {
-      reporter_.info("what a backup had stored that did not come to its end is not stored again");
+      reporter_.info("reusing chunks that an interrupted backup has stored");
     }
   }
 
@@ -213,22 +213,21 @@ class BackupRun {
   void tell_of_damage(const TreeWriter& tree, const WriterSession& session) {
     if (!tree.parent_damage().empty()) {
       reporter_.warn(
-          "a backup before this one is damaged; what could not be read of it was stored "
-          "anew: " +
+          "an earlier backup is damaged; what could not be read of it was stored again: " +
           tree.parent_damage());
     }
     for (const auto& pack : tree.damaged_bases()) {
       reporter_.warn(pack.key() +
-                     " is damaged, and this backup relies on what else is in it. The "
-                     "next one stores that anew. What it costs tells: walvault verify");
+                     " is damaged, and this backup relies on what else is in it. The next backup "
+                     "stores that again. To see what is lost: walvault verify");
       mark_damaged(repository(), pack, PackDamage::content, clock_.now());
     }
     if (const auto packs = session.damaged_packs_of_parent(); packs > 0) {
       const auto& lender = *lender_.backup();
       reporter_.warn(std::to_string(packs) + " packs of the backup " + lender.id + " of " +
                      lender.cluster +
-                     " are gone or damaged; what they held was stored anew. What that costs "
-                     "tells: walvault verify");
+                     " are gone or damaged; what they held was stored again. To see what is lost: "
+                     "walvault verify");
     }
   }
 

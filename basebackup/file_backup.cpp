@@ -155,7 +155,7 @@ class FileBackup {
       const auto now = clock_.now();
       const auto now_ns = std::chrono::nanoseconds(now.time_since_epoch()).count();
       if (now < request_.known_since) {
-        read_all("the clock is behind the time of the backup before");
+        read_all("the clock is earlier than the time of the previous backup");
       } else if (latest > now_ns) {
         read_all("a file was written to in the future");
       }

@@ -82,7 +82,7 @@ void remove(Program& program, const DeleteOptions& options) {
                    : objection(config, opened.repository, cluster, id);
     if (!against.empty()) {
       throw Error(ErrorKind::usage, "backup " + id + " is one that stays",
-                  "Because: " + against + ".", "If it is to go all the same, add --yes.");
+                  "Because: " + against + ".", "To delete it anyway, add --yes.");
     }
   }
   delete_backup(opened.repository, cluster, id, system_clock().now());
@@ -95,13 +95,14 @@ void remove(Program& program, const DeleteOptions& options) {
 }  // namespace
 
 void add_backups_command(Program& program, CommandLine& commands) {
-  auto& backups = commands.command("backups", "Decides about single backups");
+  auto& backups = commands.command("backups", "Keeps or deletes single backups");
   const auto keep_options = std::make_shared<KeepOptions>();
   auto& keep_command = backups.command("keep", "Keeps a backup, whatever the retention policy says",
                                        [&program, keep_options] { keep(program, *keep_options); });
   keep_command.argument("ID", keep_options->id, "The backup");
-  keep_command.required_option("--for", keep_options->duration,
-                               "From now on: 90d, or forever; 0d leaves it to the policy again");
+  keep_command.required_option(
+      "--for", keep_options->duration,
+      "How long from now: 90d, or forever; 0d leaves it to the policy again");
   const auto delete_options = std::make_shared<DeleteOptions>();
   auto& delete_command = backups.command("delete", "Deletes a backup", [&program, delete_options] {
     remove(program, *delete_options);

@@ -149,7 +149,7 @@ void check_with_sql(Program& program, const WalArchive& archive, const ConnectOp
   findings.push_back(unnamed.empty()
                          ? good("names of relations", "read, for walvault find")
                          : warning("names of relations", "could not be read: " + unnamed,
-                                   "walvault find will tell files by number only."));
+                                   "walvault find will show files by number only."));
   findings.push_back(judge_archiver(archiver_state(*sql)));
   findings.push_back(
       check_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));
@@ -196,7 +196,7 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
     const auto what = id + " cannot be restored whole: " + fault.why;
     findings.push_back(id == list.backups.back().id
                            ? bad("backups", what, "Take a new backup.")
-                           : warning("backups", what, "walvault verify tells what is lost."));
+                           : warning("backups", what, "walvault verify says what is lost."));
   }
   list.backups = without(std::move(list.backups), faults);
   if (list.backups.empty()) return;
@@ -217,7 +217,7 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
   findings.push_back(
       gap->damage.empty()
           ? bad("gaps",
-                "WAL from " + where + " is not archived: moments behind it cannot be restored",
+                "WAL from " + where + " is not archived: moments after it cannot be restored",
                 "Archive it from pg_wal if it is still there (check --repair), and take a new "
                 "backup.")
           : bad("gaps", "WAL from " + where + " cannot be replayed: " + gap->damage,
@@ -251,7 +251,7 @@ void check_further(Program& program, const Repository& repository, const std::st
       if (!report.is_whole()) {
         findings.push_back(
             bad(name, "what the first one has cannot all be copied there",
-                "walvault copy --dry-run --to " + std::to_string(number) + " tells what, and why"));
+                "walvault copy --dry-run --to " + std::to_string(number) + " shows what, and why"));
         continue;
       }
       findings.push_back(backups == 0 && copied.wal.files == 0

@@ -105,7 +105,7 @@ void remove(Program& program, const Options& options) {
   program.print({{"removed", cluster_json(identity)}},
                 "Removed cluster " + identity_text(identity) +
                     "Its archive_command fails from now on. What is stored of it stays until "
-                    "space is returned; the name can be registered anew.\n");
+                    "space comes back; the name can be registered again.\n");
 }
 
 void list(Program& program) {

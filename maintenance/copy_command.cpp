@@ -32,7 +32,7 @@ CopyRequest request_of(const Options& options, const Config& config, const Rando
   request.cluster = config.cluster_asked;
   if (!options.backups.empty() && options.from) {
     throw Error(ErrorKind::usage, "--backup and --from exclude each other",
-                "--backup takes these backups alone, --from that one and all behind it.");
+                "--backup copies only these backups, --from that one and all later ones.");
   }
   // An id names a backup within its cluster.
   if (!options.backups.empty() || options.from) request.cluster = config.cluster();
@@ -171,7 +171,7 @@ Outcome copy_to(Program& program, const RepositoryConfig& place, const Repositor
     outcome.text += cluster_text(cluster, request.dry_run);
   }
   if (!outcome.is_whole) {
-    outcome.text += "What is damaged here, and what that costs, tells: walvault verify\n";
+    outcome.text += "To see what is damaged here, and what that costs: walvault verify\n";
   }
   if (request.dry_run) outcome.text += "Nothing was copied (--dry-run).\n";
   return outcome;
@@ -208,17 +208,18 @@ void copy(Program& program, const Options& options) {
 void add_copy_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
   auto& command = commands.command(
-      "copy", "Brings backups and their WAL to another repository; goes on where it was",
+      "copy", "Copies backups and their WAL to another repository; resumes if interrupted",
       [&program, options] { copy(program, *options); });
-  command.option("--to", options->to,
-                 "The other repository: a URL, or its number in the configuration file; else all "
-                 "further ones of that file");
+  command.option(
+      "--to", options->to,
+      "The other repository: a URL, or its number in the configuration file. Default: all "
+      "further repositories of that file");
   command.option("--backup", options->backups,
-                 "Only this backup and the WAL that it needs itself; may be repeated");
+                 "Copy only this backup and the WAL that it needs itself (repeatable)");
   command.option("--from", options->from,
-                 "Only this backup, those behind it, and all WAL from it on");
-  command.option("--max-rate", options->max_rate, "Read at most so much a second: 20MB");
-  command.option("--jobs", options->jobs, "How many objects are on their way at once");
+                 "Only this backup, later ones, and all WAL from its start on");
+  command.option("--max-rate", options->max_rate, "How much to read in a second at most: 20MB");
+  command.option("--jobs", options->jobs, "How many objects to copy at the same time");
   command.flag("--dry-run", options->dry_run, "Show what would be copied and copy nothing");
 }
 

@@ -68,15 +68,19 @@ void add_expire_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
   auto& command = commands.command("expire", "Deletes what the retention policy does not keep",
                                    [&program, options] { expire(program, *options); });
-  command.option("--keep-last", options->keep_last, "How many of the newest backups stay");
-  command.option("--keep-for", options->keep_for, "How long every backup stays: 30d");
-  command.option("--keep-daily", options->keep_daily, "For how many days the newest of each");
-  command.option("--keep-weekly", options->keep_weekly, "For how many weeks the newest of each");
-  command.option("--keep-monthly", options->keep_monthly, "For how many months");
-  command.option("--keep-yearly", options->keep_yearly, "For how many years");
-  command.option("--window", options->window, "The time whose every moment stays restorable: 30d");
+  command.option("--keep-last", options->keep_last, "Keep this many of the newest backups");
+  command.option("--keep-for", options->keep_for, "Keep every backup for this time: 30d");
+  command.option("--keep-daily", options->keep_daily,
+                 "Keep the newest backup of each of so many days");
+  command.option("--keep-weekly", options->keep_weekly,
+                 "Keep the newest backup of each of so many weeks");
+  command.option("--keep-monthly", options->keep_monthly,
+                 "Keep the newest backup of each of so many months");
+  command.option("--keep-yearly", options->keep_yearly,
+                 "Keep the newest backup of each of so many years");
+  command.option("--window", options->window, "Keep every moment of this time restorable: 30d");
   command.option("--minimum-backups", options->minimum_backups,
-                 "How many stay whatever the rest says");
+                 "Keep at least this many, whatever the other rules say");
   command.flag("--dry-run", options->dry_run, "Show what would go and delete nothing");
 }
 

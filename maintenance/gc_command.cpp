@@ -82,16 +82,17 @@ void collect(Program& program, const Options& options) {
 
 void add_gc_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
-  auto& command = commands.command("gc", "Returns the space of what no backup refers to",
+  auto& command = commands.command("gc", "Frees the space of data that no backup needs any more",
                                    [&program, options] { collect(program, *options); });
   command.option("--grace", options->grace,
                  "How long to wait between choosing and deleting; longer than a network file "
                  "system caches directories");
   command.option("--give-up-after", options->give_up_after,
-                 "A backup that began longer ago and is not complete is taken for dead");
-  command.flag("--exclusive", options->exclusive,
-               "Nothing else uses the repository meanwhile: needed where the object store has no "
-               "conditional writes");
+                 "How old an incomplete backup must be to count as dead");
+  command.flag(
+      "--exclusive", options->exclusive,
+      "Promise that nothing else uses the repository now: needed if the object store has no "
+      "conditional writes");
   command.flag("--dry-run", options->dry_run, "Show what would be deleted and delete nothing");
 }
 

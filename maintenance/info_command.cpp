@@ -246,7 +246,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
     const auto& last = list.backups.back();
     const auto age = age_of(last.stop_time);
     document["last_backup"] = {{"id", last.id}, {"age_s", seconds_of(age)}};
-    text += "    the last one is of " + format_duration(age) + " ago\n";
+    text += "    the newest is " + format_duration(age) + " old\n";
   }
 
   std::uint64_t wal_stored = 0;

@@ -43,7 +43,7 @@ void add_init_command(Program& program, CommandLine& commands) {
       log_warning(
           "this object store has no conditional writes (If-None-Match): two programs that write "
           "one WAL segment at once may both succeed, so archive from one host at a time, and gc "
-          "wants --exclusive, at times when nothing else runs");
+          "needs --exclusive, at a time when nothing else runs");
     }
     program.print({{"repository",
                     {{"id", repository.id()},

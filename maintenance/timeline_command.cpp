@@ -58,13 +58,14 @@ void set_aside(Program& program, const Options& options) {
 }  // namespace
 
 void add_timeline_command(Program& program, CommandLine& commands) {
-  auto& timeline = commands.command("timeline", "Tells apart two histories of one timeline id");
+  auto& timeline =
+      commands.command("timeline", "Separates two histories that have the same timeline id");
   const auto options = std::make_shared<Options>();
   auto& command =
       timeline.command("set-aside", "Opens a new branch where a timeline id was used twice",
                        [&program, options] { set_aside(program, *options); });
   command.argument("TIMELINE", options->timeline, "The number of the timeline");
-  command.flag("--yes", options->yes, "Confirms it");
+  command.flag("--yes", options->yes, "Confirm it");
 }
 
 }  // namespace walvault

@@ -40,7 +40,7 @@ VerifyRequest request_of(const Options& options, const Config& config) {
     throw Error(ErrorKind::usage, "--present and --deep exclude each other");
   }
   if (options.present && (options.sample || options.max_age)) {
-    throw Error(ErrorKind::usage, "--present reads no content",
+    throw Error(ErrorKind::usage, "--present does not read content",
                 "--sample and --max-age choose what is read.");
   }
   VerifyRequest request;
@@ -234,7 +234,8 @@ std::string damage_text(const VerifyReport& report) {
     }
   }
   return text +
-         "Next: take a backup now, walvault backup; it stores anew what is damaged and ends the "
+         "Next: take a backup now with walvault backup. It stores the damaged data again and ends "
+         "the "
          "exposure. Bring damaged objects back from a copy of the repository, under their keys, "
          "and verify again. Look at the disk. docs/operations.md, \"When verify reports "
          "damage\".\n";
@@ -291,18 +292,19 @@ void run_verify(Program& program, const Options& options) {
 void add_verify_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
   auto& command = commands.command(
-      "verify", "Reads what is stored and proves that it can be restored; exit 5 tells of damage",
+      "verify",
+      "Reads what is stored and proves that it can be restored; exits with 5 if it finds damage",
       [&program, options] { run_verify(program, *options); });
-  command.option("--backup", options->backup, "Only this backup, and the WAL that it needs itself");
-  command.flag("--present", options->present, "Only that everything is there, by listing");
+  command.option("--backup", options->backup,
+                 "Verify only this backup, and the WAL that it needs itself");
+  command.flag("--present", options->present, "Only check that everything is there, by listing");
   command.flag("--deep", options->deep,
-               "Decode everything too: chunk ids, page checksums, WAL records");
+               "Decode everything as well: chunk ids, page checksums, WAL records");
   command.option("--sample", options->sample,
-                 "Read only that share of packs and WAL, chosen at random: 5%");
-  command.option("--max-age", options->max_age,
-                 "Read only what was not found right within this time: 30d");
-  command.option("--max-rate", options->max_rate, "Read at most so much a second: 100MB");
-  command.option("--jobs", options->jobs, "How many threads work");
+                 "Read only this share of packs and WAL, chosen at random: 5%");
+  command.option("--max-age", options->max_age, "Skip what was verified within this time: 30d");
+  command.option("--max-rate", options->max_rate, "How much to read in a second at most: 100MB");
+  command.option("--jobs", options->jobs, "How many threads to use");
 }
 
 }  // namespace walvault

@@ -56,7 +56,7 @@ void rescue(Program& program, const Options& options) {
   program.print(
       {{"rescued",
         {{"archived", archived}, {"failed", failed}, {"passed_over", result.passed_over}}}},
-      "Archived anew: " + std::to_string(anew) +
+      "Newly archived: " + std::to_string(anew) +
           ", archived before: " + std::to_string(result.archived.size() - anew) +
           ", passed over as no WAL: " + std::to_string(result.passed_over) + ".\n" + text);
   if (!result.failed.empty()) program.set_exit_code(exit_code(ErrorKind::conflict));
@@ -65,7 +65,7 @@ void rescue(Program& program, const Options& options) {
 }  // namespace
 
 void add_wal_command(Program& program, CommandLine& commands) {
-  auto& wal = commands.command("wal", "Looks after archived WAL");
+  auto& wal = commands.command("wal", "Manages archived WAL");
   const auto options = std::make_shared<Options>();
   auto& command = wal.command("rescue", "Archives what a dead server left in its pg_wal",
                               [&program, options] { rescue(program, *options); });

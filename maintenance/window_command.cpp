@@ -52,7 +52,7 @@ void accept_gap(Program& program, const Options& options) {
   }
   if (!options.yes) {
     throw Error(ErrorKind::usage, "accepting a loss has to be confirmed",
-                "No moment behind one of these can be restored from a backup before it:\n" + text,
+                "No moment after one of these can be restored from a backup before it:\n" + text,
                 "Look for the segments on the old server first (walvault wal rescue). If they are "
                 "gone, add --yes.");
   }
@@ -86,12 +86,12 @@ void accept_gap(Program& program, const Options& options) {
 }  // namespace
 
 void add_window_command(Program& program, CommandLine& commands) {
-  auto& window = commands.command("window", "What can be recovered, and what is lost");
+  auto& window = commands.command("window", "Records which gaps in the WAL are known");
   const auto options = std::make_shared<Options>();
   auto& command = window.command("accept-gap", "Accepts that WAL is lost, for the record",
                                  [&program, options] { accept_gap(program, *options); });
-  command.required_option("--reason", options->reason, "Why, in words");
-  command.flag("--yes", options->yes, "Confirms it");
+  command.required_option("--reason", options->reason, "The reason, in words");
+  command.flag("--yes", options->yes, "Confirm it");
 }
 
 }  // namespace walvault

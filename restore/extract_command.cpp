@@ -136,11 +136,12 @@ void run_extract(Program& program, const Options& options) {
 
 void add_extract_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
-  auto& command = commands.command("extract", "Gives one file of a backup",
+  auto& command = commands.command("extract", "Reads one file out of a backup",
                                    [&program, options] { run_extract(program, *options); });
   command.argument("BACKUP", options->backup, "The backup's id");
   command.argument("PATH", options->path, "The file, relative to the data directory");
-  command.option("--output", options->output, "The new file to write; else standard output");
+  command.option("--output", options->output,
+                 "The file to write, which must not exist. Default: standard output");
 }
 
 }  // namespace walvault

@@ -19,7 +19,7 @@ constexpr std::uint64_t zeros_bytes_max = 1u << 20;  // looked at together
                   std::to_string(wanted.offset) + " is damaged",
               damage.detail(),
               "The directory has no pg_control and cannot be started. Restore from another "
-              "backup, or from a copy of the repository. What else is damaged tells: walvault "
+              "backup, or from a copy of the repository. To see what else is damaged: walvault "
               "verify");
 }
 

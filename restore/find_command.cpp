@@ -243,18 +243,19 @@ void add_find_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
   auto& command = commands.command("find", "Finds the transaction that was the mistake",
                                    [&program, options] { run_find(program, *options); });
-  command.flag("--drops", options->drops, "Dropped tables, indexes and databases");
-  command.flag("--truncates", options->truncates, "Truncated tables");
+  command.flag("--drops", options->drops, "Show dropped tables, indexes and databases");
+  command.flag("--truncates", options->truncates, "Show truncated tables");
   command.flag("--rewrites", options->rewrites,
-               "Rewritten, reindexed and moved tables (VACUUM FULL, CLUSTER, ALTER TABLE)");
-  command.flag("--deletes", options->deletes, "Transactions that deleted rows, and how many");
-  command.option("--xid", options->xid, "What one transaction did");
-  command.option("--time", options->time, "The transactions that ended around a time");
+               "Show rewritten, reindexed and moved tables (VACUUM FULL, CLUSTER, ALTER TABLE)");
+  command.flag("--deletes", options->deletes,
+               "Show transactions that deleted rows, and how many rows");
+  command.option("--xid", options->xid, "Show what one transaction did");
+  command.option("--time", options->time, "Show the transactions that ended around a time");
   command.option("--around", options->around, "How far around --time");
   command.option("--from", options->from, "Only what ended at this time or later");
   command.option("--until", options->until, "Only what ended at this time or earlier");
   command.option("--timeline", options->timeline,
-                 "latest, current, a number, or a branch that was set aside: 2-0");
+                 "latest, current, a number, or a branch that was set aside (2-0)");
 }
 
 }  // namespace walvault

@@ -27,7 +27,7 @@ std::string target_text(const RecoveryTarget& target) {
 std::string stop_text(const RecoveryStop& stop) {
   if (!stop.lsn) return {};
   std::string text = "  Stops:    ";
-  text += stop.inclusive ? "behind" : "before";
+  text += stop.inclusive ? "after" : "before";
   text += " the record at " + stop.lsn->text();
   if (const auto& transaction = stop.transaction) {
     text += ", the ";

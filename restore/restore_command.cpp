@@ -78,30 +78,34 @@ void add_restore_command(Program& program, CommandLine& commands) {
   auto& command = commands.command("restore", "Writes a data directory that recovers to a moment",
                                    [&program, options] { run_restore(program, *options); });
   command.required_option("--pgdata", options->pgdata, "The directory to restore into");
-  command.option("--to", options->to, "A time with its zone: '2026-11-21 10:41:00+00'");
-  command.option("--to-lsn", options->to_lsn, "A WAL position: 0/3000148");
-  command.option("--to-xid", options->to_xid, "A transaction id");
-  command.option("--to-name", options->to_name, "A restore point");
-  command.flag("--to-immediate", options->to_immediate, "As soon as the backup is consistent");
+  command.option("--to", options->to, "Restore to a time: '2026-11-21 10:41:00+00'");
+  command.option("--to-lsn", options->to_lsn, "Restore to a WAL position: 0/3000148");
+  command.option("--to-xid", options->to_xid, "Restore to a transaction id");
+  command.option("--to-name", options->to_name, "Restore to a restore point");
+  command.flag("--to-immediate", options->to_immediate, "Stop as soon as the backup is consistent");
   command.flag("--exclusive", options->exclusive, "Stop just before the target, not just after");
-  command.option("--backup", options->backup, "The backup to start from; else the best one");
+  command.option("--backup", options->backup, "The backup to start from. Default: the best one");
   command.option("--timeline", options->timeline,
-                 "latest, current, a number, or a branch that was set aside: 2-0");
+                 "latest, current, a number, or a branch that was set aside (2-0)");
   command.option("--tablespace", options->tablespaces,
-                 "OLD=NEW: where a tablespace goes (repeatable)");
-  command.option("--action", options->action, "At the target: promote, pause or shutdown");
-  command.option("--archiving", options->archiving, "keep or off: whether the new server archives");
-  command.option("--jobs", options->jobs, "How many threads work");
-  command.flag("--standby", options->standby, "Make a standby, which follows its primary");
-  command.option("--pg", options->pg, "What a standby connects to (a libpq connection string)");
+                 "OLD=NEW: where to put a tablespace (repeatable)");
+  command.option("--action", options->action,
+                 "What to do at the target: promote, pause or shutdown");
+  command.option("--archiving", options->archiving,
+                 "keep or off: whether the restored server archives its WAL");
+  command.option("--jobs", options->jobs, "How many threads to use");
+  command.flag("--standby", options->standby, "Make a standby that follows its primary");
+  command.option("--pg", options->pg,
+                 "How a standby connects to its primary (a libpq connection string)");
   command.flag("--force", options->force,
                "Replace what is in the directory; its WAL is saved first");
   command.flag("--delta", options->delta,
-               "Make what is in the directory into the backup: only what differs is written, and "
+               "Turn the directory into the backup: only what differs is written, and "
                "what does not belong is removed; its WAL is saved first");
   command.flag("--discard-wal", options->discard_wal,
                "With --force or --delta: do not save its WAL");
-  command.flag("--yes", options->yes, "With --force: replace what is no directory of this cluster");
+  command.flag("--yes", options->yes,
+               "With --force: replace even what does not belong to this cluster");
   command.flag("--dry-run", options->dry_run, "Print the plan and write nothing");
 }
 

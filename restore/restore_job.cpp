@@ -73,8 +73,8 @@ std::string primary_conninfo_of(const RestoreOptions& options, const Config& con
     return conninfo_for(config, cluster, options.pg);
   } catch (const Error&) {
     reporter.warn(
-        "it is not known how to connect to the primary: the standby follows the archive "
-        "only (--pg says how)");
+        "it is not known how to connect to the primary: the standby follows only the archive"
+        " (--pg says how)");
     return {};
   }
 }
@@ -98,13 +98,13 @@ void expect_nothing_lost(BackupConditions& conditions, const BackupInfo& backup,
   const auto fault = conditions.fault_of(backup);
   if (fault.empty()) return;
   if (!fault.is_lost) {
-    return reporter.warn("backup " + backup.id + ": " + fault.why + "; it is tried all the same");
+    return reporter.warn("backup " + backup.id + ": " + fault.why + "; trying it anyway");
   }
   throw Error(ErrorKind::corrupt, "backup " + backup.id + " cannot be restored whole",
               "Of it, " + fault.why + ".",
               "Leave --backup out to have the newest one that can. walvault verify --backup " +
                   backup.id +
-                  " tells what is lost of this one, walvault extract gets single files.");
+                  " tells what is lost of this one, walvault extract reads single files.");
 }
 
 }  // namespace
@@ -172,7 +172,7 @@ void RestoreJob::choose(const std::vector<ClusterIdentity>& identities) {
        .tried_all_the_same =
            [&](const BackupInfo& backup, const BackupFault& fault) {
              reporter_.warn("no other backup will do, so " + backup.id +
-                            " is tried all the same: " + fault.why);
+                            " is tried anyway: " + fault.why);
            }});
   if (options_.backup) expect_nothing_lost(conditions, proved_->plan.backup, reporter_);
 }

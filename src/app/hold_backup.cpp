@@ -15,8 +15,8 @@ std::unique_ptr<ReaderPin> hold_backup(const Repository& repository, const Rando
                                       tree.root().packs);
   } catch (const Error& error) {
     reporter.warn(
-        "what is read cannot be held against walvault gc and expire; do not run them "
-        "meanwhile: " +
+        "what is read cannot be protected from walvault gc and expire; do not run them "
+        "until this has ended: " +
         one_line(error));
   }
   // Behind the pin, and before anything is done: the root may be known from a cache.

@@ -61,7 +61,7 @@ std::string checked_endpoint(std::string endpoint, bool allow_http) {
     throw refuse("A host and a port are expected, and nothing else.", "Write https://HOST[:PORT].");
   }
   if (plain && !allow_http) {
-    throw refuse("Over http everybody on the way reads what is stored, and may change it.",
+    throw refuse("Over http, anybody on the way can read what is stored, and change it.",
                  "Use https, or allow it with allow_http = true in [repository].");
   }
   return endpoint;
@@ -77,7 +77,7 @@ Timestamp parse_expiration(const std::string& command, std::string text) {
     return parse_timestamp(text);
   } catch (const Error&) {
     throw Error(ErrorKind::unavailable, "the command \"" + command + "\" did not print credentials",
-                "Its Expiration is no time.", "It is written as 2026-11-22T10:00:00Z.");
+                "Its Expiration is not a time.", "It is written as 2026-11-22T10:00:00Z.");
   }
 }
 
@@ -188,14 +188,16 @@ S3Settings object_store_settings(const std::string& url, const ObjectStoreConfig
     throw bad_url("s3://...", "Nothing but a bucket and a prefix belong into it: no keys.");
   }
   if (!is_bucket_name(settings.bucket)) {
-    throw bad_url(url, "\"" + settings.bucket +
-                           "\" is no bucket's name: 3 to 63 lower-case letters, digits, '-', '.'.");
+    throw bad_url(url,
+                  "\"" + settings.bucket +
+                      "\" is not a bucket name: 3 to 63 lower-case letters, digits, '-', '.'.");
   }
   if (slash != std::string::npos) settings.prefix = rest.substr(slash + 1);
   if (!settings.prefix.empty() && !is_key(settings.prefix)) {
-    throw bad_url(url, "\"" + settings.prefix +
-                           "\" is no prefix: its parts are of letters, digits, '-', '_', '.', and "
-                           "do not begin with a '.'.");
+    throw bad_url(
+        url, "\"" + settings.prefix +
+                 "\" is not a prefix: its parts consist of letters, digits, '-', '_', '.', and "
+                 "do not begin with a '.'.");
   }
   if (const auto endpoint = either(config.endpoint, {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"})) {
     settings.endpoint = checked_endpoint(*endpoint, config.allow_http);
@@ -245,7 +247,7 @@ S3Credentials load_credentials(const ObjectStoreConfig& config) {
   throw Error(ErrorKind::usage, "there are no credentials for the object store",
               "Neither [repository] nor the environment nor \"" + path + "\" has any.",
               "Set access_key_id and secret_access_key in [repository], or AWS_ACCESS_KEY_ID and "
-              "AWS_SECRET_ACCESS_KEY; docs/object-storage.md tells of more ways.");
+              "AWS_SECRET_ACCESS_KEY; docs/object-storage.md lists more ways.");
 }
 
 }  // namespace walvault

@@ -62,7 +62,7 @@ TomlSection parse_toml(ByteView content, const std::string& path) {
     throw bad_config(path, "Line " + std::to_string(error.source().begin.line) + ": " +
                                std::string(error.description()) + ".");
   } catch (const std::logic_error&) {
-    throw bad_config(path, "Something in it is no TOML.");
+    throw bad_config(path, "Something in it is not TOML.");
   }
 }
 

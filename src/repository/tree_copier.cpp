@@ -121,7 +121,7 @@ bool TreeCopier::bring(const PackTable::Entry& entry) {
   if (object->size() != entry.size || sha256(*object) != entry.name.digest) {
     throw Error(ErrorKind::corrupt, "the pack " + key + " is damaged",
                 "At " + from_.storage().url() + " its bytes are not those of its name.",
-                "walvault verify tells what that costs.");
+                "walvault verify says what that costs.");
   }
   // False: another copy has just brought it.
   (void)to_.storage().put_if_absent(key, *object);
@@ -174,7 +174,7 @@ std::optional<TreeCopied> TreeCopier::bring_packs(const std::string& root_key) {
     if (!from_.storage().find_size(root_key)) return std::nullopt;
     throw Error(ErrorKind::corrupt, "the pack " + missing + " is missing",
                 "The backup " + root_key + " at " + from_.storage().url() + " needs it.",
-                "walvault verify tells what that costs.");
+                "walvault verify says what that costs.");
   }
   brought_ = std::move(root);
   return copied;
@@ -191,7 +191,7 @@ bool TreeCopier::commit() {
     if (!there || *there != bytes) {
       throw Error(ErrorKind::conflict, "the backup cannot be copied: its place is taken",
                   "At " + storage.url() + " something else is stored as " + root_key + ".",
-                  "Those behind it can be copied.");
+                  "Those after it can be copied.");
     }
   }
   // Recorded meanwhile: then that root is none, and expire removes it.

@@ -34,7 +34,7 @@ bool is_same_file(const struct stat& first, const struct stat& second) {
 }
 
 Error no_file(const std::string& path) {
-  return {ErrorKind::corrupt, "\"" + path + "\" is no file",
+  return {ErrorKind::corrupt, "\"" + path + "\" is not a file",
           "Something else has the name of an object.", "Remove it."};
 }
 

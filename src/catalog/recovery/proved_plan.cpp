@@ -168,9 +168,9 @@ ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>
       throw Error(ErrorKind::corrupt,
                   "no backup from which the target can be reached can be restored whole",
                   "Passed over: " + others + ". Without these, " + error.message() + ".",
-                  "Bring what is lost back from a copy of the repository, or choose a target that "
-                  "another backup reaches. walvault verify tells what is lost, walvault extract "
-                  "gets single files.");
+                  "Restore what is lost from a copy of the repository, or choose a target that "
+                  "another backup reaches. walvault verify says what is lost, walvault extract "
+                  "reads single files.");
     }
   }
 }

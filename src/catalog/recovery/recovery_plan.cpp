@@ -145,7 +145,7 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive,
   };
   const auto kind = plan.target.kind;
   if (kind == TargetKind::lsn && plan.target.lsn >= wal.end) {
-    throw refuse("the target lies behind the archived WAL");
+    throw refuse("the target lies after the archived WAL");
   }
   // Where the records of the other kinds lie, the WAL itself tells.
   if (kind == TargetKind::latest && (wal.gap_follows || wal.switches_from != TimelineId{})) {

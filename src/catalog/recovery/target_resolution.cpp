@@ -109,7 +109,7 @@ class Resolver {
     stop_.inclusive = plan_.target.inclusive;
     if (found || chain_.begin >= plan_.target.lsn) return stop_at_the_record();
     if (!chain_.broken.empty()) throw broken();
-    throw behind("the target lies behind the last archived record");
+    throw behind("the target lies after the last archived record");
   }
 
   // A position before a switch of timelines may be one behind which the ancestor has no
@@ -156,7 +156,7 @@ class Resolver {
     }
     const auto last_asked = target.time - std::chrono::microseconds{target.inclusive ? 0 : 1};
     if (last_asked > std::max(plan_.wal.until + mtime_slack, chain_.frontier)) {
-      throw behind("the target lies behind the archived WAL");
+      throw behind("the target lies after the archived WAL");
     }
     if (chain_.end < plan_.backup.stop) throw inconsistent();
     if (chain_.begin < plan_.backup.stop) {

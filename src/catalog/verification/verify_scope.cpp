@@ -101,7 +101,7 @@ class ScopeFinder {
         state_.pins.push_back(std::make_unique<ReaderPin>(
             state_.repository, state_.clock, state_.run, ++number, cluster.name, needed));
       } catch (const Error& error) {
-        state_.reporter.warn("cannot hold what is read against a gc: " + one_line(error));
+        state_.reporter.warn("cannot protect what is read from gc: " + one_line(error));
       }
     }
     // What was deleted before it was held is no damage.

@@ -203,7 +203,7 @@ Error S3Client::failure(const S3Request& request, const HttpResponse& response) 
   }
   if (response.status == 301 || response.status == 307 || code == "AuthorizationHeaderMalformed") {
     return error(
-        "The bucket is in another region, or behind another endpoint: check region and "
+        "The bucket is in another region, or at another endpoint: check region and "
         "endpoint in [repository].");
   }
   if (response.status == 401 || response.status == 403) {

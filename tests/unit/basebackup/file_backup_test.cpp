@@ -297,7 +297,8 @@ TEST_F(FileBackupTest, ReadsEverythingWhereTimesTellNothing) {
   const auto first = back_up();
   known_since_ = clock_.now() + seconds(1);
   (void)back_up(first.root_key);
-  EXPECT_THAT(warnings_, Contains(HasSubstr("the clock is behind the time of the backup before")));
+  EXPECT_THAT(warnings_,
+              Contains(HasSubstr("the clock is earlier than the time of the previous backup")));
   EXPECT_THAT(notes_, IsEmpty());
   known_since_ = {};
   set_time("base/5/1259", 3'000'000'000);
