@@ -16,30 +16,12 @@ declare -A digests=(
   [14]=4bfb69335cb48a5243fef0938602b4b7a3f2cfa6f5474cc432ce1e8a10ee519c
   [16]=dfe7ecd8365ab907786e5f3d69179399f9675ac800153219efb2590257c2d551)
 
-# A private apt root for one suite: its lists and cache, nothing of the system.
-make_apt_root() {
-  local suite=$1 dir=$2 mirror
-  mirror=$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)
-  mkdir -p "$dir"/lists/partial "$dir"/cache/archives/partial "$dir"/etc
-  touch "$dir/status"
-  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
-    >"$dir/etc/sources.list"
-  cat >"$dir/apt.conf" <<CONF
-Dir::State::lists "$dir/lists";
-Dir::State::status "$dir/status";
-Dir::Cache "$dir/cache";
-Dir::Etc::sourcelist "$dir/etc/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-APT::Sandbox::User "root";
-CONF
-  APT_CONFIG=$dir/apt.conf apt-get -qq update
-}
+# shellcheck source=scripts/apt-root.sh
+source "$(dirname "$0")/apt-root.sh"
 
 # from_debian MAJOR TARGET WORK
 from_debian() {
-  local major=$1 target=$2 work=$3 package loader program
+  local major=$1 target=$2 work=$3 package
   make_apt_root "${suites[$major]}" "$work"
   APT_CONFIG=$work/apt.conf apt-get install -qq -y --no-install-recommends --download-only \
     -o Debug::NoLocking=1 "postgresql-$major" "postgresql-client-$major" libpq5 >/dev/null
@@ -47,12 +29,7 @@ from_debian() {
     case ${package##*/} in *-doc_* | perl* | systemd* | locales* | python3*) continue ;; esac
     dpkg -x "$package" "$target"
   done
-  loader=$(find "$target" -name 'ld-*.so*' -type f | head -n 1)
-  for program in "$target/usr/lib/postgresql/$major/bin"/*; do
-    head -c 4 "$program" | grep -q ELF || continue
-    patchelf --set-interpreter "$loader" --force-rpath \
-      --set-rpath "$target/usr/lib/x86_64-linux-gnu:$target/lib/x86_64-linux-gnu" "$program"
-  done
+  run_with_own_libraries "$target" "$target/usr/lib/postgresql/$major/bin"/*
 }
 
 # from_npm MAJOR TARGET WORK

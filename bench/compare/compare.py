@@ -358,6 +358,8 @@ def main():
                         help="with all repositories in one, Ceph's on this machine")
     parser.add_argument("--request-delay", type=int, metavar="MILLISECONDS",
                         help="until each answer of the object store comes")
+    parser.add_argument("--peers", type=pathlib.Path, metavar="DIRECTORY",
+                        help="what scripts/install-peers.sh has put there, instead of the system's")
     parser.add_argument("--self", action="store_true", dest="twice")
     parser.add_argument("--bin", type=pathlib.Path, default=ROOT / "build/release/bin")
     parser.add_argument("--json", type=pathlib.Path)
@@ -373,7 +375,7 @@ def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix="walvault-bench-", dir="/tmp"))
     shutil.copytree(options.bin, work / "bin")
     become_server_user(work)
-    lab = Laboratory(work, options.scale)
+    lab = Laboratory(work, options.scale, options.peers)
     slow_network = None
     if options.request_delay:
         slow_network = [work / "bin" / "slow_network", str(options.request_delay)]

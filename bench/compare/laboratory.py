@@ -43,12 +43,14 @@ class Run:
 
 
 class Laboratory:
-    """`work` has the programs to be measured in `bin`."""
+    """`work` has the programs to be measured in `bin`; `peers`, if given, others in its `bin`,
+    which go before those of the system."""
 
-    def __init__(self, work, scale):
+    def __init__(self, work, scale, peers=None):
         self.work = work
         self.data = work / "pg"
-        self.env = dict(os.environ, LC_ALL="C", PATH=f"{work}/bin:{SERVER}:{os.environ['PATH']}",
+        first = f"{work}/bin:{peers}/bin:" if peers else f"{work}/bin:"
+        self.env = dict(os.environ, LC_ALL="C", PATH=f"{first}{SERVER}:{os.environ['PATH']}",
                         PGHOST=str(work), PGPORT=PORT, PGUSER="postgres", PGDATABASE="postgres",
                         HOME=str(work))
         self.conninfo = f"host={work} port={PORT} user=postgres"

@@ -86,11 +86,16 @@ class PgBackRest(Tool):
     def version(self):
         return self.lab.run("pgbackrest", "version").output.strip()
 
+    def bundles(self):
+        """How its users run it today: small files together, and blocks of large ones."""
+        numbers = [int(part) for part in self.version().split()[-1].split(".")[:2]]
+        return "repo1-bundle=y\nrepo1-block=y\n" if numbers >= [2, 46] else ""
+
     def set_up(self):
         forget(self.repository)
         self.config.write_text(f"""[global]
 {self.place()}
-log-path={self.lab.work}
+{self.bundles()}log-path={self.lab.work}
 lock-path={self.lab.work}/lock
 spool-path={self.lab.work}/spool
 archive-async={"y" if self.is_asynchronous else "n"}

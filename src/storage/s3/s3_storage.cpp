@@ -166,24 +166,33 @@ std::optional<HttpResponse> S3Storage::get(std::string_view key, ByteRange range
   throw client_.failure(request, response);
 }
 
-// By If-Match: what changed meanwhile is looked at once more. A store that does not know the
-// condition on a PUT refuses it, or passes over it: then the bytes are put all the same, which
-// are right whatever is there.
+// By If-Match: what changed meanwhile is looked at once more. Stores differ in how they know that
+// condition on a PUT: some compare the tag without its quotes (Ceph 16), some refuse it. The bytes
+// that are put are right whatever is there, so where none of it will do they are put without.
 Replaced S3Storage::replace_damaged(std::string_view key, const ObjectContent& content,
                                     const IsWhole& is_whole) {
-  constexpr int tries_max = 4;
-  bool conditional = true;
+  enum class Condition { quoted, bare, none };
+  auto condition = Condition::quoted;
+  std::string last_tag;
+  constexpr int tries_max = 16;
   for (int tried = 0; tried < tries_max; ++tried) {
     const auto there = get(key, whole_object);
     if (!there) return Replaced::absent;
     if (is_whole(there->body)) return Replaced::is_whole;
+    auto tag = there->header("etag");
+    // It is what it was, and yet it was said to be another.
+    if (tag == last_tag && condition != Condition::none) {
+      condition = condition == Condition::quoted ? Condition::bare : Condition::none;
+    }
+    last_tag = tag;
     auto request = put_request(full_key(key), content, false);
-    if (conditional) request.headers["if-match"] = there->header("etag");
+    if (condition == Condition::bare) std::erase(tag, '"');
+    if (condition != Condition::none) request.headers["if-match"] = tag;
     const auto response = client_.send(request);
     if (is_stored(response)) return Replaced::replaced;
     const bool is_unknown = response.status == 501 || has_code(response, "NotImplemented");
-    if (conditional && is_unknown) {
-      conditional = false;
+    if (condition != Condition::none && is_unknown) {
+      condition = Condition::none;
     } else if (!is_taken(response)) {
       throw client_.failure(request, response);
     }
