@@ -66,6 +66,11 @@ def check_links(path: pathlib.Path, number: int, line: str) -> list[str]:
             failures.append(f"{number}: the link to {target} leads nowhere")
         elif fragment and file.suffix == ".md" and fragment not in anchors_of(file):
             failures.append(f"{number}: {name or 'this page'} has no heading #{fragment}")
+    # Files of this tree that are named, not linked to.
+    for name in re.findall(r"`((?:src|tests|docs|scripts|bench|restore|basebackup|maintenance"
+                           r"|archive_command)/[\w./-]+)`", line):
+        if not (ROOT / name).exists():
+            failures.append(f"{number}: there is no {name}")
     return failures
 
 
