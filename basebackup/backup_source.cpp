@@ -237,16 +237,16 @@ BackupContent read_data_directory(BackupSource& source) {
            [&](Lsn start, std::uint64_t bytes) {
              source.start({.lsn = start, .timeline = server.identify_system().timeline}, bytes);
            },
-       .received = source.meter.done,
-       .note = source.reporter.info,
-       .warning = source.reporter.warn,
-       .damaged_page = [&](const std::string& text) { warnings.add(text); },
-       .check =
+       .damaged_page = [&](const std::string& text) { warnings.add(text); }},
+      {.info = source.reporter.info,
+       .warn = source.reporter.warn,
+       .check_cancelled =
            [&] {
              source.reporter.check_cancelled();
              if (source.streamer != nullptr) source.streamer->check();
              look_at_server();
-           }});
+           }},
+      source.meter);
   // A standby may have followed another server meanwhile.
   const auto timeline = server.identify_system().timeline;
   if (timeline != source.info.timeline) content.stop.timeline = timeline;

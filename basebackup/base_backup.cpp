@@ -12,6 +12,7 @@
 #include "repository/damaged_packs.h"
 #include "repository/object_table.h"
 #include "repository/tree_writer.h"
+#include "repository/unfinished.h"
 #include "repository/writer_session.h"
 
 namespace walvault {
@@ -66,9 +67,8 @@ class AbandonOnError {
 // for: where much lacks, others make it.
 void keep_ledger(const WalArchive& archive, const BackupInfo& info) try {
   constexpr std::size_t segments_max = 32;
-  archive.keep_ledger(
-      SegmentName::before(info.timeline, info.stop, archive.identity().segment_bytes),
-      segments_max);
+  archive.keep_ledger(SegmentName::before(info.timeline, info.stop, archive.identity().geometry),
+                      segments_max);
 } catch (const Error&) {
 }
 
@@ -238,7 +238,7 @@ class BackupRun {
     if (request_.keep) put_backup_keep(repository(), info_.cluster, info_.id, *request_.keep);
     root.head = encode_backup_info(info_);
     // Everything that the root refers to is durable by now: the commit.
-    session.commit(encode_root(root, root_key()));
+    session.commit(encode_root(repository().codec(), root, root_key()));
   }
 
   const WalArchive& archive_;

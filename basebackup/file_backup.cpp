@@ -53,13 +53,16 @@ std::optional<FileDescriptor> open_live_file(const std::string& location) {
 class FileBackup {
  public:
   FileBackup(const ClusterIdentity& identity, SqlConnection& sql, Clock& clock, TreeWriter& tree,
-             const FileBackupRequest& request, const FileBackupEvents& events)
+             const FileBackupRequest& request, const FileBackupEvents& events,
+             const Reporter& reporter, const Meter& meter)
       : identity_(identity),
         session_(sql, identity.postgres_major),
         clock_(clock),
         tree_(tree),
         request_(request),
         events_(events),
+        reporter_(reporter),
+        meter_(meter),
         rate_(clock, std::uint64_t{request.max_rate_kilobytes.value_or(0)} * 1024) {
     tree_.begin_stream(std::string(manifest_stream));
     tree_.begin_stream(std::string(attributes_stream), !request.is_known_damaged);
@@ -106,8 +109,8 @@ class FileBackup {
     tree_.end_stream(std::string(manifest_stream));
     tree_.end_stream(std::string(attributes_stream));
     if (unchanged_ > 0) {
-      events_.note(std::to_string(unchanged_) + " of " + std::to_string(files_) +
-                   " files were not written to since the backup before, and not read");
+      reporter_.info(std::to_string(unchanged_) + " of " + std::to_string(files_) +
+                     " files were not written to since the backup before, and not read");
     }
     return content;
   }
@@ -145,7 +148,7 @@ class FileBackup {
     std::int64_t latest = 0;
     directory.walk(
         [&](const LiveEntry& entry) {
-          events_.check();
+          reporter_.check_cancelled();
           if (entry.is_directory) return;
           bytes += entry.attributes.size;
           latest = std::max(latest, entry.attributes.modified);
@@ -165,7 +168,7 @@ class FileBackup {
 
   void read_all(const std::string& why) {
     reads_all_ = true;
-    events_.warning("every file is read: " + why);
+    reporter_.warn("every file is read: " + why);
   }
 
   void read_files(const LiveDirectory& directory) {
@@ -178,7 +181,7 @@ class FileBackup {
         [this](FilePart& part) { deliver(part); });
     directory.walk(
         [&](const LiveEntry& entry) {
-          events_.check();
+          reporter_.check_cancelled();
           if (entry.is_directory) {
             workers.submit({.kind = FilePart::Kind::directory, .entry = entry});
             return;
@@ -191,13 +194,13 @@ class FileBackup {
           const auto file = open(entry.path, entry.location);
           if (!file) return;
           for_each_part(file, [&](FilePart part) {
-            events_.check();
-            rate_.take(part.length, events_.check);
+            reporter_.check_cancelled();
+            rate_.take(part.length, reporter_.check_cancelled);
             workers.submit(std::move(part));
           });
         },
         [&](const std::string& path) {
-          events_.warning("\"" + path + "\" is neither file nor directory, and in no backup");
+          reporter_.warn("\"" + path + "\" is neither file nor directory, and in no backup");
         });
     workers.finish();
   }
@@ -284,7 +287,7 @@ class FileBackup {
                            std::to_string(block));
     }
     tree_.append(part.content);
-    events_.received(part.content.size());
+    meter_.done(part.content.size());
     if (!part.is_last()) return;
     list(file.path, file.attributes, tree_.end_file(),
          is_sound_ && would_show_writes(file.attributes, began_));
@@ -294,7 +297,7 @@ class FileBackup {
     const auto crc = tree_.reuse_file(entry_of(entry.path, entry.attributes));
     if (crc) {
       ++unchanged_;
-      events_.received(entry.attributes.size);
+      meter_.done(entry.attributes.size);
       list(entry.path, entry.attributes, *crc, true);
       return;
     }
@@ -322,6 +325,8 @@ class FileBackup {
   TreeWriter& tree_;
   const FileBackupRequest& request_;
   const FileBackupEvents& events_;
+  const Reporter& reporter_;
+  const Meter& meter_;
   RateLimit rate_;
 
   Timestamp began_;  // before the server was asked to begin
@@ -342,8 +347,9 @@ class FileBackup {
 
 BackupContent back_up_files(const ClusterIdentity& identity, SqlConnection& sql, Clock& clock,
                             TreeWriter& tree, const FileBackupRequest& request,
-                            const FileBackupEvents& events) {
-  return FileBackup(identity, sql, clock, tree, request, events).run();
+                            const FileBackupEvents& events, const Reporter& reporter,
+                            const Meter& meter) {
+  return FileBackup(identity, sql, clock, tree, request, events, reporter, meter).run();
 }
 
 }  // namespace walvault

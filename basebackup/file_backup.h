@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/reporter.h"
 #include "basebackup/backup_content.h"
 #include "basebackup/known_files.h"
 #include "catalog/records/cluster.h"
@@ -33,12 +34,8 @@ struct FileBackupRequest {
 struct FileBackupEvents {
   // Where replay begins, and how much there is to read or to recognize.
   std::function<void(Lsn, std::uint64_t bytes)> started;
-  std::function<void(std::uint64_t bytes)> received;  // on another thread
-  std::function<void(const std::string&)> note;
-  std::function<void(const std::string&)> warning;
   // A page that fails its checksum.
   std::function<void(const std::string&)> damaged_page;
-  std::function<void()> check;  // often; throws to stop
 };
 
 // Reads the data directory into `tree`. The timeline of where it stops is the label's.
@@ -48,6 +45,7 @@ struct FileBackupEvents {
 [[nodiscard]] BackupContent back_up_files(const ClusterIdentity& identity, SqlConnection& sql,
                                           Clock& clock, TreeWriter& tree,
                                           const FileBackupRequest& request,
-                                          const FileBackupEvents& events);
+                                          const FileBackupEvents& events, const Reporter& reporter,
+                                          const Meter& meter);
 
 }  // namespace walvault

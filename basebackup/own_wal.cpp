@@ -20,9 +20,9 @@ constexpr milliseconds wal_poll_max{1000};
 // Waits until every segment from start to stop is in the repository.
 void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
                   milliseconds timeout, const WalStreamer* streamer, const Reporter& reporter) {
-  const auto segment_bytes = archive.identity().segment_bytes;
-  auto segment = SegmentName::containing(info.timeline, info.start, segment_bytes);
-  const auto last = SegmentName::before(info.timeline, info.stop, segment_bytes);
+  const auto geometry = archive.identity().geometry;
+  auto segment = SegmentName::containing(info.timeline, info.start, geometry);
+  const auto last = SegmentName::before(info.timeline, info.stop, geometry);
   const auto deadline = clock.steady() + timeout;
   auto pause = wal_poll_first;
   bool noted = false;
@@ -34,8 +34,8 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
     if (clock.steady() >= deadline) {
       throw Error(
           ErrorKind::unavailable, "WAL that the backup needs did not arrive in the repository",
-          "Waited " + format_duration(timeout) + " for segment " + segment.text(segment_bytes) +
-              " (up to " + last.text(segment_bytes) + "). No backup was recorded.",
+          "Waited " + format_duration(timeout) + " for segment " + segment.text(geometry) +
+              " (up to " + last.text(geometry) + "). No backup was recorded.",
           streamer != nullptr
               ? "A standby ends no segment by itself: run SELECT pg_switch_wal() on the primary "
                 "towards the end of the backup."
@@ -59,15 +59,15 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
 void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info) {
   const auto& control = info.control;
   if (control.checkpoint < info.start || control.checkpoint >= info.stop) return;
-  const auto segment_bytes = archive.identity().segment_bytes;
-  auto segment = SegmentName::containing(info.timeline, control.checkpoint, segment_bytes);
-  const auto name = segment.text(segment_bytes);
+  const auto geometry = archive.identity().geometry;
+  auto segment = SegmentName::containing(info.timeline, control.checkpoint, geometry);
+  const auto name = segment.text(geometry);
   auto wal = archive.find_file(name);
   // A record may cross into the next segment, which is there if this one does.
   constexpr std::uint64_t record_bytes_max = 4096;
-  if (wal && segment.end(segment_bytes).value - control.checkpoint.value < record_bytes_max) {
+  if (wal && segment.end(geometry).value - control.checkpoint.value < record_bytes_max) {
     ++segment.number;
-    const auto next = archive.find_file(segment.text(segment_bytes));
+    const auto next = archive.find_file(segment.text(geometry));
     if (next) wal->insert(wal->end(), next->begin(), next->end());
   }
   if (wal && holds_checkpoint(*wal, control)) return;
@@ -82,8 +82,7 @@ void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info)
 
 // A backup that lies before one which was complete when it began.
 void expect_not_expiring(const WalArchive& archive, const BackupInfo& info) {
-  if (!is_expiring(archive, {.timeline = info.timeline, .branch = info.branch}, info.start,
-                   info.stop)) {
+  if (!is_expiring(archive, info.timeline_branch(), info.start, info.stop)) {
     return;
   }
   throw Error(ErrorKind::unavailable, "WAL that the backup needs is being expired",
@@ -95,7 +94,7 @@ void expect_not_expiring(const WalArchive& archive, const BackupInfo& info) {
 // A backup that its own WAL does not make consistent is none, though every
 // segment of that is there.
 void check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
-  const auto course = course_of(archive, {.timeline = info.timeline, .branch = info.branch});
+  const auto course = course_of(archive, info.timeline_branch());
   const auto chain =
       prove_chain(course.archive, wal_from(course.archive, course.history, info.start),
                   [](const ChainSegment&) {});
@@ -107,9 +106,8 @@ void check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
                 "Run the backup again.");
   }
   throw Error(ErrorKind::corrupt, "the archived WAL of the backup is damaged",
-              "Segment " + chain.broken_in.text(archive.identity().segment_bytes) + ": " +
-                  chain.broken + ". It is needed up to " + info.stop.text() +
-                  ". No backup was recorded.",
+              "Segment " + chain.broken_in.text(archive.identity().geometry) + ": " + chain.broken +
+                  ". It is needed up to " + info.stop.text() + ". No backup was recorded.",
               "Run the backup again. If that happens again, the server's pg_wal is damaged, or "
               "archive_command is not handed what the server wrote.");
 }

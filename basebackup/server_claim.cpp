@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "postgres/wal_page.h"
+#include "repository/pin.h"
 #include "repository/tree_copier.h"
-#include "repository/writer_session.h"
 
 namespace walvault {
 namespace {

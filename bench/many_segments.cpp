@@ -48,7 +48,7 @@ void store_backup(MemoryRepository& made, std::uint64_t index, std::uint64_t fir
     if (number + new_packs < end) continue;
     (void)made.storage.put_if_absent(pack_of(number).key(), random_bytes(100, number));
   }
-  (void)made.storage.put_if_absent(key, encode_root(root, key));
+  (void)made.storage.put_if_absent(key, encode_root(ObjectCodec(), root, key));
 }
 
 void make(const std::string& directory, std::uint64_t segments, std::uint64_t backups) {
@@ -80,10 +80,9 @@ void make(const std::string& directory, std::uint64_t segments, std::uint64_t ba
     last = wal.add_switch();
     const auto content = wal.segment(0);
     const SegmentName name{.timeline = {1}, .number = number};
-    WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_segment_bytes),
-                             {1});
+    WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry), {1});
     summarizer.read(content);
-    archive_file(archive, name.text(test_segment_bytes), content, minute_of(number + 1), {},
+    archive_file(archive, name.text(test_geometry), content, minute_of(number + 1), {},
                  encode_wal_summary(summarizer.finish()));
     copy_out(made.storage);
   }

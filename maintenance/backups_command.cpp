@@ -6,8 +6,8 @@
 #include "catalog/records/backup_list.h"
 #include "catalog/retention/expiry.h"
 #include "maintenance/maintenance_commands.h"
+#include "repository/pin.h"
 #include "repository/tree_copier.h"
-#include "repository/writer_session.h"
 
 namespace walvault {
 namespace {

@@ -159,7 +159,7 @@ void check_with_sql(Program& program, const WalArchive& archive, const ConnectOp
 void repair_gaps(const WalArchive& archive, const ConnectOptions& connect,
                  std::vector<Finding>& findings) {
   const auto backups = list_backups(archive.repository(), archive.identity().name).backups;
-  for (const auto& gap : recoverable_moments(archive.at_this_moment(true), backups).gaps) {
+  for (const auto& gap : recoverable_moments({archive.at_this_moment(true), backups}).gaps) {
     if (gap.accepted || !gap.damage.empty()) continue;
     const auto where = gap.from.text() + " to " + gap.to.text() + " of timeline " +
                        std::to_string(gap.timeline.timeline.value);
@@ -204,7 +204,7 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
   findings.push_back(good("backups", std::to_string(list.backups.size()) + ", the newest is " +
                                          newest.id + ", " + to_local_text(newest.stop_time)));
   // Only what follows the newest backup can still be mended by another one.
-  const auto moments = recoverable_moments(archive.at_this_moment(true), list.backups);
+  const auto moments = recoverable_moments({archive.at_this_moment(true), list.backups});
   const auto gap = std::ranges::find_if(moments.gaps, [&](const WalGap& each) {
     return !each.accepted && each.to > newest.start && each.timeline.timeline >= newest.timeline;
   });

@@ -21,7 +21,7 @@ ordered_json cluster_json(const ClusterIdentity& identity) {
   return {{"name", identity.name},
           {"system_identifier", std::to_string(identity.system_identifier)},
           {"postgres_version", std::to_string(identity.postgres_major)},
-          {"wal_segment_bytes", identity.segment_bytes},
+          {"wal_segment_bytes", identity.geometry.segment_bytes},
           {"registered", to_rfc3339(identity.registered)}};
 }
 

@@ -37,13 +37,7 @@ void collect(Program& program, const Options& options) {
   const auto report =
       options.dry_run ? find_garbage(opened.repository)
                       : collect_garbage(opened.repository, system_clock(), program.writer(), wanted,
-                                        {.waiting =
-                                             [&](std::uint64_t packs, std::uint64_t bytes) {
-                                               log_info(packs_text(packs, bytes) +
-                                                        " are not referred to; waiting " +
-                                                        options.grace + " before they are deleted");
-                                             },
-                                         .check_cancelled = check_cancelled});
+                                        {.info = log_info, .check_cancelled = check_cancelled});
   std::uint64_t leftover_bytes = 0;
   if (!options.dry_run) {
     // Never what a put may still be at work on.

@@ -74,27 +74,26 @@ void show_gap(const WalArchive& archive, const WalGap& gap, Shown& shown) {
 }
 
 // Windows, gaps and ends of the WAL of one identity.
-void show_wal(const WalArchive& archive, const std::vector<BackupInfo>& backups, bool is_newest,
-              Shown& shown) {
-  const auto& identity = archive.identity();
-  const auto moments = recoverable_moments(archive, backups);
+void show_wal(const ClusterView& cluster, bool is_newest, Shown& shown) {
+  const auto& identity = cluster.archive.identity();
+  const auto moments = recoverable_moments(cluster);
   if (!is_newest) {
     shown.text += "  Before the upgrade, PostgreSQL " + std::to_string(identity.postgres_major) +
                   ", system identifier " + std::to_string(identity.system_identifier) + ":\n";
   }
   if (!moments.windows.empty()) shown.text += "  Recoverable, every moment:\n";
-  for (const auto& window : moments.windows) show_window(archive, window, shown);
-  for (const auto& gap : moments.gaps) show_gap(archive, gap, shown);
+  for (const auto& window : moments.windows) show_window(cluster.archive, window, shown);
+  for (const auto& gap : moments.gaps) show_gap(cluster.archive, gap, shown);
   if (!moments.ends.empty()) shown.text += "  Last archived:\n";
   for (const auto& end : moments.ends) {
-    const auto name = end.segment.text(identity.segment_bytes);
+    const auto name = end.segment.text(identity.geometry);
     ordered_json document = {{"timeline", end.timeline.timeline.value},
                              {"branch", end.timeline.branch},
                              {"last_segment", name},
                              {"last_time", nullptr},
                              {"age_s", nullptr},
                              {"system_identifier", std::to_string(identity.system_identifier)}};
-    shown.text += "    timeline " + timeline_text(archive, end.timeline) + "  " + name;
+    shown.text += "    timeline " + timeline_text(cluster.archive, end.timeline) + "  " + name;
     if (end.modified) {
       const auto age = age_of(*end.modified);
       document["last_time"] = to_rfc3339(*end.modified);
@@ -215,7 +214,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
   document = {{"name", identity.name},
               {"system_identifier", std::to_string(identity.system_identifier)},
               {"postgres_version", std::to_string(identity.postgres_major)},
-              {"wal_segment_bytes", identity.segment_bytes},
+              {"wal_segment_bytes", identity.geometry.segment_bytes},
               {"backups", ordered_json::array()},
               {"damaged_backups", list.damaged},
               {"windows", ordered_json::array()},
@@ -252,7 +251,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
   std::uint64_t wal_stored = 0;
   for (const auto& each : identities) {
     const auto& archive = archives.of(each);
-    show_wal(archive, whole, each.number == identity.number, shown);
+    show_wal({archive, whole}, each.number == identity.number, shown);
     wal_stored += archive.stored_bytes();
   }
   document["wal_stored_bytes"] = wal_stored;

@@ -14,7 +14,7 @@ constexpr std::chrono::minutes silence_max{2};
 
 void fetch_missing_wal(const WalArchive& archive, const WalGap& gap, const ConnectOptions& options,
                        Clock& clock) {
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   const auto server = connect_replication(options);
   const auto slot = "walvault_repair_" + archive.repository().id().substr(0, 8);
   if (!server->create_temporary_slot(slot, SlotWal::not_kept)) {
@@ -25,8 +25,8 @@ void fetch_missing_wal(const WalArchive& archive, const WalGap& gap, const Conne
   WalStreamer streamer(view, *server, slot, clock, {});
   streamer.start({.lsn = gap.from, .timeline = gap.timeline.timeline});
   auto deadline = clock.steady() + silence_max;
-  auto number = gap.from.value / segment_bytes;
-  while (number * segment_bytes < gap.to.value) {
+  auto number = geometry.number_of(gap.from);
+  while (geometry.start_of(number) < gap.to) {
     options.check_cancelled();
     if (view.has_segment({.timeline = gap.timeline.timeline, .number = number})) {
       ++number;

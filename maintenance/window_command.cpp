@@ -34,7 +34,7 @@ void accept_gap(Program& program, const Options& options) {
   const auto identity = get_cluster(opened.repository, cluster);
   const auto archive = WalArchive(opened.repository, identity).at_this_moment(true);
   const auto list = list_backups(opened.repository, cluster);
-  auto moments = recoverable_moments(archive, list.backups);
+  auto moments = recoverable_moments({archive, list.backups});
   std::erase_if(moments.gaps, [](const WalGap& gap) { return gap.accepted; });
   if (moments.gaps.empty()) {
     throw Error(ErrorKind::not_found, "there is no gap to accept",

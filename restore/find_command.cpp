@@ -192,7 +192,7 @@ void run_find(Program& program, const Options& options) {
   std::erase_if(
       backups, [&](const BackupInfo& backup) { return backup.identity_number != identity.number; });
   // What no backup comes before cannot be restored, but is told all the same.
-  const auto course = follow_history(archive, backups, options.timeline);
+  const auto course = follow_history({archive, backups}, options.timeline);
   Lsn start;
   for (const auto& backup : backups) {
     if (lies_on(course.archive, backup, course.history) &&

@@ -40,38 +40,36 @@ std::string stop_text(const RecoveryStop& stop) {
 
 }  // namespace
 
-ordered_json plan_json(const ProvedPlan& proved, std::uint64_t segment_bytes) {
+ordered_json plan_json(const ProvedPlan& proved, WalGeometry geometry) {
   const auto& plan = proved.plan;
   const auto& stop = proved.stop;
   const auto& target = plan.target;
   const auto name = [&](const SegmentName& segment) {
-    return plan.wal.segments == 0 ? ordered_json(nullptr)
-                                  : ordered_json(segment.text(segment_bytes));
+    return plan.wal.segments == 0 ? ordered_json(nullptr) : ordered_json(segment.text(geometry));
   };
   const auto optional = [](bool is_there, auto&& value) {
     return is_there ? ordered_json(value) : ordered_json(nullptr);
   };
-  return {
-      {"backup", plan.backup.id},
-      {"timeline", plan.timeline.value},
-      {"target",
-       {{"asked", target.asked},
-        {"lsn", optional(stop.lsn.has_value(), stop.lsn.value_or(Lsn{}).text())},
-        {"xid", optional(target.kind == TargetKind::xid, target.xid)},
-        {"time", optional(target.kind == TargetKind::time, to_rfc3339(target.time))},
-        {"inclusive", target.inclusive},
-        {"stops", optional(stop.lsn.has_value(), stop.inclusive ? "behind" : "before")},
-        {"time_proved", stop.time_proved}}},
-      {"segments", plan.wal.segments},
-      {"wal_bytes", plan.wal.segments * segment_bytes},
-      {"first_segment", name(plan.wal.first)},
-      {"last_segment", name(plan.wal.last)},
-      {"partial_segment", optional(plan.wal.partial.has_value(),
-                                   plan.wal.partial.value_or(SegmentName{}).text(segment_bytes))},
-      {"data_bytes", plan.backup.size_bytes}};
+  return {{"backup", plan.backup.id},
+          {"timeline", plan.timeline.value},
+          {"target",
+           {{"asked", target.asked},
+            {"lsn", optional(stop.lsn.has_value(), stop.lsn.value_or(Lsn{}).text())},
+            {"xid", optional(target.kind == TargetKind::xid, target.xid)},
+            {"time", optional(target.kind == TargetKind::time, to_rfc3339(target.time))},
+            {"inclusive", target.inclusive},
+            {"stops", optional(stop.lsn.has_value(), stop.inclusive ? "behind" : "before")},
+            {"time_proved", stop.time_proved}}},
+          {"segments", plan.wal.segments},
+          {"wal_bytes", plan.wal.segments * geometry.segment_bytes},
+          {"first_segment", name(plan.wal.first)},
+          {"last_segment", name(plan.wal.last)},
+          {"partial_segment", optional(plan.wal.partial.has_value(),
+                                       plan.wal.partial.value_or(SegmentName{}).text(geometry))},
+          {"data_bytes", plan.backup.size_bytes}};
 }
 
-std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
+std::string plan_text(const ProvedPlan& proved, WalGeometry geometry) {
   const auto& plan = proved.plan;
   std::string text =
       "Plan:\n  Backup:   " + plan.backup.id + ", taken " + to_local_text(plan.backup.start_time) +
@@ -79,10 +77,10 @@ std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes) {
       "\n" + stop_text(proved.stop) + "  Timeline: " + std::to_string(plan.timeline.value) + "\n";
   if (plan.wal.segments > 0) {
     text += "  WAL:      " + std::to_string(plan.wal.segments) + " segments without a gap, " +
-            plan.wal.first.text(segment_bytes) + " to " + plan.wal.last.text(segment_bytes) + "\n";
+            plan.wal.first.text(geometry) + " to " + plan.wal.last.text(geometry) + "\n";
   }
   if (plan.wal.partial) {
-    text += "            and of " + plan.wal.partial->text(segment_bytes) +
+    text += "            and of " + plan.wal.partial->text(geometry) +
             " what its server wrote, up to " + plan.wal.end.text() + "\n";
   }
   return text;

@@ -8,10 +8,9 @@
 
 namespace walvault {
 
-[[nodiscard]] nlohmann::ordered_json plan_json(const ProvedPlan& proved,
-                                               std::uint64_t segment_bytes);
+[[nodiscard]] nlohmann::ordered_json plan_json(const ProvedPlan& proved, WalGeometry geometry);
 
 // Lines, each with its end.
-[[nodiscard]] std::string plan_text(const ProvedPlan& proved, std::uint64_t segment_bytes);
+[[nodiscard]] std::string plan_text(const ProvedPlan& proved, WalGeometry geometry);
 
 }  // namespace walvault

@@ -95,11 +95,11 @@ class KnownPaths {
 
 // Writes everything but pg_control, whose entry is returned.
 FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileRestorer& files,
-                     const RestoreListener& listener, RestoreResult& result) {
+                     const Reporter& reporter, RestoreResult& result) {
   std::optional<FileEntry> control;
   std::vector<FileEntry> links;
   tree.for_each_entry([&](FileEntry& entry) {
-    listener.check_cancelled();
+    reporter.check_cancelled();
     switch (entry.kind) {
       case EntryKind::directory:
         directory.make_directory(entry.path, entry.mode);
@@ -345,7 +345,7 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
 
 RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
                              const RestoreRequest& request, const DirectoryLock& /*held*/,
-                             const RestoreListener& listener) {
+                             const Reporter& reporter, const Meter& meter) {
   const auto tablespaces = check_destination(archive, plan, request);
   // Two data directories may link to one tablespace: a copy of a data directory does.
   const auto held_tablespaces = hold_tablespaces(request, tablespaces);
@@ -357,14 +357,13 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   // What an earlier one wrote may be in memory only: a sync that failed is forgotten.
   if (goes_on) DataDirectoryWriter::sync_all(directories);
   FileRestorer files(archive.repository().storage(), tree, directory, request.jobs,
-                     goes_on ? FoundInMemory::is_dropped : FoundInMemory::is_read,
-                     listener.written);
+                     goes_on ? FoundInMemory::is_dropped : FoundInMemory::is_read, meter.done);
   RestoreResult result;
-  const auto control = write_tree(tree, directory, files, listener, result);
+  const auto control = write_tree(tree, directory, files, reporter, result);
   result.kept_bytes = files.kept_bytes();
   write_notes(tree, directory, tablespaces);
   write_recovery_settings(directory, request.settings);
-  listener.check_cancelled();
+  reporter.check_cancelled();
   directory.apply_modes();
   DataDirectoryWriter::sync_all(directories);
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/reporter.h"
 #include "catalog/recovery/recovery_plan.h"
 #include "catalog/wal/wal_archive.h"
 #include "datadir/directory_lock.h"
@@ -30,11 +31,6 @@ struct RestoreRequest {
   // And in the tablespaces, and the pg_wal, that it links to. A copy of a data directory
   // links to those of the original.
   bool replace_tablespaces = false;
-};
-
-struct RestoreListener {
-  std::function<void(std::uint64_t bytes)> written;
-  std::function<void()> check_cancelled;
 };
 
 struct RestoreResult {
@@ -66,6 +62,6 @@ struct RestoreResult {
 // pg_control, and a sync of that.
 RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
                              const RestoreRequest& request, const DirectoryLock& held,
-                             const RestoreListener& listener);
+                             const Reporter& reporter, const Meter& meter);
 
 }  // namespace walvault

@@ -39,8 +39,8 @@ void run_restore(Program& program, const RestoreOptions& options) {
   const auto opened = program.open_repository(Caching::content);
   job.plan(opened.repository);
   const auto& proved = job.proved();
-  const auto plan_document = plan_json(proved, job.segment_bytes());
-  const auto text = plan_text(proved, job.segment_bytes());
+  const auto plan_document = plan_json(proved, job.geometry());
+  const auto text = plan_text(proved, job.geometry());
   if (options.dry_run) {
     program.print({{"plan", plan_document}, {"restored", false}},
                   text + "Nothing was written (--dry-run).\n");

@@ -163,7 +163,7 @@ void RestoreJob::choose(const std::vector<ClusterIdentity>& identities) {
   BackupConditions conditions(*repository_, BackupConditions::Look::at_what_is_there);
   // What is only looked at may come from ledgers; what is relied on does not.
   proved_ = plan_proved_recovery(
-      options_.dry_run ? archive_->at_this_moment(false) : *archive_, list.backups, wanted_,
+      {options_.dry_run ? archive_->at_this_moment(false) : *archive_, list.backups}, wanted_,
       {.of = [&](const BackupInfo& backup) { return conditions.fault_of(backup); },
        .passed_over =
            [&](const BackupInfo& backup, const BackupFault& fault) {
@@ -240,8 +240,7 @@ RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<voi
     // What was looked at before, and saved, is what goes: nothing.
     if (request_.replace) expect_vacant(request_.data_directory, "the destination");
   }
-  return restore_backup(*archive_, plan, request_, held_,
-                        {.written = written, .check_cancelled = reporter_.check_cancelled});
+  return restore_backup(*archive_, plan, request_, held_, reporter_, {.done = written});
 }
 
 }  // namespace walvault

@@ -32,7 +32,7 @@ class RestoreJob {
   // After plan().
   [[nodiscard]] const ProvedPlan& proved() const { return *proved_; }
   [[nodiscard]] const RestoreRequest& request() const { return request_; }
-  [[nodiscard]] std::uint64_t segment_bytes() const { return archive_->identity().segment_bytes; }
+  [[nodiscard]] WalGeometry geometry() const { return archive_->identity().geometry; }
 
   // Reads the WAL that replay needs, then restores. `run`: random, of this run. `begins` is
   // called when all of that WAL is known to be whole; `written` from any thread.

@@ -13,15 +13,15 @@ constexpr std::uint64_t read_ahead_max = 64;
 // The number of the last segment that replay has to read.
 std::uint64_t last_needed(const WalArchive& view, const ProvedPlan& proved, bool standby) {
   const auto& plan = proved.plan;
-  const auto segment_bytes = view.identity().segment_bytes;
+  const auto geometry = view.identity().geometry;
   if (standby || plan.target.kind == TargetKind::immediate) {
-    return SegmentName::before(plan.timeline, plan.backup.stop, segment_bytes).number;
+    return SegmentName::before(plan.timeline, plan.backup.stop, geometry).number;
   }
-  const auto end = SegmentName::before(plan.timeline, plan.wal.end, segment_bytes).number;
+  const auto end = SegmentName::before(plan.timeline, plan.wal.end, geometry).number;
   if (!proved.stop.lsn) return end;
   // The record at which it stops, or the first one behind that position, may end
   // in a later segment.
-  auto number = proved.stop.lsn->value / segment_bytes;
+  auto number = geometry.number_of(*proved.stop.lsn);
   for (; number < end; ++number) {
     const auto key = key_in_stretch(view, plan.wal, number);
     const auto summary =
@@ -43,7 +43,7 @@ bool expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsign
     return !find_unreadable(view, plan.wal, last_read + 1, last_read + read_ahead_max, jobs,
                             check_cancelled);
   }
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   // The last record that lies wholly before it.
   Lsn last;
   const auto number = damaged->name.number - 1;
@@ -52,7 +52,7 @@ bool expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsign
     if (before) last = before->last;
   }
   throw Error(ErrorKind::unreachable_target, "the archived WAL is damaged on the way to the target",
-              "Segment " + damaged->name.text(segment_bytes) + ": " + damaged->why + ".",
+              "Segment " + damaged->name.text(geometry) + ": " + damaged->why + ".",
               (last >= plan.backup.stop
                    ? "The last position that can be reached is --to-lsn " + last.text() + "."
                    : "Choose another backup with --backup.") +

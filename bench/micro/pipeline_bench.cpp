@@ -35,7 +35,7 @@ Root write_tree(const Repository& repository, std::uint8_t run, const std::strin
   tree.append(content);
   (void)tree.end_file();
   auto root = tree.finish();
-  session.commit(encode_root(root, key));
+  session.commit(encode_root(ObjectCodec(), root, key));
   return root;
 }
 

@@ -18,12 +18,12 @@ namespace {
 // when a descendant left its timeline in a later segment: that history ran
 // through it. A timeline whose history is not archived may be a descendant.
 std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segment) {
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   const auto later = archive.segments(segment.timeline, segment.number + 1);
   if (!later.empty()) {
     return "Archived is " +
            SegmentName{.timeline = segment.timeline, .number = later.front().number}.text(
-               segment_bytes) +
+               geometry) +
            ".";
   }
   for (const auto& branch : archive.branches()) {
@@ -38,7 +38,7 @@ std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segmen
              " is archived without its history file, so where it left this one is not known.";
     }
     const auto leaves = history->leaves(segment.timeline);
-    if (leaves && leaves->value / segment_bytes > segment.number) {
+    if (leaves && geometry.number_of(*leaves) > segment.number) {
       return "Timeline " + std::to_string(timeline.value) + " leaves this one only at " +
              leaves->text() + ".";
     }
@@ -59,12 +59,12 @@ std::optional<Bytes> look_again(const WalArchive& archive, const std::string& ke
 
 // Decodes the object beside the destination, and renames it there once it is
 // known to be right.
-void deliver(ByteView object, const std::string& key, unsigned threads, const HugeBuffers& buffers,
-             const std::string& destination) {
+void deliver(const Repository& repository, ByteView object, const std::string& key,
+             unsigned threads, const std::string& destination) {
   const auto temporary = destination + ".walvault-part";
   try {
     const auto file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
-    decode_wal_object(object, key, threads, buffers,
+    decode_wal_object(repository.codec(), object, key, threads, repository.buffers(),
                       [&](ByteView part) { write_all(file, part, temporary); });
     // Not synced: after a crash PostgreSQL asks for the file again. And over
     // nothing: a rename that replaces a file makes ext4 write the new one out.
@@ -95,10 +95,11 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
     if (!newest) return FetchOutcome::absent;
     key = *newest;
   }
-  const auto segment = SegmentName::parse(name, archive.identity().segment_bytes);
+  const auto segment = SegmentName::parse(name, archive.identity().geometry);
   if (kind == WalFileKind::segment && !segment) {
     throw Error(ErrorKind::usage, "no WAL segment of this cluster is called " + name,
-                "Its segments have " + std::to_string(archive.identity().segment_bytes) + " bytes.",
+                "Its segments have " + std::to_string(archive.identity().geometry.segment_bytes) +
+                    " bytes.",
                 "Check --cluster.");
   }
   auto object = archive.repository().storage().find(key);
@@ -120,7 +121,7 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
           .transient();
     }
   }
-  deliver(*object, key, threads, archive.repository().buffers(), destination);
+  deliver(archive.repository(), *object, key, threads, destination);
   return FetchOutcome::delivered;
 }
 

@@ -63,7 +63,7 @@ struct Source {
         archive(WalArchive(opened.repository,
                            identity_of(opened.repository, program.config().cluster(), request))
                     .with(parse_branches(request.branches))),
-        segment(SegmentName::parse(request.name, archive.identity().segment_bytes)) {}
+        segment(SegmentName::parse(request.name, archive.identity().geometry)) {}
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 

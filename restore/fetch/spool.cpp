@@ -208,7 +208,7 @@ bool Spool::deliver(const WalArchive& archive, const std::string& key,
   const auto name = find(*directory, id);
   if (!name) return false;
   // It was not synced: a machine that went down may have left anything.
-  const auto crc = checksum_at(*directory, *name, archive.identity().segment_bytes);
+  const auto crc = checksum_at(*directory, *name, archive.identity().geometry.segment_bytes);
   if (!crc || *name != file_name(id, *crc)) {
     (void)unlink_at(*directory, *name, *name);
     return false;
@@ -223,11 +223,11 @@ unsigned Spool::ready_behind(const WalArchive& archive, const SegmentName& deliv
                              unsigned count) const try {
   const auto directory = hold();
   if (!directory) return 0;
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   unsigned ready = 0;
   for (std::uint64_t i = 1; i <= count; ++i) {
     const SegmentName name{.timeline = delivered.timeline, .number = delivered.number + i};
-    if (find(*directory, id_of(archive, archive.key_of(name.text(segment_bytes))))) ++ready;
+    if (find(*directory, id_of(archive, archive.key_of(name.text(geometry))))) ++ready;
   }
   return ready;
 } catch (const Error&) {
@@ -261,9 +261,9 @@ void Spool::fill(const ArchiveSource& archive, const SegmentName& delivered, uns
 void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& archive,
                          const SegmentName& delivered, unsigned count, unsigned threads,
                          const std::function<bool()>& goes_on) {
-  const auto segment_bytes = archive.identity().segment_bytes;
-  const auto wanted_max =
-      std::min<std::uint64_t>(count, std::max<std::uint64_t>(1, spool_bytes_max / segment_bytes));
+  const auto geometry = archive.identity().geometry;
+  const auto wanted_max = std::min<std::uint64_t>(
+      count, std::max<std::uint64_t>(1, spool_bytes_max / geometry.segment_bytes));
   struct Item {
     std::string key;
     std::string id;
@@ -272,7 +272,7 @@ void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& arch
   std::vector<Item> items;
   for (std::uint64_t i = 1; i <= wanted_max; ++i) {
     const SegmentName name{.timeline = delivered.timeline, .number = delivered.number + i};
-    const auto key = archive.key_of(name.text(segment_bytes));
+    const auto key = archive.key_of(name.text(geometry));
     items.push_back({.key = key, .id = id_of(archive, key)});
   }
   for (const auto& name : names_at(directory, "the spool")) {
@@ -283,11 +283,11 @@ void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& arch
   }
   std::erase_if(items, [&](const Item& item) { return find(directory, item.id).has_value(); });
   // The server that recovers writes there too: at most half of what is free is taken.
-  const auto room = room_at(directory) / 2 / segment_bytes;
+  const auto room = room_at(directory) / 2 / geometry.segment_bytes;
   if (items.size() > room) items.resize(static_cast<std::size_t>(room));
   // A large segment is held in memory whole.
   constexpr std::uint64_t parallel_bytes_max = 64u << 20;
-  const auto workers_max = segment_bytes > parallel_bytes_max ? 1u : std::max(threads, 1u);
+  const auto workers_max = geometry.segment_bytes > parallel_bytes_max ? 1u : std::max(threads, 1u);
   std::atomic<bool> is_end = false;
   OrderedWorkers<Item> workers(
       {.threads = workers_max, .in_flight_max = workers_max},
@@ -298,12 +298,14 @@ void Spool::fetch_behind(const FileDescriptor& directory, const WalArchive& arch
         UnfinishedFile file(directory, unfinished_prefix + item.id);
         std::uint32_t crc = 0;
         std::uint64_t bytes = 0;
-        decode_wal_object(*object, item.key, 1, archive.repository().buffers(), [&](ByteView part) {
-          crc = crc32c(part, crc);
-          bytes += part.size();
-          file.append(part);
-        });
-        item.is_there = bytes == segment_bytes && goes_on() && file.finish(file_name(item.id, crc));
+        decode_wal_object(archive.repository().codec(), *object, item.key, 1,
+                          archive.repository().buffers(), [&](ByteView part) {
+                            crc = crc32c(part, crc);
+                            bytes += part.size();
+                            file.append(part);
+                          });
+        item.is_there =
+            bytes == geometry.segment_bytes && goes_on() && file.finish(file_name(item.id, crc));
       },
       [&](Item& item) {
         if (!item.is_there) is_end = true;

@@ -22,16 +22,18 @@ namespace {
 constexpr std::string_view conditional_writes = "conditional writes";
 
 bool is_whole(std::string_view key, ByteRange range, ByteView content) try {
+  // Whether bytes are whole their digests tell, whatever they are encoded with.
+  const ObjectCodec codec;
   const auto place = place_of(key);
   if (!place) return false;
   if (const auto& info = info_of(*place); info.is_sealed) {
-    (void)unseal(info.kind, key, content);
+    (void)codec.unseal(info.kind, key, content);
     return true;
   }
   if (range.length == whole_object.length) {
-    (void)decode_root(content, key);
+    (void)decode_root(codec, content, key);
   } else {
-    (void)decode_root_head(content, key);
+    (void)decode_root_head(codec, content, key);
   }
   return range.offset == 0;
 } catch (const Error&) {

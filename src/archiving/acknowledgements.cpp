@@ -203,7 +203,8 @@ std::optional<Acknowledgements::Note> Acknowledgements::find(const WalArchive& a
     if (note->noted > now || now - note->noted > recent) return std::nullopt;
   }
   if (!note || note->repository != repository.id() || note->place != place_ ||
-      note->key != archive.key_of(name) || note->file.size != archive.identity().segment_bytes) {
+      note->key != archive.key_of(name) ||
+      note->file.size != archive.identity().geometry.segment_bytes) {
     return std::nullopt;
   }
   return note;

@@ -46,8 +46,7 @@ const WalArchive& FurtherArchives::archive_of(Place& place) {
                         place.config.required ? Patience() : Patience(patience_when_not_required));
     const auto there = get_cluster(repository.repository, identity_.name, ErrorKind::conflict);
     if (there.system_identifier != identity_.system_identifier ||
-        there.postgres_major != identity_.postgres_major ||
-        there.segment_bytes != identity_.segment_bytes) {
+        there.postgres_major != identity_.postgres_major || there.geometry != identity_.geometry) {
       throw Error(ErrorKind::conflict,
                   "the name " + identity_.name + " means another cluster there",
                   "Its system identifier is " + std::to_string(there.system_identifier) + ", " +

@@ -49,7 +49,7 @@ void compress_segment(const WalArchive& archive, ByteView first, const ReadConte
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
            PushResult& result) {
-  const auto prefix = encode_wal_object_header(file.header, key);
+  const auto prefix = encode_wal_object_header(archive.repository().codec(), file.header, key);
   const auto trailer = encode_wal_object_trailer(file.header, prefix.size(), file.summary.size());
   std::vector<ByteView> parts{prefix};
   parts.insert(parts.end(), file.frames.begin(), file.frames.end());
@@ -140,10 +140,11 @@ Prepared prepare_file(const WalArchive& archive, const std::string& path, const 
     }
   };
   if (kind == WalFileKind::segment || kind == WalFileKind::partial) {
-    if (result.plain_bytes != identity.segment_bytes) {
+    if (result.plain_bytes != identity.geometry.segment_bytes) {
       throw Error(ErrorKind::corrupt, "WAL file " + result.name + " has the wrong size",
                   "It has " + std::to_string(result.plain_bytes) + " bytes, a segment of cluster " +
-                      identity.name + " has " + std::to_string(identity.segment_bytes) + ".",
+                      identity.name + " has " + std::to_string(identity.geometry.segment_bytes) +
+                      ".",
                   "Check the file system of pg_wal.");
     }
     Bytes first(wal_segment_header_bytes);
@@ -217,11 +218,11 @@ PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline,
 PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, ByteView content,
                             Clock& clock, const PushOptions& options) {
   const auto& identity = archive.identity();
-  if (content.size() != identity.segment_bytes) {
+  if (content.size() != identity.geometry.segment_bytes) {
     throw Error(ErrorKind::internal, "a part of a WAL segment is given as a whole one");
   }
   PushResult result;
-  result.name = segment.text(identity.segment_bytes);
+  result.name = segment.text(identity.geometry);
   result.plain_bytes = content.size();
   CompressedFile compressed;
   auto& header = compressed.header;

@@ -26,12 +26,12 @@ constexpr std::chrono::seconds ahead_time_max{10};
 // The segments of the same timeline that wait behind this one, the oldest first.
 std::vector<std::string> waiting_behind(const WalArchive& archive, const std::string& directory,
                                         const SegmentName& offered) {
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   std::vector<std::string> waiting;
   for (const auto& name : names_in(directory + "/archive_status")) {
     if (!name.ends_with(ready_suffix)) continue;
     auto file = name.substr(0, name.size() - ready_suffix.size());
-    const auto segment = SegmentName::parse(file, segment_bytes);
+    const auto segment = SegmentName::parse(file, geometry);
     if (segment && segment->timeline == offered.timeline && segment->number > offered.number) {
       waiting.push_back(std::move(file));
     }
@@ -170,7 +170,7 @@ class Pipeline {
     open_until(before + 1);
   }
   [[nodiscard]] SegmentName waiting_name(std::size_t index) const {
-    return *SegmentName::parse(waiting_.at(index), archive_.identity().segment_bytes);
+    return *SegmentName::parse(waiting_.at(index), archive_.identity().geometry);
   }
 
   // In order: behind one that was not stored none is noted.
@@ -211,12 +211,13 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
   const auto slash = path.find_last_of('/');
   const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash);
   const auto name = path.substr(slash + 1);
-  const auto segment_bytes = archive.identity().segment_bytes;
-  const auto segment = SegmentName::parse(name, segment_bytes);
+  const auto geometry = archive.identity().geometry;
+  const auto segment = SegmentName::parse(name, geometry);
   const auto alone_only = [&] {
     return PushAheadResult{.offered = push_wal_file(archive, path, clock, options.push)};
   };
-  if (notes == nullptr || options.ahead == 0 || !segment || segment_bytes > segment_bytes_max) {
+  if (notes == nullptr || options.ahead == 0 || !segment ||
+      geometry.segment_bytes > segment_bytes_max) {
     return alone_only();
   }
   if (auto archived = notes->take(archive, path)) return {.offered = std::move(*archived)};

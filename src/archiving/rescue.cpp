@@ -54,11 +54,11 @@ OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_
   OwnSegments found;
   for (const auto& name : names_in(pg_wal)) {
     if (classify_wal_file(name) != WalFileKind::segment) continue;
-    const auto segment = SegmentName::parse(name, identity.segment_bytes);
+    const auto segment = SegmentName::parse(name, identity.geometry);
     if (!segment) continue;
     const auto header = find_segment_header(pg_wal, name);
     if (header && header->system_identifier == identity.system_identifier &&
-        header->page.page_address == segment->start(identity.segment_bytes)) {
+        header->page.page_address == segment->start(identity.geometry)) {
       found.by_timeline[segment->timeline].push_back(*segment);
     } else {
       found.others.push_back(*segment);
@@ -99,7 +99,7 @@ class Rescue {
     }
     for (const auto& [timeline, list] : segments.by_timeline) {
       for (const auto& segment : list) {
-        const auto name = segment.text(archive_.identity().segment_bytes);
+        const auto name = segment.text(archive_.identity().geometry);
         const bool is_last = segment == list.back();
         if (is_last && complete_.contains(name) && is_archived_in_part(name)) {
           ++result_.passed_over;
@@ -117,7 +117,7 @@ class Rescue {
   // what its name says: if that is not in it, it is damaged.
   void look_at_others(const OwnSegments& segments) {
     for (const auto& segment : segments.others) {
-      const auto name = segment.text(archive_.identity().segment_bytes);
+      const auto name = segment.text(archive_.identity().geometry);
       const auto it = segments.by_timeline.find(segment.timeline);
       const bool is_followed = it != segments.by_timeline.end() && segment < it->second.back();
       if (ready_.contains(name) || is_followed) {
@@ -131,7 +131,8 @@ class Rescue {
   // A restore may have fetched it as the end of the WAL; the server then keeps
   // it under its whole name and marks it.
   [[nodiscard]] bool is_archived_in_part(const std::string& name) const {
-    const auto content = read_file(pg_wal_ + "/" + name, archive_.identity().segment_bytes);
+    const auto content =
+        read_file(pg_wal_ + "/" + name, archive_.identity().geometry.segment_bytes);
     const auto key = archive_.partial_key(name + ".partial", sha256(content));
     return archive_.repository().storage().find_size(key).has_value();
   }

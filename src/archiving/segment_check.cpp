@@ -25,19 +25,20 @@ WalSegmentHeader check_segment(const ClusterIdentity& identity, const std::strin
     throw foreign("It was written by PostgreSQL " + std::to_string(major) + ", registered is " +
                   std::to_string(identity.postgres_major) + ".");
   }
-  if (header.segment_bytes != identity.segment_bytes) {
+  if (header.segment_bytes != identity.geometry.segment_bytes) {
     throw foreign("Its segments have " + std::to_string(header.segment_bytes) +
-                  " bytes, registered are " + std::to_string(identity.segment_bytes) + ".");
+                  " bytes, registered are " + std::to_string(identity.geometry.segment_bytes) +
+                  ".");
   }
-  const auto segment = SegmentName::parse(name.substr(0, 24), identity.segment_bytes);
+  const auto segment = SegmentName::parse(name.substr(0, 24), identity.geometry);
   if (!segment) {
     throw Error(ErrorKind::usage, "\"" + name + "\" is not the name of a WAL segment",
-                "Segments of this cluster have " + std::to_string(identity.segment_bytes) +
+                "Segments of this cluster have " + std::to_string(identity.geometry.segment_bytes) +
                     " bytes, and none has that number.");
   }
   // A timeline's first segment begins with pages copied from its ancestor, so
   // an older timeline in the header is right.
-  if (header.page.page_address != segment->start(identity.segment_bytes) ||
+  if (header.page.page_address != segment->start(identity.geometry) ||
       header.page.timeline > segment->timeline) {
     throw Error(ErrorKind::corrupt, "the file " + name + " holds other WAL than its name says",
                 "Its first page is that of " + header.page.page_address.text() + " on timeline " +

@@ -21,10 +21,10 @@ WalStreamer::~WalStreamer() {
 }
 
 void WalStreamer::start(WalPosition position) {
-  const auto segment_bytes = archive_.identity().segment_bytes;
+  const auto geometry = archive_.identity().geometry;
   timeline_ = position.timeline;
-  durable_ = SegmentName::containing(timeline_, position.lsn, segment_bytes).start(segment_bytes);
-  segment_.reserve(segment_bytes);
+  durable_ = SegmentName::containing(timeline_, position.lsn, geometry).start(geometry);
+  segment_.reserve(geometry.segment_bytes);
   thread_ = std::thread([this, first = WalPosition{durable_, timeline_}] { run(first); });
 }
 
@@ -41,17 +41,16 @@ void WalStreamer::run(WalPosition first) {
 }
 
 void WalStreamer::take(Lsn position, ByteView bytes) {
-  const auto segment_bytes = archive_.identity().segment_bytes;
+  const auto geometry = archive_.identity().geometry;
   while (!bytes.empty()) {
     const auto part =
-        bytes.first(std::min<std::size_t>(bytes.size(), segment_bytes - segment_.size()));
+        bytes.first(std::min<std::size_t>(bytes.size(), geometry.segment_bytes - segment_.size()));
     segment_.insert(segment_.end(), part.begin(), part.end());
     position.value += part.size();
     bytes = bytes.subspan(part.size());
-    if (segment_.size() < segment_bytes) return;
-    const auto pushed =
-        push_wal_segment(archive_, SegmentName::before(timeline_, position, segment_bytes),
-                         segment_, clock_, options_);
+    if (segment_.size() < geometry.segment_bytes) return;
+    const auto pushed = push_wal_segment(
+        archive_, SegmentName::before(timeline_, position, geometry), segment_, clock_, options_);
     if (!pushed.damage.empty()) {
       throw Error(ErrorKind::corrupt, "the server sends damaged WAL",
                   "Segment " + pushed.name + ": " + pushed.damage + ".",

@@ -22,20 +22,18 @@ bool is_segment_size(std::uint64_t bytes) {
   return std::has_single_bit(bytes) && bytes >= (1u << 20) && bytes <= (1u << 30);
 }
 
-std::string SegmentName::text(std::uint64_t segment_bytes) const {
-  const auto segments_a_log = 0x1'0000'0000u / segment_bytes;
-  return to_upper_hex(timeline.value) +
-         to_upper_hex(static_cast<std::uint32_t>(number / segments_a_log)) +
-         to_upper_hex(static_cast<std::uint32_t>(number % segments_a_log));
+std::string SegmentName::text(WalGeometry geometry) const {
+  const auto log = geometry.log_of(number);
+  return to_upper_hex(timeline.value) + to_upper_hex(static_cast<std::uint32_t>(log)) +
+         to_upper_hex(static_cast<std::uint32_t>(number - geometry.first_of_log(log)));
 }
 
-std::optional<SegmentName> SegmentName::parse(std::string_view text, std::uint64_t segment_bytes) {
+std::optional<SegmentName> SegmentName::parse(std::string_view text, WalGeometry geometry) {
   if (text.size() != segment_digits || !is_upper_hex(text)) return std::nullopt;
-  const auto segments_a_log = 0x1'0000'0000u / segment_bytes;
   const auto log = *parse_hex(text.substr(8, 8));
   const auto segment = *parse_hex(text.substr(16, 8));
-  if (segment >= segments_a_log) return std::nullopt;
-  return SegmentName{.timeline = timeline_of(text), .number = log * segments_a_log + segment};
+  if (segment >= geometry.segments_in_log()) return std::nullopt;
+  return SegmentName{.timeline = timeline_of(text), .number = geometry.first_of_log(log) + segment};
 }
 
 std::optional<WalFileKind> classify_wal_file(std::string_view name) {

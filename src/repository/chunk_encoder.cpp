@@ -19,7 +19,7 @@ constexpr std::size_t bases_bytes_max = 16u << 20;
 constexpr CompressionSetting metadata_compression{.algorithm = Compression::zstd, .level = 1};
 
 bool may_be_delta(const Piece* piece) {
-  return piece->parent && !piece->parent->zero && piece->length >= delta_chunk_bytes_min;
+  return piece->parent && !piece->parent->chunk.zero && piece->length >= delta_chunk_bytes_min;
 }
 
 Series series_of(const Piece& piece, Series of_content) {
@@ -69,9 +69,8 @@ void ChunkEncoder::encode(ChunkBatch& batch) {
       continue;
     }
     const auto id = sha256(bytes);
-    if (piece.parent && !piece.parent->zero && piece.parent->id == id) {
+    if (piece.parent && !piece.parent->chunk.zero && piece.parent->chunk.id == id) {
       piece.outcome = Outcome::borrowed;
-      piece.ref = *piece.parent;
       continue;
     }
     if (piece.length < chunk_bytes && !piece.is_metadata) {
@@ -97,12 +96,12 @@ void ChunkEncoder::encode_deltas(ChunkBatch& batch, std::vector<Piece*>& fresh) 
   std::size_t bytes = 0;
   for (auto* piece : fresh) {
     if (!may_be_delta(piece)) continue;
-    for (const auto& place : piece->parent->places()) {
+    for (const auto& place : piece->parent->chunk.places()) {
       if (frames.emplace(place.pack, place.frame.offset).second) bytes += place.frame.length;
       places.push_back(place);
     }
     if (bytes <= bases_bytes_max) continue;
-    places.resize(places.size() - piece->parent->places().size());
+    places.resize(places.size() - piece->parent->chunk.places().size());
     piece->parent.reset();
   }
   if (places.empty()) return;
@@ -131,7 +130,7 @@ void ChunkEncoder::encode_deltas(ChunkBatch& batch, std::vector<Piece*>& fresh) 
 
 // False: stored by itself it takes little more.
 bool ChunkEncoder::encode_delta(ChunkBatch& batch, Piece& piece, std::uint64_t& saved_bytes) {
-  const auto& parent = *piece.parent;
+  const auto& parent = piece.parent->chunk;
   const auto places = parent.places();
   // At the greatest depth from what the others were made against in the first place.
   const bool is_deepest = parent.bases.size() >= options_.delta_depth;
@@ -148,7 +147,7 @@ bool ChunkEncoder::encode_delta(ChunkBatch& batch, Piece& piece, std::uint64_t& 
                          : encode_full_frame(compressor_, setting, bytes).size();
   if (stored.size() > whole / 2) return false;
   saved_bytes += whole - stored.size();
-  piece.ref.bases.assign(is_deepest ? places.end() - 1 : places.begin(), places.end());
+  piece.lent_bases.assign(is_deepest ? places.end() - 1 : places.begin(), places.end());
   piece.frame = batch.frames.size();
   batch.frames.push_back({.series = series_of(piece, Series::delta), .stored = std::move(stored)});
   return true;

@@ -15,6 +15,7 @@
 #include "codec/compression.h"
 #include "repository/chunk_decoder.h"
 #include "repository/delta_worth.h"
+#include "repository/writer_session.h"
 
 namespace walvault {
 
@@ -35,10 +36,11 @@ struct Piece {
   bool is_metadata = false;
   // Its outcome and reference are known, and its bytes are not there.
   bool is_settled = false;
-  std::optional<ChunkRef> parent = {};  // what the parent has at its place
+  std::optional<LentRef> parent = {};  // what the parent has at its place
   Outcome outcome = Outcome::fresh;
-  std::size_t frame = 0;  // of a fresh one, in the batch's frames
-  // What was borrowed, and the bases of a fresh DELTA, with the parent's pack indexes.
+  std::size_t frame = 0;                    // of a fresh one, in the batch's frames
+  std::vector<FramePlace> lent_bases = {};  // of a fresh DELTA: places as in a LentRef
+  // Of what was borrowed, `parent` stands for it.
   ChunkRef ref = {};
 };
 

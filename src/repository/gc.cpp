@@ -5,10 +5,12 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "repository/damaged_packs.h"
+#include "repository/gc_plan.h"
 #include "repository/object_table.h"
+#include "repository/pin.h"
 #include "repository/tree.h"
-#include "repository/writer_session.h"
 
 namespace walvault {
 namespace {
@@ -21,7 +23,7 @@ constexpr milliseconds nap{200};
 // What is in use, seen at one moment.
 struct Reached {
   std::set<PackName> packs;
-  std::set<std::string> writers;  // that may still commit: all of their packs
+  std::set<WriterId> writers;  // that may still commit: all of their packs
   std::map<std::string, std::uint64_t> cluster_bytes;
 };
 
@@ -51,7 +53,7 @@ class Collector {
   }
 
   void collect(Clock& clock, const RandomId& run, const GcOptions& options,
-               const GcListener& listener) {
+               const Reporter& reporter) {
     give_up_writers(clock.now() - options.give_up_after);
     if (options.alone) remove_plans();
     const auto records = list_records();
@@ -62,10 +64,12 @@ class Collector {
     const auto plan_key = std::string(prefix_of(ObjectPlace::plans)) + to_hex(run);
     (void)repository_.put_sealed(ObjectKind::plan, plan_key,
                                  encode_gc_plan({.created = clock.now(), .condemned = dead_}));
-    listener.waiting(report_.dead_packs, report_.dead_bytes);
+    reporter.info(std::to_string(report_.dead_packs) + " packs, " +
+                  format_size(report_.dead_bytes) + " are not referred to; waiting " +
+                  format_duration(options.grace) + " before they are deleted");
     try {
       for (auto left = options.grace; left > milliseconds{0}; left -= nap) {
-        listener.check_cancelled();
+        reporter.check_cancelled();
         clock.sleep_for(std::min(nap, left));
       }
     } catch (...) {
@@ -77,7 +81,7 @@ class Collector {
     const auto marked = list_damaged_packs(repository_);
     std::vector<std::string> keys;
     const auto flush = [&] {
-      listener.check_cancelled();
+      reporter.check_cancelled();
       storage_.remove(keys);
       keys.clear();
     };
@@ -115,7 +119,7 @@ class Collector {
     for (const auto& stored : list_pins(repository_)) {
       if (!is_live(repository_, stored.pin)) continue;
       report_.running.push_back(stored.pin.root_key);
-      reached.writers.insert(stored.writer);
+      if (stored.writer) reached.writers.insert(*stored.writer);
       add(reached, stored.pin.may_borrow);
     }
     std::vector<std::string> roots;
@@ -130,7 +134,7 @@ class Collector {
       const auto object = storage_.find(key);
       if (!object || is_of_kind(*object, ObjectKind::tombstone)) continue;
       try {
-        const auto packs = decode_root(*object, key).packs;
+        const auto packs = decode_root(repository_.codec(), *object, key).packs;
         add(reached, packs);
         for (const auto& entry : packs.entries()) {
           if (of_cluster.insert(entry.name).second) reached.cluster_bytes[cluster] += entry.size;
@@ -151,7 +155,7 @@ class Collector {
   }
 
   [[nodiscard]] static bool is_reached(const Reached& reached, const PackName& name) {
-    return reached.packs.contains(name) || reached.writers.contains(to_hex(name.writer));
+    return reached.packs.contains(name) || reached.writers.contains(name.writer);
   }
 
   // Removes the pins of writers that have committed or never will.
@@ -181,8 +185,10 @@ class Collector {
   // so none is taken that was listed earlier and is of a live one. Before the plan, as
   // roots go before it: a source that is there has its packs.
   void remove_records(std::vector<std::string> keys) {
-    std::erase_if(
-        keys, [&](const std::string& key) { return live_writers_.contains(writer_in_key(key)); });
+    std::erase_if(keys, [&](const std::string& key) {
+      const auto writer = WriterId::in_key(key);
+      return writer && live_writers_.contains(*writer);
+    });
     if (!keys.empty()) storage_.remove(keys);
   }
 
@@ -199,7 +205,7 @@ class Collector {
   const Repository& repository_;
   Storage& storage_;
   std::map<PackName, std::uint64_t> packs_;
-  std::set<std::string> live_writers_;  // when what is dead was found
+  std::set<WriterId> live_writers_;  // when what is dead was found
   PackTable dead_;
   GcReport report_;
 };
@@ -207,10 +213,10 @@ class Collector {
 }  // namespace
 
 GcReport collect_garbage(const Repository& repository, Clock& clock, const RandomId& run,
-                         const GcOptions& options, const GcListener& listener) {
+                         const GcOptions& options, const Reporter& reporter) {
   repository.expect_deletable();
   Collector collector(repository);
-  collector.collect(clock, run, options, listener);
+  collector.collect(clock, run, options, reporter);
   return std::move(collector).report();
 }
 

@@ -5,11 +5,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "base/reporter.h"
 #include "repository/repository.h"
 
 namespace walvault {
@@ -40,17 +40,11 @@ struct GcReport {
   std::vector<std::string> given_up;  // of those that cannot any more
 };
 
-struct GcListener {
-  // Before the grace period.
-  std::function<void(std::uint64_t packs, std::uint64_t bytes)> waiting;
-  std::function<void()> check_cancelled;  // may throw
-};
-
 // `run` names this run's plan. Error{corrupt} when a root or a pin is damaged: what
 // it needs is not known, and nothing is deleted.
 [[nodiscard]] GcReport collect_garbage(const Repository& repository, Clock& clock,
                                        const RandomId& run, const GcOptions& options,
-                                       const GcListener& listener);
+                                       const Reporter& reporter = {});
 
 // What that would delete; writes nothing.
 [[nodiscard]] GcReport find_garbage(const Repository& repository);

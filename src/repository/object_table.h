@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 
 namespace walvault {
 
@@ -53,7 +53,7 @@ struct ObjectPlaceInfo {
   ObjectPlace place{};
   std::string_view prefix;  // "clusters/"
   ObjectKind kind{};
-  // It is sealed (repository/sealed.h), so that one reading tells whether it is whole; packs,
+  // It is sealed (repository/object_codec.h), so that one reading tells whether it is whole; packs,
   // roots and WAL objects have formats of their own.
   bool is_sealed = true;
   Scope scope{};

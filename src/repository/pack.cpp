@@ -5,7 +5,6 @@
 #include "base/error.h"
 #include "codec/crc32c.h"
 #include "repository/object_table.h"
-#include "repository/sealed.h"
 
 namespace walvault {
 namespace {
@@ -96,15 +95,15 @@ DeltaFrame read_delta_frame(ByteView stored) {
 }  // namespace
 
 std::string PackName::key() const {
-  return std::string(prefix_of(ObjectPlace::packs)) + to_hex(writer) + "/" + digest.hex();
+  return std::string(prefix_of(ObjectPlace::packs)) + writer.text() + "/" + digest.hex();
 }
 
 std::optional<PackName> PackName::parse(std::string_view key) {
   const auto prefix = prefix_of(ObjectPlace::packs);
   PackName name;
-  const auto slash = prefix.size() + 2 * name.writer.size();
+  const auto slash = prefix.size() + 2 * name.writer.bytes.size();
   if (key.size() <= slash || !key.starts_with(prefix) || key[slash] != '/' ||
-      !from_hex(key.substr(prefix.size(), slash - prefix.size()), name.writer) ||
+      !from_hex(key.substr(prefix.size(), slash - prefix.size()), name.writer.bytes) ||
       !from_hex(key.substr(slash + 1), name.digest.bytes)) {
     return std::nullopt;
   }
@@ -176,7 +175,9 @@ ChunkId decode_delta_frame(Compressor& compressor, ByteView stored, ByteView bas
 
 ChunkId base_of_delta_frame(ByteView stored) { return read_delta_frame(stored).base_id; }
 
-PackBuilder::PackBuilder(Limits limits) : limits_(limits) { start(); }
+PackBuilder::PackBuilder(const ObjectCodec& codec, Limits limits) : codec_(codec), limits_(limits) {
+  start();
+}
 
 void PackBuilder::start() {
   out_ = {};
@@ -186,7 +187,7 @@ void PackBuilder::start() {
   lengths_.clear();
   hashed_ = 0;
   digest_ = std::make_unique<Sha256>();
-  write_envelope(out_, ObjectKind::pack);
+  codec_.begin(out_, ObjectKind::pack);
 }
 
 bool PackBuilder::fits(std::size_t frame_length) const {
@@ -238,10 +239,11 @@ std::optional<std::string> find_pack_fault(Storage& storage, const PackName& nam
   return found == name.digest ? "" : "Its SHA-256 is " + found.hex() + ".";
 }
 
-std::vector<FrameLocation> read_pack_directory(ByteView pack, std::string_view key) {
+std::vector<FrameLocation> read_pack_directory(const ObjectCodec& codec, ByteView pack,
+                                               std::string_view key) {
   const auto what = "the pack " + std::string(key);
   ByteReader envelope(pack, what);
-  read_envelope(envelope, ObjectKind::pack, key);
+  codec.expect(envelope, ObjectKind::pack, key);
   const auto fail = [&](std::string detail) {
     return Error(ErrorKind::corrupt, what + " is damaged", std::move(detail));
   };

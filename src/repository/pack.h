@@ -32,6 +32,8 @@
 #include "base/clock.h"
 #include "codec/compression.h"
 #include "codec/sha256.h"
+#include "repository/object_codec.h"
+#include "repository/writer_id.h"
 #include "storage/storage.h"
 
 namespace walvault {
@@ -53,7 +55,7 @@ inline constexpr std::size_t group_members_max = 4096;
 inline constexpr std::uint32_t frame_plain_bytes_max = 4u << 20;
 
 struct PackName {
-  RandomId writer{};
+  WriterId writer;
   Digest digest;  // SHA-256 of the stored bytes
 
   auto operator<=>(const PackName&) const = default;
@@ -102,7 +104,7 @@ void decode_frame(Compressor& compressor, ByteView stored, DecodedFrame& frame);
 ChunkId decode_delta_frame(Compressor& compressor, ByteView stored, ByteView base, Bytes& chunk);
 [[nodiscard]] ChunkId base_of_delta_frame(ByteView stored);
 
-// Collects frames into the bytes of one pack.
+// Collects frames into the bytes of one pack. The codec must outlive it.
 class PackBuilder {
  public:
   struct Limits {
@@ -110,7 +112,7 @@ class PackBuilder {
     std::size_t frames_max = 16384;
   };
 
-  explicit PackBuilder(Limits limits);
+  PackBuilder(const ObjectCodec& codec, Limits limits);
 
   // True when a frame of this length still fits, or the pack is empty.
   [[nodiscard]] bool fits(std::size_t frame_length) const;
@@ -130,6 +132,7 @@ class PackBuilder {
  private:
   void start();
 
+  const ObjectCodec& codec_;
   Limits limits_;
   ByteWriter out_;
   std::size_t hashed_ = 0;
@@ -145,6 +148,7 @@ class PackBuilder {
 
 // The frames' locations, from the pack's own directory; checks envelope,
 // trailer and directory. Error{corrupt} naming the key.
-[[nodiscard]] std::vector<FrameLocation> read_pack_directory(ByteView pack, std::string_view key);
+[[nodiscard]] std::vector<FrameLocation> read_pack_directory(const ObjectCodec& codec,
+                                                             ByteView pack, std::string_view key);
 
 }  // namespace walvault

@@ -2,12 +2,12 @@
 
 namespace walvault {
 
-void read_parent_chunks(const WriterSession& session, const std::vector<ChunkRef>& refs,
+void read_parent_chunks(const WriterSession& session, const std::vector<LentRef>& refs,
                         ChunkDecoder& decoder,
                         const std::function<void(std::size_t, ByteView)>& sink) {
   std::vector<FramePlace> places;
   for (const auto& ref : refs) {
-    const auto more = ref.places();
+    const auto more = ref.chunk.places();
     places.insert(places.end(), more.begin(), more.end());
   }
   StoredFrames frames(session.repository().storage(), session.lenders());
@@ -20,7 +20,8 @@ void read_parent_chunks(const WriterSession& session, const std::vector<ChunkRef
   }
   for (std::size_t i = 0; i < refs.size(); ++i) {
     try {
-      sink(i, refs[i].zero ? ByteView() : decoder.decode(frames, refs[i]));
+      const auto& chunk = refs[i].chunk;
+      sink(i, chunk.zero ? ByteView() : decoder.decode(frames, chunk));
     } catch (const DamagedChunk& damage) {
       throw UnusableParent(one_line(damage), damage.pack());
     }

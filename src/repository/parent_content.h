@@ -28,7 +28,7 @@ class UnusableParent : public Error {
 
 // Reads these chunks, all of whose frames are read at once. `sink` gets the number of each and its
 // bytes, none for a chunk of zeros. UnusableParent, also for a DamagedChunk that `sink` throws.
-void read_parent_chunks(const WriterSession& session, const std::vector<ChunkRef>& refs,
+void read_parent_chunks(const WriterSession& session, const std::vector<LentRef>& refs,
                         ChunkDecoder& decoder,
                         const std::function<void(std::size_t, ByteView)>& sink);
 

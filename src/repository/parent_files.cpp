@@ -25,8 +25,8 @@ std::optional<SourceFiles::File> ParentFiles::find_in_parent(std::string_view pa
   return parent_ ? parent_->find(path) : std::nullopt;
 }
 
-std::vector<std::optional<ChunkRef>> ParentFiles::stream(std::string_view name) const {
-  return parent_ ? parent_->stream(name) : std::vector<std::optional<ChunkRef>>();
+std::vector<std::optional<LentRef>> ParentFiles::stream(std::string_view name) const {
+  return parent_ ? parent_->stream(name) : std::vector<std::optional<LentRef>>();
 }
 
 const std::string& ParentFiles::damage() const {

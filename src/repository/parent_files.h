@@ -15,7 +15,7 @@
 
 namespace walvault {
 
-// References have pack indexes of the session's lenders. Not thread-safe.
+// Not thread-safe.
 class ParentFiles {
  public:
   // `session` must outlive this.
@@ -28,7 +28,7 @@ class ParentFiles {
   [[nodiscard]] std::optional<SourceFiles::File> find_in_parent(std::string_view path);
 
   // As SourceFiles::stream, of the parent.
-  [[nodiscard]] std::vector<std::optional<ChunkRef>> stream(std::string_view name) const;
+  [[nodiscard]] std::vector<std::optional<LentRef>> stream(std::string_view name) const;
 
   // As SourceFiles::damage, of the parent: what a killed run left nobody relies on.
   [[nodiscard]] const std::string& damage() const;

@@ -1,7 +1,7 @@
 #include "repository/reader_pin.h"
 
 #include "repository/object_table.h"
-#include "repository/writer_session.h"
+#include "repository/pin.h"
 
 namespace walvault {
 

@@ -100,8 +100,8 @@ void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) 
   };
   if (holds_repository(storage)) throw already();
   const auto key = std::string(prefix_of(ObjectPlace::format)) + "1";
-  const auto object =
-      seal(ObjectKind::format, key, encode_format({.id = randomness.id(), .made = clock.now()}));
+  const auto object = ObjectCodec().seal(
+      ObjectKind::format, key, encode_format({.id = randomness.id(), .made = clock.now()}));
   if (storage.put_if_absent(key, object)) return;
   // Our own, its answer lost, or another's.
   const auto there = storage.find(key);
@@ -161,11 +161,11 @@ void Repository::expect_deletable() const {
 std::optional<Bytes> Repository::find_sealed(ObjectKind kind, const std::string& key) const {
   const auto object = storage_->find(key);
   if (!object) return std::nullopt;
-  return unseal(kind, key, *object);
+  return codec_.unseal(kind, key, *object);
 }
 
 bool Repository::put_sealed(ObjectKind kind, const std::string& key, ByteView payload) const {
-  return storage_->put_if_absent(key, seal(kind, key, payload));
+  return storage_->put_if_absent(key, codec_.seal(kind, key, payload));
 }
 
 std::optional<std::pair<std::uint32_t, Bytes>> Repository::latest_in_series(

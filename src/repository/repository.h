@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/huge_buffer.h"
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 #include "storage/storage.h"
 
 namespace walvault {
@@ -32,6 +32,8 @@ class Repository {
 
   [[nodiscard]] Storage& storage() const { return *storage_; }
   [[nodiscard]] Clock& clock() const { return *clock_; }
+  // How its objects are encoded.
+  [[nodiscard]] const ObjectCodec& codec() const { return codec_; }
   // For what is read and written in megabytes.
   [[nodiscard]] const HugeBuffers& buffers() const { return buffers_; }
   [[nodiscard]] std::string id() const { return to_hex(id_); }
@@ -64,6 +66,7 @@ class Repository {
 
   Storage* storage_;
   Clock* clock_;
+  ObjectCodec codec_;
   HugeBuffers buffers_;
   RandomId id_;
   std::uint64_t gc_features_;

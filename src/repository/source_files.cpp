@@ -87,12 +87,12 @@ bool SourceFiles::may_borrow(const ChunkRef& ref) const {
   });
 }
 
-std::optional<ChunkRef> SourceFiles::lent(ChunkRef ref) const {
+std::optional<LentRef> SourceFiles::lent(ChunkRef ref) const {
   if (!may_borrow(ref)) return std::nullopt;
-  if (ref.zero) return ref;
+  if (ref.zero) return LentRef{std::move(ref)};
   ref.pack = lender_[ref.pack];
   for (auto& base : ref.bases) base.pack = lender_[base.pack];
-  return ref;
+  return LentRef{std::move(ref)};
 }
 
 const Bytes& SourceFiles::table_chunk(std::uint32_t index) {
@@ -154,8 +154,8 @@ std::optional<SourceFiles::File> SourceFiles::find_namesake(std::string_view pat
   return std::nullopt;
 }
 
-std::vector<std::optional<ChunkRef>> SourceFiles::stream(std::string_view name) const {
-  std::vector<std::optional<ChunkRef>> refs;
+std::vector<std::optional<LentRef>> SourceFiles::stream(std::string_view name) const {
+  std::vector<std::optional<LentRef>> refs;
   // Of a source that can be read in part only nothing is known to be right.
   if (!damage_.empty()) return refs;
   for (const auto& stream : reader_.root().streams) {
@@ -165,7 +165,7 @@ std::vector<std::optional<ChunkRef>> SourceFiles::stream(std::string_view name) 
   return refs;
 }
 
-std::optional<ChunkRef> SourceFiles::File::chunk(std::uint64_t index) {
+std::optional<LentRef> SourceFiles::File::chunk(std::uint64_t index) {
   std::optional<ChunkRef> ref;
   if (entry_.chunk) {
     if (index == 0) ref = entry_.chunk;
@@ -189,7 +189,7 @@ std::optional<ChunkRef> SourceFiles::File::chunk(std::uint64_t index) {
   return source_->lent(std::move(*ref));
 }
 
-std::optional<ChunkRef> SourceFiles::File::map(std::size_t index) const {
+std::optional<LentRef> SourceFiles::File::map(std::size_t index) const {
   if (index >= entry_.maps.size()) return std::nullopt;
   return source_->lent(entry_.maps[index]);
 }

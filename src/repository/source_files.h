@@ -12,8 +12,6 @@
 
 namespace walvault {
 
-// References that leave here have pack indexes of the session's lenders.
-//
 // Takes 36 bytes of memory for each file of the tree, a few decoded chunks of its file table,
 // and what is read ahead (ChunkReader). Not thread-safe.
 class SourceFiles {
@@ -28,10 +26,10 @@ class SourceFiles {
    public:
     // The chunk at number `index`, if the tree has one that may be borrowed
     // (or one of zeros). Indexes must not go backwards by more than a map.
-    [[nodiscard]] std::optional<ChunkRef> chunk(std::uint64_t index);
+    [[nodiscard]] std::optional<LentRef> chunk(std::uint64_t index);
 
     // The tree's reference to map number `index`.
-    [[nodiscard]] std::optional<ChunkRef> map(std::size_t index) const;
+    [[nodiscard]] std::optional<LentRef> map(std::size_t index) const;
     [[nodiscard]] std::size_t maps() const { return entry_.maps.size(); }
     [[nodiscard]] const FileEntry& entry() const { return entry_; }
 
@@ -54,7 +52,7 @@ class SourceFiles {
 
   // The chunks of a stream, nullopt for one that may not be borrowed; empty where there
   // is none of that name.
-  [[nodiscard]] std::vector<std::optional<ChunkRef>> stream(std::string_view name) const;
+  [[nodiscard]] std::vector<std::optional<LentRef>> stream(std::string_view name) const;
 
   // A source that is damaged costs space, never the next backup: where it
   // cannot be read, nothing is borrowed. This says what was met first.
@@ -81,7 +79,7 @@ class SourceFiles {
   void note_damage(const Error& error);
   [[nodiscard]] bool may_borrow(const ChunkRef& ref) const;
   // nullopt: it may not be borrowed.
-  [[nodiscard]] std::optional<ChunkRef> lent(ChunkRef ref) const;
+  [[nodiscard]] std::optional<LentRef> lent(ChunkRef ref) const;
   [[nodiscard]] const Bytes& table_chunk(std::uint32_t index);
 
   const Kind kind_;

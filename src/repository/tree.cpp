@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "base/path.h"
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 
 namespace walvault {
 namespace {
@@ -17,13 +17,13 @@ Error damaged(std::string_view what, std::string detail) {
 }
 
 void write_pack_name(ByteWriter& out, const PackName& name) {
-  out.raw(name.writer);
+  out.raw(name.writer.bytes);
   out.raw(name.digest.view());
 }
 
 PackName read_pack_name(ByteReader& in) {
   PackName name;
-  std::ranges::copy(in.raw(name.writer.size()), name.writer.begin());
+  std::ranges::copy(in.raw(name.writer.bytes.size()), name.writer.bytes.begin());
   name.digest = Digest::read(in);
   return name;
 }
@@ -56,7 +56,7 @@ std::uint32_t PackTable::add(const PackName& name, std::uint64_t size) {
   return it->second;
 }
 
-std::uint32_t PackTable::reserve(const RandomId& writer) {
+std::uint32_t PackTable::reserve(const WriterId& writer) {
   entries_.push_back({.name = {.writer = writer, .digest = {}}, .size = 0});
   return static_cast<std::uint32_t>(entries_.size() - 1);
 }
@@ -267,12 +267,12 @@ const Stream& Root::stream(std::string_view name) const {
   return *it;
 }
 
-Bytes encode_root(const Root& root, std::string_view key) {
+Bytes encode_root(const ObjectCodec& codec, const Root& root, std::string_view key) {
   if (root.head.size() > root_head_bytes_max) {
     throw Error(ErrorKind::internal, "the head of a backup's root is too long");
   }
   ByteWriter out;
-  write_envelope(out, ObjectKind::root);
+  codec.begin(out, ObjectKind::root);
   out.u32(static_cast<std::uint32_t>(root.head.size()));
   out.raw(root.head);
   out.raw(digest_at_key(key, out.bytes()).view());
@@ -294,10 +294,10 @@ Bytes encode_root(const Root& root, std::string_view key) {
   return out.take();
 }
 
-Bytes decode_root_head(ByteView prefix, std::string_view key) {
+Bytes decode_root_head(const ObjectCodec& codec, ByteView prefix, std::string_view key) {
   const auto what = "the backup root " + std::string(key);
   ByteReader in(prefix, what);
-  read_envelope(in, ObjectKind::root, key);
+  codec.expect(in, ObjectKind::root, key);
   const auto length = in.u32();
   if (length > root_head_bytes_max) throw damaged(what, "Its head is too long.");
   const auto head = in.raw(length);
@@ -308,10 +308,10 @@ Bytes decode_root_head(ByteView prefix, std::string_view key) {
   return {head.begin(), head.end()};
 }
 
-Root decode_root(ByteView object, std::string_view key) {
+Root decode_root(const ObjectCodec& codec, ByteView object, std::string_view key) {
   const auto what = "the backup root " + std::string(key);
   Root root;
-  root.head = decode_root_head(object, key);
+  root.head = decode_root_head(codec, object, key);
   // The digest first: then nothing below can be wrong but by a bug.
   const auto body_begin = envelope_bytes + 4 + root.head.size() + sizeof(Digest::bytes);
   if (object.size() < body_begin + sizeof(Digest::bytes)) throw damaged(what, "It is cut short.");

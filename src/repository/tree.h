@@ -44,7 +44,7 @@ class PackTable {
   // The index of `name`, new or not.
   std::uint32_t add(const PackName& name, std::uint64_t size);
   // Sets a place aside for a pack whose digest is known only when it is full.
-  std::uint32_t reserve(const RandomId& writer);
+  std::uint32_t reserve(const WriterId& writer);
   void resolve(std::uint32_t index, const Digest& digest, std::uint64_t size);
 
   [[nodiscard]] const std::vector<Entry>& entries() const { return entries_; }
@@ -142,11 +142,12 @@ struct Root {
   [[nodiscard]] const Stream& stream(std::string_view name) const;
 };
 
-[[nodiscard]] Bytes encode_root(const Root& root, std::string_view key);
-[[nodiscard]] Root decode_root(ByteView object, std::string_view key);
+[[nodiscard]] Bytes encode_root(const ObjectCodec& codec, const Root& root, std::string_view key);
+[[nodiscard]] Root decode_root(const ObjectCodec& codec, ByteView object, std::string_view key);
 
 // The head alone, from the first `root_prefix_bytes` of a root.
 inline constexpr std::size_t root_prefix_bytes = 16384 + 128;
-[[nodiscard]] Bytes decode_root_head(ByteView prefix, std::string_view key);
+[[nodiscard]] Bytes decode_root_head(const ObjectCodec& codec, ByteView prefix,
+                                     std::string_view key);
 
 }  // namespace walvault

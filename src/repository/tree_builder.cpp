@@ -36,7 +36,7 @@ void PackSeries::close() {
 }
 
 TreeBuilder::TreeBuilder(const WriterSession& session, const TreeWriter::Options& options,
-                         std::vector<std::optional<ChunkRef>> parent_table, ChunkEncoder& encoder,
+                         std::vector<std::optional<LentRef>> parent_table, ChunkEncoder& encoder,
                          KnownChunks& known, DeltaWorth& worth)
     : unfinished_bytes_min_(options.unfinished_bytes_min),
       session_(session),
@@ -53,9 +53,9 @@ TreeBuilder::TreeBuilder(const WriterSession& session, const TreeWriter::Options
           [this](PackSeries::StoredObject& stored) {
             if (stored.is_record) put(session_, stored.object);
           }),
-      data_(session.writer(), root_.packs, options.data_pack, store_),
-      delta_(session.writer(), root_.packs, options.delta_pack, store_),
-      metadata_(session.writer(), root_.packs, options.metadata_pack, store_) {
+      data_(session, root_.packs, options.data_pack, store_),
+      delta_(session, root_.packs, options.delta_pack, store_),
+      metadata_(session, root_.packs, options.metadata_pack, store_) {
   root_.streams.push_back({.name = "files", .size = 0, .chunks = {}});
 }
 
@@ -130,12 +130,13 @@ FramePlace TreeBuilder::place_frame(const NewFrame& frame) {
 }
 
 // The same place by the pack table of the root that is being made.
-FramePlace TreeBuilder::adopted(const FramePlace& of_parent) {
-  const auto& entry = session_.lenders().at(of_parent.pack);
-  return {.pack = root_.packs.add(entry.name, entry.size), .frame = of_parent.frame};
+FramePlace TreeBuilder::adopted(const FramePlace& lent) {
+  const auto& entry = session_.lenders().at(lent.pack);
+  return {.pack = root_.packs.add(entry.name, entry.size), .frame = lent.frame};
 }
 
-ChunkRef TreeBuilder::adopted(ChunkRef ref) {
+ChunkRef TreeBuilder::adopted(LentRef lent) {
+  auto ref = std::move(lent.chunk);
   ref.pack = adopted(ref.place()).pack;
   for (auto& base : ref.bases) base = adopted(base);
   return ref;
@@ -149,13 +150,13 @@ void TreeBuilder::place_piece(Piece& piece, const std::vector<FramePlace>& place
       if (!piece.is_metadata) totals_.zero_bytes += piece.length;
       break;
     case Outcome::known: break;
-    case Outcome::borrowed: piece.ref = adopted(std::move(piece.ref)); break;
+    case Outcome::borrowed: piece.ref = adopted(std::move(piece.parent.value())); break;
     case Outcome::fresh: {
       const auto& place = places.at(piece.frame);
       piece.ref.pack = place.pack;
       piece.ref.frame.offset = place.frame.offset;
       piece.ref.frame.length = place.frame.length;
-      for (auto& base : piece.ref.bases) base = adopted(base);
+      for (const auto& base : piece.lent_bases) piece.ref.bases.push_back(adopted(base));
       if (!piece.is_metadata) totals_.new_bytes += piece.length;
       if (piece.length < chunk_bytes && !piece.is_metadata) known_.add(piece.ref);
       break;
@@ -221,7 +222,7 @@ void TreeBuilder::write_pending_maps() {
 
 void TreeBuilder::write_map(const PendingMap& map) {
   auto& file = *map.file;
-  std::optional<ChunkRef> parent;
+  std::optional<LentRef> parent;
   // One of zeros alone proves nothing of the parent's, which may be damaged.
   const bool is_zero = std::ranges::all_of(map.refs, &ChunkRef::zero);
   if (!is_zero && map.number < file.parent_maps.size()) parent = file.parent_maps[map.number];
@@ -244,7 +245,7 @@ void TreeBuilder::flush_file_table() {
 }
 
 // `parent`: what the parent has in its place.
-ChunkRef TreeBuilder::store_metadata(Bytes plain, std::optional<ChunkRef> parent) {
+ChunkRef TreeBuilder::store_metadata(Bytes plain, std::optional<LentRef> parent) {
   ChunkBatch batch;
   batch.pieces.push_back({.length = static_cast<std::uint32_t>(plain.size()),
                           .is_metadata = true,

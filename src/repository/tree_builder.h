@@ -24,7 +24,7 @@ namespace walvault {
 struct TreeFile {
   FileEntry entry;
   bool is_stream = false;
-  std::vector<std::optional<ChunkRef>> parent_maps;
+  std::vector<std::optional<LentRef>> parent_maps;
 
   std::vector<ChunkRef> refs;  // of the map being built, or of the stream
   std::uint64_t pieces_delivered = 0;
@@ -47,9 +47,12 @@ class PackSeries {
     bool is_record = false;  // of what was stored before it
   };
 
-  PackSeries(const RandomId& writer, PackTable& table, PackBuilder::Limits limits,
+  PackSeries(const WriterSession& session, PackTable& table, PackBuilder::Limits limits,
              OrderedWorkers<StoredObject>& store)
-      : writer_(writer), table_(table), builder_(limits), store_(store) {}
+      : writer_(session.writer()),
+        table_(table),
+        builder_(session.repository().codec(), limits),
+        store_(store) {}
 
   [[nodiscard]] bool fits(const Bytes& frame) const { return builder_.fits(frame.size()); }
 
@@ -66,7 +69,7 @@ class PackSeries {
   [[nodiscard]] std::uint64_t open_bytes() const { return builder_.bytes(); }
 
  private:
-  const RandomId& writer_;
+  const WriterId& writer_;
   PackTable& table_;
   PackBuilder builder_;
   OrderedWorkers<StoredObject>& store_;
@@ -80,7 +83,7 @@ class TreeBuilder {
   // The references must outlive this. `encoder` is for what is made here;
   // `parent_table`: what the parent has as its list of files.
   TreeBuilder(const WriterSession& session, const TreeWriter::Options& options,
-              std::vector<std::optional<ChunkRef>> parent_table, ChunkEncoder& encoder,
+              std::vector<std::optional<LentRef>> parent_table, ChunkEncoder& encoder,
               KnownChunks& known, DeltaWorth& worth);
 
   // An encoded batch, and which file each of its pieces belongs to, in order.
@@ -109,20 +112,20 @@ class TreeBuilder {
   void store(PackSeries::StoredObject& stored);
   [[nodiscard]] std::uint64_t stored_bytes() const;
   FramePlace place_frame(const NewFrame& frame);
-  FramePlace adopted(const FramePlace& of_parent);
-  ChunkRef adopted(ChunkRef ref);
+  FramePlace adopted(const FramePlace& lent);
+  ChunkRef adopted(LentRef lent);
   void place_piece(Piece& piece, const std::vector<FramePlace>& places);
   void end_map(const std::shared_ptr<TreeFile>& file);
   void close_content_packs();
   void write_pending_maps();
   void write_map(const PendingMap& map);
-  ChunkRef store_metadata(Bytes plain, std::optional<ChunkRef> parent);
+  ChunkRef store_metadata(Bytes plain, std::optional<LentRef> parent);
   void write_entry(const FileEntry& entry);
   void flush_file_table();
 
   const std::uint64_t unfinished_bytes_min_;
   const WriterSession& session_;
-  const std::vector<std::optional<ChunkRef>> parent_table_;
+  const std::vector<std::optional<LentRef>> parent_table_;
   ChunkEncoder& encoder_;
   KnownChunks& known_;
   DeltaWorth& worth_;

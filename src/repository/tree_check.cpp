@@ -23,7 +23,7 @@ std::uint64_t hash_of(const WantedChunk& chunk, const PackTable& packs) {
     // Two packs may have the same bytes, and one of them be damaged.
     const auto& name = packs.at(pack).name;
     std::uint64_t writer = 0;
-    std::memcpy(&writer, name.writer.data(), sizeof writer);
+    std::memcpy(&writer, name.writer.bytes.data(), sizeof writer);
     hash = mixed(hash, DigestHash()(name.digest));
     hash = mixed(hash, writer);
     hash = mixed(hash, std::uint64_t{frame.offset} << 32 | frame.length);
@@ -38,17 +38,18 @@ std::uint64_t hash_of(const WantedChunk& chunk, const PackTable& packs) {
 class TreeChecker::Walk {
  public:
   Walk(TreeChecker& checker, Root root, const std::vector<PackTask>& tasks,
-       const TreeCheckListener& listener)
+       const TreeCheckVisitor& visitor, const Reporter& reporter, const Meter& meter)
       : checker_(checker),
         tree_(checker.repository_, std::move(root)),
         tasks_(tasks),
-        listener_(listener),
+        visitor_(visitor),
+        reporter_(reporter),
         chunks_(checker.repository_.storage(), packs(), checker.jobs_,
                 {.got = [this](const WantedChunk& wanted, ByteView chunk,
                                unsigned) { note_right(wanted, chunk); },
                  .damaged = [this](const WantedChunk& wanted,
                                    const DamagedChunk& damage) { note_lost(wanted, damage); },
-                 .reading = listener.reading,
+                 .reading = meter.done,
                  .progress = [](std::uint64_t) {}}) {}
 
   void run() {
@@ -56,7 +57,7 @@ class TreeChecker::Walk {
       if (stream.name != "files") check_stream(stream);
     }
     for (std::size_t i = 0; i < tree_.table_chunks(); ++i) {
-      listener_.check_cancelled();
+      reporter_.check_cancelled();
       const auto& ref = tree_.root().stream("files").chunks.at(i);
       std::optional<Bytes> table;
       guarded(ref, {.why = "Part of the list of files"}, [&] { table = tree_.table_chunk(i); });
@@ -138,7 +139,7 @@ class TreeChecker::Walk {
     };
     if (entry.maps.empty()) tree_.for_each_stored_chunk(entry, add_chunk);
     for (std::size_t map = 0; map < entry.maps.size(); ++map) {
-      listener_.check_cancelled();
+      reporter_.check_cancelled();
       const auto begin = map * std::uint64_t{map_chunks_max} * chunk_bytes;
       const auto length =
           std::min<std::uint64_t>(std::uint64_t{map_chunks_max} * chunk_bytes, entry.size - begin);
@@ -158,7 +159,7 @@ class TreeChecker::Walk {
   }
 
   void note_right(const WantedChunk& wanted, ByteView chunk) {
-    if (!wanted.path->empty() && !listener_.got(wanted, chunk)) return;
+    if (!wanted.path->empty() && !visitor_.got(wanted, chunk)) return;
     checker_.remember(hash_of(wanted, packs()));
   }
 
@@ -172,13 +173,14 @@ class TreeChecker::Walk {
 
   void note_lost(LostContent content) {
     const std::lock_guard lock(lost_mutex_);
-    listener_.lost(std::move(content));
+    visitor_.lost(std::move(content));
   }
 
   TreeChecker& checker_;
   TreeReader tree_;
   const std::vector<PackTask>& tasks_;
-  const TreeCheckListener& listener_;
+  const TreeCheckVisitor& visitor_;
+  const Reporter& reporter_;
   std::mutex lost_mutex_;
   // Last: its threads use the rest.
   ChunkFetcher chunks_;
@@ -191,8 +193,9 @@ TreeChecker::TreeChecker(const Repository& repository, TreeCheckOptions options)
       seen_max_(options.remembered_max) {}
 
 void TreeChecker::check(Root root, const std::vector<PackTask>& tasks,
-                        const TreeCheckListener& listener) {
-  Walk(*this, std::move(root), tasks, listener).run();
+                        const TreeCheckVisitor& visitor, const Reporter& reporter,
+                        const Meter& meter) {
+  Walk(*this, std::move(root), tasks, visitor, reporter, meter).run();
 }
 
 void TreeChecker::remember(std::uint64_t hash) {

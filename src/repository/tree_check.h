@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/reporter.h"
 #include "repository/chunk_fetcher.h"
 #include "repository/repository.h"
 #include "repository/tree_reader.h"
@@ -39,15 +40,13 @@ struct TreeCheckOptions {
   std::size_t remembered_max = 4u << 20;
 };
 
-struct TreeCheckListener {
+// What a check finds.
+struct TreeCheckVisitor {
   // Called from any thread, one call at a time.
   std::function<void(LostContent)> lost;
   // A chunk of a file that is right, on any worker thread, several calls at a time.
   // False: it has to be read again wherever else it occurs.
   std::function<bool(const WantedChunk&, ByteView)> got;
-  // Before stored bytes of files are read, from any thread.
-  std::function<void(std::uint64_t bytes)> reading;
-  std::function<void()> check_cancelled;  // may throw
 };
 
 // Not thread-safe. Memory: that of a ChunkFetcher, and 16 bytes for each remembered
@@ -58,8 +57,10 @@ class TreeChecker {
 
   // `tasks` has one for each entry of the root's pack table. A chunk that was found
   // right is not read again for another root, where it is at the same place of the
-  // same file. Lists of files are always read.
-  void check(Root root, const std::vector<PackTask>& tasks, const TreeCheckListener& listener);
+  // same file. Lists of files are always read. `meter` is told of stored bytes of files before
+  // they are read, from any thread.
+  void check(Root root, const std::vector<PackTask>& tasks, const TreeCheckVisitor& visitor,
+             const Reporter& reporter, const Meter& meter);
 
  private:
   class Walk;

@@ -7,8 +7,9 @@
 #include "base/ordered_workers.h"
 #include "codec/sha256.h"
 #include "repository/damaged_packs.h"
+#include "repository/gc_plan.h"
 #include "repository/object_table.h"
-#include "repository/writer_session.h"
+#include "repository/pin.h"
 
 namespace walvault {
 namespace {
@@ -17,20 +18,21 @@ constexpr std::chrono::milliseconds nap{2000};
 
 }  // namespace
 
-RandomId copying_writer(const Repository& from) {
+WriterId copying_writer(const Repository& from) {
   const auto digest = sha256(as_bytes("walvault copy of " + from.id()));
-  RandomId writer{};
-  std::ranges::copy_n(digest.bytes.begin(), writer.size(), writer.begin());
+  WriterId writer;
+  std::ranges::copy_n(digest.bytes.begin(), writer.bytes.size(), writer.bytes.begin());
   return writer;
 }
 
 TreeCopier::TreeCopier(const Repository& from, const Repository& to, Clock& clock,
-                       const RandomId& run, TreeCopyOptions options, TreeCopyListener listener)
+                       const RandomId& run, TreeCopyOptions options, Reporter reporter, Meter meter)
     : from_(from),
       to_(to),
       clock_(clock),
       options_(options),
-      listener_(std::move(listener)),
+      reporter_(std::move(reporter)),
+      meter_(std::move(meter)),
       writer_(copying_writer(from)),
       run_(to_hex(run)) {}
 
@@ -38,14 +40,14 @@ TreeCopier::TreeCopier(const Repository& from, const Repository& to, Clock& cloc
 // take the one for the other.
 std::string TreeCopier::pin_key_of(const std::string& root_key) const {
   constexpr std::size_t digits = 32;
-  return std::string(prefix_of(ObjectPlace::pins)) + to_hex(writer_) + "/" +
+  return std::string(prefix_of(ObjectPlace::pins)) + writer_.text() + "/" +
          sha256(as_bytes(root_key + " " + run_)).hex().substr(0, digits);
 }
 
 std::optional<TreeCopier::StoredRoot> TreeCopier::find_root(const std::string& root_key) const {
   auto object = from_.storage().find(root_key);
   if (!object || is_of_kind(*object, ObjectKind::tombstone)) return std::nullopt;
-  auto packs = decode_root(*object, root_key).packs;
+  auto packs = decode_root(from_.codec(), *object, root_key).packs;
   return StoredRoot{.key = root_key, .bytes = std::move(*object), .packs = std::move(packs)};
 }
 
@@ -80,8 +82,10 @@ void TreeCopier::look() {
               to_.storage().url() + ", while nothing else uses that repository.")
           .transient();
     }
-    if (first) listener_.waiting();
-    listener_.check_cancelled();
+    if (first) {
+      reporter_.info("a gc works at " + to_.storage().url() + ": waiting until it is done");
+    }
+    reporter_.check_cancelled();
     clock_.sleep_for(nap);
   }
   find_there();
@@ -115,7 +119,7 @@ TreeCopied TreeCopier::pretend(const std::string& root_key) {
 
 bool TreeCopier::bring(const PackTable::Entry& entry) {
   const auto key = entry.name.key();
-  listener_.reading(entry.size);
+  meter_.done(entry.size);
   const auto object = from_.storage().find(key);
   if (!object) return false;
   if (object->size() != entry.size || sha256(*object) != entry.name.digest) {
@@ -165,7 +169,7 @@ std::optional<TreeCopied> TreeCopier::bring_packs(const std::string& root_key) {
         copied.bytes += item.entry.size;
       });
   for (const auto& entry : lacking) {
-    listener_.check_cancelled();
+    reporter_.check_cancelled();
     workers.submit({.entry = entry});
   }
   workers.finish();
@@ -212,7 +216,7 @@ void TreeCopier::give_up(const std::string& root_key) {
 }
 
 void TreeCopier::close_lost() {
-  const auto own = std::string(prefix_of(ObjectPlace::pins)) + to_hex(writer_) + "/";
+  const auto own = std::string(prefix_of(ObjectPlace::pins)) + writer_.text() + "/";
   std::set<std::string> lost;
   for (const auto& name : to_.storage().list_names(own)) {
     const auto payload = to_.find_sealed(ObjectKind::pin, own + name);
@@ -222,7 +226,7 @@ void TreeCopier::close_lost() {
   }
   if (lost.empty()) return;
   for (const auto& stored : list_pins(to_)) {
-    if (stored.writer != to_hex(writer_)) lost.erase(stored.pin.root_key);
+    if (stored.writer != writer_) lost.erase(stored.pin.root_key);
   }
   for (const auto& root_key : lost) (void)to_.put_sealed(ObjectKind::tombstone, root_key, {});
 }

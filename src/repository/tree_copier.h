@@ -21,6 +21,7 @@
 #include <string>
 
 #include "base/clock.h"
+#include "base/reporter.h"
 #include "repository/repository.h"
 #include "repository/tree.h"
 
@@ -32,14 +33,6 @@ struct TreeCopyOptions {
   std::chrono::milliseconds wait_max{std::chrono::minutes(10)};
 };
 
-struct TreeCopyListener {
-  // Before stored bytes are read. From any thread; may throw.
-  std::function<void(std::uint64_t bytes)> reading;
-  std::function<void()> check_cancelled;
-  // A gc at the destination is waited for.
-  std::function<void()> waiting;
-};
-
 struct TreeCopied {
   std::uint64_t packs = 0;  // that were brought
   std::uint64_t bytes = 0;
@@ -49,9 +42,10 @@ struct TreeCopied {
 // Not thread-safe.
 class TreeCopier {
  public:
-  // The references must outlive the copier. `run`: random, of this run.
+  // The references must outlive the copier. `run`: random, of this run. `meter` is told of
+  // stored bytes before they are read, from any thread, and may throw.
   TreeCopier(const Repository& from, const Repository& to, Clock& clock, const RandomId& run,
-             TreeCopyOptions options, TreeCopyListener listener);
+             TreeCopyOptions options, Reporter reporter, Meter meter);
 
   // Step 1 for one root. False: it is not at the source any more. Error{corrupt}: it is
   // damaged there. `with_pin` false: for who only wants to know what would be brought.
@@ -102,8 +96,9 @@ class TreeCopier {
   const Repository& to_;
   Clock& clock_;
   const TreeCopyOptions options_;
-  const TreeCopyListener listener_;
-  const RandomId writer_;
+  const Reporter reporter_;
+  const Meter meter_;
+  const WriterId writer_;
   const std::string run_;
   bool removes_pins_ = true;
   std::map<PackName, std::uint64_t> wanted_;  // of all roots, with their sizes
@@ -113,7 +108,7 @@ class TreeCopier {
 
 // The writer in whose name a repository's content is copied to another one, the same in
 // each run: so a later one finds what an earlier one left.
-[[nodiscard]] RandomId copying_writer(const Repository& from);
+[[nodiscard]] WriterId copying_writer(const Repository& from);
 
 // Pins of copies say that they were made then. Age gives none of them up: what a copy that
 // was broken off has brought waits for the next one.

@@ -10,7 +10,7 @@ namespace {
 Root load_root(const Repository& repository, const std::string& key) {
   const auto object = repository.storage().find(key);
   if (!object) throw Error(ErrorKind::not_found, "there is no backup at " + key);
-  return decode_root(*object, key);
+  return decode_root(repository.codec(), *object, key);
 }
 
 std::uint32_t chunk_length(const FileEntry& entry, std::uint64_t offset) {

@@ -141,16 +141,17 @@ class TreeWriter::Pipeline {
 
   void read_chunks_of_parent(const std::vector<std::uint64_t>& numbers,
                              const std::function<void(std::uint64_t, ByteView)>& sink) {
-    std::vector<ChunkRef> refs;
+    std::vector<LentRef> refs;
     refs.reserve(numbers.size());
     for (const auto number : numbers) refs.push_back(ref_of_parent(number));
     const auto size = parent_ ? parent_->entry().size : 0;
     read_parent_chunks(session_, refs, decoder_, [&](std::size_t i, ByteView bytes) {
       const auto length = std::min<std::uint64_t>(chunk_bytes, size - numbers[i] * chunk_bytes);
-      const Bytes zeros(refs[i].zero ? length : 0);
-      const auto content = refs[i].zero ? ByteView(zeros) : bytes;
+      const auto& chunk = refs[i].chunk;
+      const Bytes zeros(chunk.zero ? length : 0);
+      const auto content = chunk.zero ? ByteView(zeros) : bytes;
       if (content.size() != length) {
-        throw DamagedChunk(session_.lenders(), refs[i], "It has another length.");
+        throw DamagedChunk(session_.lenders(), chunk, "It has another length.");
       }
       sink(numbers[i], content);
     });
@@ -239,8 +240,8 @@ class TreeWriter::Pipeline {
   }
 
   // All chunks that the parent has of this file; nullopt unless each may be borrowed.
-  std::optional<std::vector<ChunkRef>> parent_chunks() {
-    std::vector<ChunkRef> refs;
+  std::optional<std::vector<LentRef>> parent_chunks() {
+    std::vector<LentRef> refs;
     const auto& entry = file_->entry;
     if (entry.size == 0) return refs;
     if (!parent_ || parent_->entry().size != entry.size ||
@@ -255,7 +256,7 @@ class TreeWriter::Pipeline {
     return refs;
   }
 
-  ChunkRef ref_of_parent(std::uint64_t number) {
+  LentRef ref_of_parent(std::uint64_t number) {
     auto ref = parent_ ? parent_->chunk(number) : std::nullopt;
     if (!ref) {
       throw UnusableParent("\"" + file_->entry.path + "\", chunk " + std::to_string(number) + ". " +
@@ -264,14 +265,14 @@ class TreeWriter::Pipeline {
     return std::move(*ref);
   }
 
-  void put_borrowed(ChunkRef ref) {
+  void put_borrowed(LentRef lent) {
     const auto length = std::min<std::uint64_t>(chunk_bytes, file_->entry.size - position_);
     position_ += length;
-    put_piece({.offset = 0,
-               .length = static_cast<std::uint32_t>(length),
-               .is_settled = true,
-               .outcome = ref.zero ? Outcome::zero : Outcome::borrowed,
-               .ref = std::move(ref)});
+    Piece piece{.length = static_cast<std::uint32_t>(length), .is_settled = true};
+    piece.outcome = lent.chunk.zero ? Outcome::zero : Outcome::borrowed;
+    piece.ref.zero = lent.chunk.zero;
+    piece.parent = std::move(lent);
+    put_piece(std::move(piece));
   }
 
   void end_chunk() {
@@ -346,7 +347,7 @@ class TreeWriter::Pipeline {
   std::size_t chunk_begin_ = 0;  // in it, of the chunk that is not complete
 
   std::map<std::string, OpenStream> streams_;
-  std::map<std::string, std::vector<std::optional<ChunkRef>>> parent_streams_;
+  std::map<std::string, std::vector<std::optional<LentRef>>> parent_streams_;
 
   // The workers.
   KnownChunks known_;

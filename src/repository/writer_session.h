@@ -20,20 +20,27 @@
 #include "base/clock.h"
 #include "repository/repository.h"
 #include "repository/tree.h"
+#include "repository/writer_id.h"
 
 namespace walvault {
+
+// A chunk that may be borrowed: its pack indexes are those of the session's lenders, where a
+// ChunkRef's are those of the root that names it. TreeBuilder makes the one of the other.
+struct LentRef {
+  ChunkRef chunk;
+};
 
 class WriterSession {
  public:
   // Writes the session's pin. `parent_key`: of the root of a backup, empty for none.
   // `unfinished_keys`: of what find_unfinished gives. The references must outlive the
   // session.
-  WriterSession(const Repository& repository, Clock& clock, RandomId writer, std::string root_key,
+  WriterSession(const Repository& repository, Clock& clock, WriterId writer, std::string root_key,
                 const std::string& parent_key,
                 const std::vector<std::string>& unfinished_keys = {});
 
   [[nodiscard]] const Repository& repository() const { return repository_; }
-  [[nodiscard]] const RandomId& writer() const { return writer_; }
+  [[nodiscard]] const WriterId& writer() const { return writer_; }
   [[nodiscard]] Clock& clock() const { return clock_; }
 
   // The backup that may be borrowed from; nullptr for none, or a damaged one.
@@ -78,7 +85,7 @@ class WriterSession {
 
   const Repository& repository_;
   Clock& clock_;
-  RandomId writer_;
+  WriterId writer_;
   std::string root_key_;
   std::optional<Root> parent_;
   std::vector<Root> unfinished_;
@@ -86,56 +93,5 @@ class WriterSession {
   std::set<PackName> condemned_;
   std::set<PackName> damaged_;
 };
-
-// What writers left that were killed, or failed, before they committed a root whose key
-// begins with `root_prefix` and sorts behind `after`, the parent's: keys, the newest
-// first, no more than `count_max`. What cannot be read is left out, whatever the reason.
-[[nodiscard]] std::vector<std::string> find_unfinished(const Repository& repository,
-                                                       std::string_view root_prefix,
-                                                       std::string_view after,
-                                                       std::size_t count_max);
-
-// The writer in a key under `unfinished/` or `pins/`, as in the names of packs.
-[[nodiscard]] std::string writer_in_key(std::string_view key);
-
-// The key of a pin. `writer` as in the names of packs.
-[[nodiscard]] std::string pin_key(const RandomId& writer, std::uint32_t number);
-
-// Payloads of pins and plans.
-struct Pin {
-  std::string root_key;
-  Timestamp created;
-  PackTable may_borrow;
-};
-[[nodiscard]] Bytes encode_pin(const Pin& pin);
-[[nodiscard]] Pin decode_pin(ByteView payload);
-
-// One that is stored. `writer` as in the names of packs.
-struct StoredPin {
-  std::string key;
-  std::string writer;
-  Pin pin;
-};
-// Of all writers, those included that are long done. Error{corrupt} for a damaged
-// one: what it protects is not guessed.
-[[nodiscard]] std::vector<StoredPin> list_pins(const Repository& repository);
-
-// Whether the writer of a pin may still commit: its root key holds nothing, and
-// it was not deleted after it was committed.
-[[nodiscard]] bool is_live(const Repository& repository, const Pin& pin);
-
-// Where it is recorded that a root was deleted on purpose: backups/main/ID/1 and
-// deleted/main/ID.
-[[nodiscard]] std::string deletion_key(std::string_view root_key);
-
-struct GcPlan {
-  Timestamp created;
-  PackTable condemned;
-};
-[[nodiscard]] Bytes encode_gc_plan(const GcPlan& plan);
-[[nodiscard]] GcPlan decode_gc_plan(ByteView payload);
-
-// All that gcs have condemned and may still delete.
-[[nodiscard]] std::set<PackName> condemned_packs(const Repository& repository);
 
 }  // namespace walvault

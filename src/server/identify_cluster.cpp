@@ -25,7 +25,7 @@ ClusterIdentity identify_cluster(const std::string& name, ReplicationConnection&
     throw Error(ErrorKind::usage, "the server's WAL segments have an unknown size",
                 "wal_segment_size is " + size + ".");
   }
-  identity.segment_bytes = static_cast<std::uint32_t>(bytes);
+  identity.geometry = {bytes};
   identity.registered = now;
   return identity;
 }

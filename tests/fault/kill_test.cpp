@@ -13,6 +13,7 @@
 #include "catalog/retention/expiry.h"
 #include "catalog/verification/verification.h"
 #include "repository/gc.h"
+#include "repository/pin.h"
 #include "storage/posix_storage.h"
 #include "support/catalog_examples.h"
 #include "support/fake_backup.h"
@@ -95,9 +96,8 @@ class Killed : public testing::TestWithParam<Moment> {
     const GcOptions options{.grace = std::chrono::milliseconds{0},
                             .give_up_after = -std::chrono::hours(1000),
                             .alone = true};
-    const GcListener listener{.waiting = [](auto, auto) {}, .check_cancelled = [] {}};
     for (int again = 0; again < 2; ++again) {
-      (void)collect_garbage(access.repository, access.clock, id_of(++writers_), options, listener);
+      (void)collect_garbage(access.repository, access.clock, id_of(++writers_), options);
     }
     EXPECT_EQ(find_garbage(access.repository).dead_packs, 0u) << call;
     EXPECT_TRUE(keys_under(access.posix, "plans/").empty()) << call;
@@ -131,14 +131,14 @@ TEST_P(Killed, AnArchiverLosesNothing) {
     const WalArchive archive(access.repository, test_cluster());
     const auto key = archive.key_of(spec.name());
     if (const auto object = access.posix.find(key, whole_object)) {
-      EXPECT_TRUE(decode_wal_object(*object, key, 1) == wal_segment(spec)) << call;
+      EXPECT_TRUE(decode_wal_object(ObjectCodec(), *object, key, 1) == wal_segment(spec)) << call;
     } else {
       EXPECT_TRUE(killed) << call;
     }
     // The server asks again.
     push(access);
-    EXPECT_TRUE(decode_wal_object(access.posix.find(key, whole_object).value(), key, 1) ==
-                wal_segment(spec));
+    EXPECT_TRUE(decode_wal_object(ObjectCodec(), access.posix.find(key, whole_object).value(), key,
+                                  1) == wal_segment(spec));
   }
   EXPECT_GT(call, 1);
 }
@@ -216,7 +216,7 @@ TEST_P(Killed, AnExpiryTakesNothingThatIsNeeded) {
       const auto list = list_backups(access.repository, "main");
       EXPECT_TRUE(list.damaged.empty()) << call;
       const WalArchive archive(access.repository, test_cluster());
-      const auto moments = recoverable_moments(archive, list.backups);
+      const auto moments = recoverable_moments({archive, list.backups});
       ASSERT_EQ(moments.windows.size(), 1u) << call;
       EXPECT_LE(moments.windows[0].earliest, backup_of("b", 1, 6, 7).stop) << call;
       EXPECT_EQ(moments.windows[0].latest.value, 13 * test_segment_bytes) << call;
@@ -257,8 +257,7 @@ TEST_P(Killed, AGcTakesNothingThatIsNeeded) {
     }
     killed = is_killed_at(call, [](Access& access) {
       (void)collect_garbage(access.repository, access.clock, id_of(access.writer),
-                            {.grace = std::chrono::milliseconds{0}},
-                            {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
+                            {.grace = std::chrono::milliseconds{0}});
     });
     expect_whole(call);
     expect_reclaimed(call);

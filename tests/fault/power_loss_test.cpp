@@ -137,7 +137,8 @@ class PowerLoss : public testing::Test {
       const auto key = archive.key_of(spec_of(each.segment).name());
       const auto object = storage.find(key, whole_object);
       ASSERT_TRUE(object) << key;
-      EXPECT_TRUE(decode_wal_object(*object, key, 1) == wal_segment(spec_of(each.segment)));
+      EXPECT_TRUE(decode_wal_object(ObjectCodec(), *object, key, 1) ==
+                  wal_segment(spec_of(each.segment)));
     }
     // And nothing shows that is not.
     VerifyRequest request;

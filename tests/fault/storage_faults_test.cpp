@@ -50,7 +50,7 @@ TEST_P(StorageFaults, LeaveAPushWholeOrUndone) {
     EXPECT_EQ(outcome, faulty_.has_failed() ? "unavailable" : "nothing");
     const auto key = archive_.key_of(spec.name());
     if (const auto object = made_.storage.find(key, whole_object)) {
-      EXPECT_TRUE(decode_wal_object(*object, key, 1) == wal_segment(spec));
+      EXPECT_TRUE(decode_wal_object(ObjectCodec(), *object, key, 1) == wal_segment(spec));
     } else {
       EXPECT_NE(outcome, "nothing");
     }
@@ -58,7 +58,7 @@ TEST_P(StorageFaults, LeaveAPushWholeOrUndone) {
     const bool over = !faulty_.has_failed() && repeated;
     faulty_.fail_at(0, GetParam());
     (void)push_wal_file(archive_, path, made_.clock, {});
-    EXPECT_TRUE(decode_wal_object(*made_.storage.find(key, whole_object), key, 1) ==
+    EXPECT_TRUE(decode_wal_object(ObjectCodec(), *made_.storage.find(key, whole_object), key, 1) ==
                 wal_segment(spec));
     if (over) break;
   } while (true);
@@ -150,7 +150,7 @@ TEST_P(StorageFaults, LeaveAnExpiryToTheNextRun) {
     const auto whole_from_b = [&] {
       const auto list = list_backups(made_.repository, "main");
       const WalArchive archive(made_.repository, test_cluster());
-      const auto moments = recoverable_moments(archive, list.backups);
+      const auto moments = recoverable_moments({archive, list.backups});
       ASSERT_FALSE(moments.windows.empty()) << call;
       EXPECT_LE(moments.windows.back().earliest, backup_of("b", 1, 6, 7).stop) << call;
       EXPECT_EQ(moments.windows.back().latest.value, 10 * test_segment_bytes) << call;
@@ -170,8 +170,7 @@ TEST_P(StorageFaults, LeaveAGcToTheNextRun) {
   FakeServer server;
   std::uint8_t writer = 0;
   const auto collect = [&] {
-    (void)collect_garbage(repository_, made_.clock, id_of(++writer), {},
-                          {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
+    (void)collect_garbage(repository_, made_.clock, id_of(++writer), {});
   };
   faulty_.fail_at(0, GetParam());
   const auto kept = back_up(archive_, server, ++writer, made_.clock);
@@ -232,7 +231,7 @@ TEST_P(RetriedFaults, AreNotNoticedByAPush) {
       EXPECT_EQ(error_of([&] { (void)push_wal_file(archive_, path, made_.clock, {}); }), "nothing");
     }
     const auto key = archive_.key_of(spec.name());
-    EXPECT_TRUE(decode_wal_object(*made_.storage.find(key, whole_object), key, 1) ==
+    EXPECT_TRUE(decode_wal_object(ObjectCodec(), *made_.storage.find(key, whole_object), key, 1) ==
                 wal_segment(spec));
   }
 }

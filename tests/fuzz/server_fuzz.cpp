@@ -108,7 +108,7 @@ void read(std::uint8_t what, ByteView bytes) {
       const auto text = as_text(bytes);
       (void)classify_wal_file(text);
       (void)first_block_of(text, 131072);
-      (void)SegmentName::parse(text, 1u << 24);
+      (void)SegmentName::parse(text, WalGeometry{1u << 24});
       return;
     }
   }

@@ -31,7 +31,7 @@ void decode(std::uint8_t what, ByteView bytes) {
       return;
     }
     case 1: (void)decode_wal_ledger(bytes, "fuzzed"); return;
-    case 2: (void)parse_wal_object_header(bytes, "fuzzed"); return;
+    case 2: (void)parse_wal_object_header(ObjectCodec(), bytes, "fuzzed"); return;
     case 3: (void)parse_wal_object_trailer(bytes, "fuzzed"); return;
     case 4: (void)decode_catalogue(bytes); return;
     case 5: (void)TimelineHistory::parse({5}, bytes); return;

@@ -24,6 +24,9 @@
 #include "catalog/wal/wal_ledger.h"
 #include "codec/crc32c.h"
 #include "repository/damaged_packs.h"
+#include "repository/gc_plan.h"
+#include "repository/pin.h"
+#include "repository/unfinished.h"
 #include "storage/memory_storage.h"
 #include "storage/posix_storage.h"
 #include "support/deterministic.h"
@@ -34,6 +37,8 @@
 
 namespace walvault {
 namespace {
+
+const ObjectCodec codec;
 
 namespace fs = std::filesystem;
 
@@ -155,7 +160,7 @@ TEST(GoldenV1, ClusterIdentity) {
                                  .number = 2,
                                  .system_identifier = 7'432'101'234'567'890'123u,
                                  .postgres_major = 17,
-                                 .segment_bytes = 16u << 20,
+                                 .geometry = {16u << 20},
                                  .registered = at(60)};
   const std::string key = "clusters/main/2";
   MemoryStorage storage;
@@ -172,7 +177,7 @@ TEST(GoldenV1, ClusterIdentity) {
   EXPECT_EQ(found.number, identity.number);
   EXPECT_EQ(found.system_identifier, identity.system_identifier);
   EXPECT_EQ(found.postgres_major, identity.postgres_major);
-  EXPECT_EQ(found.segment_bytes, identity.segment_bytes);
+  EXPECT_EQ(found.geometry, identity.geometry);
   EXPECT_EQ(found.registered, identity.registered);
 }
 
@@ -193,7 +198,7 @@ TEST(GoldenV1, BranchOpening) {
                                  .number = 2,
                                  .system_identifier = 7'432'101'234'567'890'123u,
                                  .postgres_major = 17,
-                                 .segment_bytes = 16u << 20,
+                                 .geometry = {16u << 20},
                                  .registered = at(60)};
   const BranchOpening opening{.opened = {.timeline = {2}, .branch = 1},
                               .when = at(200, 7),
@@ -217,9 +222,9 @@ TEST(GoldenV1, Pin) {
   const Pin pin{.root_key = "backups/main/20260921T141320Z-0c0c/1",
                 .created = at(1, 5),
                 .may_borrow = two_packs()};
-  expect_golden("pin.bin", seal(ObjectKind::pin, key, encode_pin(pin)));
+  expect_golden("pin.bin", codec.seal(ObjectKind::pin, key, encode_pin(pin)));
 
-  const auto decoded = decode_pin(unseal(ObjectKind::pin, key, read_golden("pin.bin")));
+  const auto decoded = decode_pin(codec.unseal(ObjectKind::pin, key, read_golden("pin.bin")));
   EXPECT_EQ(decoded.root_key, pin.root_key);
   EXPECT_EQ(decoded.created, pin.created);
   expect_same_packs(decoded.may_borrow, pin.may_borrow);
@@ -228,9 +233,9 @@ TEST(GoldenV1, Pin) {
 TEST(GoldenV1, GcPlan) {
   const std::string key = "plans/" + to_hex(id_of(0x0D));
   const GcPlan plan{.created = at(2, 6), .condemned = two_packs()};
-  expect_golden("plan.bin", seal(ObjectKind::plan, key, encode_gc_plan(plan)));
+  expect_golden("plan.bin", codec.seal(ObjectKind::plan, key, encode_gc_plan(plan)));
 
-  const auto decoded = decode_gc_plan(unseal(ObjectKind::plan, key, read_golden("plan.bin")));
+  const auto decoded = decode_gc_plan(codec.unseal(ObjectKind::plan, key, read_golden("plan.bin")));
   EXPECT_EQ(decoded.created, plan.created);
   expect_same_packs(decoded.condemned, plan.condemned);
 }
@@ -257,11 +262,11 @@ TEST(GoldenV1, Unfinished) {
 
 TEST(GoldenV1, Tombstone) {
   const auto key = backup_root_key("main", "20260921T141320Z-0c0c");
-  expect_golden("tombstone.bin", seal(ObjectKind::tombstone, key, {}));
+  expect_golden("tombstone.bin", codec.seal(ObjectKind::tombstone, key, {}));
 
   const auto object = read_golden("tombstone.bin");
   EXPECT_TRUE(is_of_kind(object, ObjectKind::tombstone));
-  EXPECT_TRUE(unseal(ObjectKind::tombstone, key, object).empty());
+  EXPECT_TRUE(codec.unseal(ObjectKind::tombstone, key, object).empty());
   const auto golden = storage_with(key, object);
   const auto list = list_backups(Repository::open(*golden), "main");
   EXPECT_TRUE(list.backups.empty());
@@ -343,7 +348,7 @@ TEST(GoldenV1, Pack) {
   const auto full = encode_full_frame(compressor, uncompressed, lone_chunk());
   const auto group = encode_group_frame(compressor, uncompressed, views(small_chunks()));
   const auto large = encode_full_frame(compressor, uncompressed, repetitive(200));
-  PackBuilder builder({});
+  PackBuilder builder(codec, {});
   const std::vector<FrameLocation> places{builder.append(full), builder.append(group),
                                           builder.append(large)};
   const auto finished = builder.finish(7);
@@ -351,7 +356,7 @@ TEST(GoldenV1, Pack) {
 
   const auto pack = read_golden("pack.bin");
   EXPECT_EQ(sha256(pack), finished.digest);
-  const auto directory = read_pack_directory(pack, "the golden pack");
+  const auto directory = read_pack_directory(codec, pack, "the golden pack");
   EXPECT_EQ(directory, places);
   const auto frame_at = [&](std::size_t i) {
     return decode_frame(compressor,
@@ -518,10 +523,10 @@ TEST(GoldenV1, Root) {
        .chunks = {stored_chunk(0x53, 0, {.offset = 32, .length = 900, .ordinal = 0})}}};
   root.notes["backup_label"] = bytes_of("START WAL LOCATION: 2/3000028\n");
   root.notes["tablespace_map"] = bytes_of("16400 /mnt/fast\n");
-  expect_golden("root.bin", encode_root(root, key));
+  expect_golden("root.bin", encode_root(codec, root, key));
 
   const auto golden = read_golden("root.bin");
-  const auto decoded = decode_root(golden, key);
+  const auto decoded = decode_root(codec, golden, key);
   EXPECT_EQ(decoded.head, root.head);
   expect_same_packs(decoded.packs, root.packs);
   ASSERT_EQ(decoded.streams.size(), root.streams.size());
@@ -534,7 +539,7 @@ TEST(GoldenV1, Root) {
 
   // The encoding is fixed by the bytes above and gives no two infos the same
   // bytes, so that what encodes to them again is the input.
-  const auto info = decode_backup_info(decode_root_head(golden, key));
+  const auto info = decode_backup_info(decode_root_head(codec, golden, key));
   EXPECT_EQ(encode_backup_info(info), root.head);
   EXPECT_EQ(info.stop, backup_info().stop);
   EXPECT_EQ(info.control.wal_segment_bytes, backup_info().control.wal_segment_bytes);
@@ -594,7 +599,7 @@ struct WalFile {
   Compressor compressor;
   Bytes stored;
   file.header.frames = {encode_wal_frame(compressor, setting, file.content, stored)};
-  auto object = encode_wal_object_header(file.header, file.key);
+  auto object = encode_wal_object_header(codec, file.header, file.key);
   const auto trailer = encode_wal_object_trailer(file.header, object.size(), 0);
   object.insert(object.end(), stored.begin(), stored.end());
   object.insert(object.end(), trailer.begin(), trailer.end());
@@ -620,14 +625,15 @@ void expect_wal_object(const std::string& name, const WalFile& file) {
   const auto object = read_golden(name);
   Bytes plain = file.content;
   plain.resize(file.header.plain_bytes);
-  EXPECT_TRUE(decode_wal_object(object, file.key, 1) == plain) << name;
+  EXPECT_TRUE(decode_wal_object(codec, object, file.key, 1) == plain) << name;
 }
 
 TEST(GoldenV1, WalSegment) {
   auto file = wal_segment(bytes_of("the first bytes of a segment"));
   expect_golden("wal-segment.bin", wal_object(file, uncompressed));
 
-  expect_header(parse_wal_object_header(read_golden("wal-segment.bin"), file.key), file.header);
+  expect_header(parse_wal_object_header(codec, read_golden("wal-segment.bin"), file.key),
+                file.header);
   expect_wal_object("wal-segment.bin", file);
 }
 
@@ -649,8 +655,8 @@ TEST(GoldenV1, WalLedger) {
   ledger.entries.push_back({.number = 260, .summary = example_summary()});
   trim_for_ledger(ledger.entries);
   const std::string key = "wal-ledger/main/1/00000001-0/00000000/0123456789abcdef";
-  expect_golden("wal-ledger.bin", seal(ObjectKind::ledger, key, encode_wal_ledger(ledger)));
-  const auto payload = unseal(ObjectKind::ledger, key, read_golden("wal-ledger.bin"));
+  expect_golden("wal-ledger.bin", codec.seal(ObjectKind::ledger, key, encode_wal_ledger(ledger)));
+  const auto payload = codec.unseal(ObjectKind::ledger, key, read_golden("wal-ledger.bin"));
   EXPECT_TRUE(decode_wal_ledger(payload, key).entries == ledger.entries);
 }
 
@@ -661,9 +667,10 @@ TEST(GoldenV1, AcceptedGap) {
                         .reason = "the disk is gone",
                         .when = at(300, 9)};
   const std::string key = "accepted-gaps/main/1/1";
-  expect_golden("accepted-gap.bin", seal(ObjectKind::accepted_gap, key, encode_accepted_gap(gap)));
-  const auto read =
-      decode_accepted_gap(unseal(ObjectKind::accepted_gap, key, read_golden("accepted-gap.bin")));
+  expect_golden("accepted-gap.bin",
+                codec.seal(ObjectKind::accepted_gap, key, encode_accepted_gap(gap)));
+  const auto read = decode_accepted_gap(
+      codec.unseal(ObjectKind::accepted_gap, key, read_golden("accepted-gap.bin")));
   EXPECT_EQ(read.timeline, gap.timeline);
   EXPECT_EQ(read.from, gap.from);
   EXPECT_EQ(read.to, gap.to);
@@ -674,8 +681,8 @@ TEST(GoldenV1, AcceptedGap) {
 TEST(GoldenV1, BackupKeep) {
   const BackupKeep keep{.when = at(300), .until = at(900, 7)};
   const std::string key = "keeps/main/20261121T104100Z-3f9a/1";
-  expect_golden("keep.bin", seal(ObjectKind::keep, key, encode_backup_keep(keep)));
-  EXPECT_EQ(decode_backup_keep(unseal(ObjectKind::keep, key, read_golden("keep.bin"))), keep);
+  expect_golden("keep.bin", codec.seal(ObjectKind::keep, key, encode_backup_keep(keep)));
+  EXPECT_EQ(decode_backup_keep(codec.unseal(ObjectKind::keep, key, read_golden("keep.bin"))), keep);
   const BackupKeep forever{.when = at(300), .until = std::nullopt};
   EXPECT_EQ(decode_backup_keep(encode_backup_keep(forever)), forever);
 }
@@ -691,9 +698,10 @@ TEST(GoldenV1, WalExpiry) {
                                      .first = 7,
                                      .behind = 8}}};
   const std::string key = "wal-expiry/main/" + std::string(32, 'a');
-  expect_golden("wal-expiry.bin", seal(ObjectKind::wal_expiry, key, encode_wal_expiry(expiry)));
+  expect_golden("wal-expiry.bin",
+                codec.seal(ObjectKind::wal_expiry, key, encode_wal_expiry(expiry)));
   const auto read =
-      decode_wal_expiry(unseal(ObjectKind::wal_expiry, key, read_golden("wal-expiry.bin")));
+      decode_wal_expiry(codec.unseal(ObjectKind::wal_expiry, key, read_golden("wal-expiry.bin")));
   EXPECT_EQ(read.created, expiry.created);
   EXPECT_EQ(read.ranges, expiry.ranges);
 }
@@ -714,8 +722,9 @@ TEST(GoldenV1, RecordOfVerification) {
   record.segments["wal/main/1/00000001-0/"].note(7, 8, {.damaged = at(304)});
   record.trees["backups/main/20261121T104100Z-3f9a/1"] = {.stored = at(305), .deep = at(305)};
   const std::string key = "verified/" + std::string(32, 'b') + "-1";
-  expect_golden("verified.bin", seal(ObjectKind::verified, key, encode_verified(record)));
-  const auto read = decode_verified(unseal(ObjectKind::verified, key, read_golden("verified.bin")));
+  expect_golden("verified.bin", codec.seal(ObjectKind::verified, key, encode_verified(record)));
+  const auto read =
+      decode_verified(codec.unseal(ObjectKind::verified, key, read_golden("verified.bin")));
   EXPECT_EQ(encode_verified(read), encode_verified(record));
 }
 
@@ -741,8 +750,9 @@ TEST(GoldenV1, CatalogueSnapshot) {
   snapshot.databases.push_back(
       {.oid = 4, .name = "template0", .unknown = "no connections", .relations = {}});
   const std::string key = "catalogues/main/1/0000000005000028-0123456789abcdef0123456789abcdef";
-  write_if_missing("catalogue.bin", seal(ObjectKind::catalogue, key, encode_catalogue(snapshot)));
-  const auto payload = unseal(ObjectKind::catalogue, key, read_golden("catalogue.bin"));
+  write_if_missing("catalogue.bin",
+                   codec.seal(ObjectKind::catalogue, key, encode_catalogue(snapshot)));
+  const auto payload = codec.unseal(ObjectKind::catalogue, key, read_golden("catalogue.bin"));
   EXPECT_TRUE(decode_catalogue(payload) == snapshot);
 }
 
@@ -750,7 +760,8 @@ TEST(GoldenV1, TimelineHistory) {
   auto file = timeline_history();
   expect_golden("wal-history.bin", wal_object(file, uncompressed));
 
-  expect_header(parse_wal_object_header(read_golden("wal-history.bin"), file.key), file.header);
+  expect_header(parse_wal_object_header(codec, read_golden("wal-history.bin"), file.key),
+                file.header);
   expect_wal_object("wal-history.bin", file);
 }
 
@@ -765,13 +776,13 @@ TEST(GoldenV1, WalHeaderAndTrailerOfSeveralFrames) {
   header.frames = {{.length = 0x00123456, .compression = Compression::zstd, .crc = 0xA1A2A3A4},
                    {.length = 0x00234567, .compression = Compression::lz4, .crc = 0xB1B2B3B4},
                    {.length = 1, .compression = Compression::none, .crc = 0xC1C2C3C4}};
-  const auto encoded = encode_wal_object_header(header, file.key);
+  const auto encoded = encode_wal_object_header(codec, header, file.key);
   expect_golden("wal-header-of-three-frames.bin", encoded);
   expect_golden("wal-trailer-of-three-frames.bin",
                 encode_wal_object_trailer(header, encoded.size(), 0));
 
   const auto golden = read_golden("wal-header-of-three-frames.bin");
-  const auto parsed = parse_wal_object_header(golden, file.key);
+  const auto parsed = parse_wal_object_header(codec, golden, file.key);
   expect_header(parsed, header);
   EXPECT_EQ(parsed.frames_offset, golden.size());
 }
@@ -783,7 +794,7 @@ TEST(GoldenV1, CompressedWalObjectsDecode) {
 
   for (const auto& [name, compression] : {std::pair("wal-segment-zstd.bin", Compression::zstd),
                                           std::pair("wal-segment-lz4.bin", Compression::lz4)}) {
-    const auto parsed = parse_wal_object_header(read_golden(name), file.key);
+    const auto parsed = parse_wal_object_header(codec, read_golden(name), file.key);
     ASSERT_EQ(parsed.header.frames.size(), 1u);
     EXPECT_EQ(parsed.header.frames.front().compression, compression);
     expect_wal_object(name, file);
@@ -843,7 +854,7 @@ void write_backup(const Repository& repository, const std::string& id, std::uint
   info.stop_time = time + std::chrono::seconds(9);
   root.head = encode_backup_info(info);
   root.notes["backup_label"] = bytes_of("START WAL LOCATION: 2/3000028\n");
-  session.commit(encode_root(root, key));
+  session.commit(encode_root(codec, root, key));
 }
 
 void write_repository(const fs::path& directory) {
@@ -857,7 +868,7 @@ void write_repository(const fs::path& directory) {
                                  .number = 1,
                                  .system_identifier = 7'432'101'234'567'890'123u,
                                  .postgres_major = 17,
-                                 .segment_bytes = 1u << 20,
+                                 .geometry = {1u << 20},
                                  .registered = at(1)};
   ASSERT_TRUE(add_cluster(repository, identity).anew);
   write_backup(repository, first_backup, 0x01, "", first_files(), at(0));
@@ -964,7 +975,7 @@ TEST_F(GoldenRepository, NamesItsPacksByTheirDigests) {
     ++packs;
     const auto pack = storage_.find(object.key, whole_object).value();
     EXPECT_EQ(sha256(pack).hex(), object.key.substr(object.key.find_last_of('/') + 1));
-    EXPECT_FALSE(read_pack_directory(pack, object.key).empty());
+    EXPECT_FALSE(read_pack_directory(codec, pack, object.key).empty());
   });
   EXPECT_EQ(packs, 4u);
 }

@@ -188,9 +188,9 @@ TEST_F(BadInputTest, TargetsThatCannotBeHadAreRefusedBeforeAByteIsWritten) {
   expect_error(restore({"--to", "2026-11-21 10:00:00"}), 2, "has no zone");
   expect_error(restore({"--to", "yesterday"}), 2, "is not a time");
   expect_error(restore({"--to", "2001-01-01 00:00:00+00"}), 7, "before the end of the backup");
-  expect_error(restore({"--to", "2091-01-01 00:00:00+00"}), 7, "behind the archived WAL");
+  expect_error(restore({"--to", "2091-01-01 00:00:00+00"}), 7, "after the archived WAL");
   expect_error(restore({"--to-lsn", "0/1"}), 7, "before the end of the backup");
-  expect_error(restore({"--to-lsn", "FF/0"}), 7, "behind the archived WAL");
+  expect_error(restore({"--to-lsn", "FF/0"}), 7, "after the archived WAL");
   expect_error(restore({"--to-lsn", "FF-0"}), 2, "not a WAL position");
   expect_error(restore({"--to-xid", "-5"}), 2, "not a transaction id");
   expect_error(restore({"--to-xid", "nan"}), 2, "not a transaction id");

@@ -254,16 +254,16 @@ TEST_P(WalReaderTest, ReadsWhatPgWaldumpReads) {
   std::vector<WalSummary> summaries;
   for (const auto& name : names) {
     const auto wal = read_file(server.data() + "/pg_wal/" + name, 1u << 20);
-    const auto segment = SegmentName::parse(name, 1u << 20).value();
+    const auto segment = SegmentName::parse(name, WalGeometry{1u << 20}).value();
     // Behind the end lie segments that are only kept for use.
-    if (segment.start(1u << 20) > end) break;
+    if (segment.start(WalGeometry{1u << 20}) > end) break;
     const auto first = parse_wal_segment_header(wal);
-    if (!reader) reader.emplace(first, segment.start(1u << 20), segment.timeline);
+    if (!reader) reader.emplace(first, segment.start(WalGeometry{1u << 20}), segment.timeline);
     reader->read(wal, [&](const WalRecord& record) {
       parse_wal_record(record, major, parts);
       read.push_back(line_of(record, parts, major));
     });
-    WalSummarizer summarizer(first, segment.start(1u << 20), segment.timeline);
+    WalSummarizer summarizer(first, segment.start(WalGeometry{1u << 20}), segment.timeline);
     summarizer.read(wal);
     summaries.push_back(summarizer.finish());
   }

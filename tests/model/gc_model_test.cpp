@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "repository/gc.h"
+#include "repository/pin.h"
 #include "repository/tree.h"
 #include "repository/tree_copier.h"
 #include "repository/writer_session.h"
@@ -297,7 +298,7 @@ class World {
     made_.storage.list("backups/", [&](const ObjectInfo& object) {
       const auto content = made_.storage.find(object.key, whole_object).value();
       if (is_of_kind(content, ObjectKind::tombstone)) return;
-      const auto packs = decode_root(content, object.key).packs;
+      const auto packs = decode_root(ObjectCodec(), content, object.key).packs;
       for (const auto& entry : packs.entries()) {
         if (!made_.storage.find_size(entry.name.key())) found = object.key;
       }
@@ -327,10 +328,11 @@ class World {
     Root root;
     root.packs.add(pack_of(9), 7);
     (void)copied_from_.storage.put_if_absent(pack_of(9).key(), as_bytes("content"));
-    (void)copied_from_.storage.put_if_absent(copied_key, encode_root(root, copied_key));
+    (void)copied_from_.storage.put_if_absent(copied_key,
+                                             encode_root(ObjectCodec(), root, copied_key));
     (void)made_.storage.put_if_absent(pack_of(9).key(), as_bytes("content"));
     if (!scene_.source_is_unfinished) {
-      (void)made_.storage.put_if_absent(source_key, encode_root(root, source_key));
+      (void)made_.storage.put_if_absent(source_key, encode_root(ObjectCodec(), root, source_key));
       return;
     }
     const WriterSession killed(made_.repository, made_.clock, id_of(9), root_key_of(9), "");
@@ -356,13 +358,12 @@ class World {
       (void)repository.storage().put_if_absent(own.key(), as_bytes("content"));
       root.packs.add(own, 7);
     }
-    session.commit(encode_root(root, root_key_of(writer)));
+    session.commit(encode_root(ObjectCodec(), root, root_key_of(writer)));
   }
 
   void copy(const Repository& repository, std::uint8_t run) {
     TreeCopier copier(copied_from_.repository, repository, made_.clock, id_of(run),
-                      {.jobs = 1, .wait_max = milliseconds{0}},
-                      {.reading = [](auto) {}, .check_cancelled = [] {}, .waiting = [] {}});
+                      {.jobs = 1, .wait_max = milliseconds{0}}, {}, {});
     if (!copier.add(copied_key)) return;
     copier.look();
     if (copier.bring_packs(copied_key)) (void)copier.commit();
@@ -370,8 +371,8 @@ class World {
 
   // A run that finds the backup gone at the source.
   void close_lost(const Repository& repository) {
-    TreeCopier copier(lost_from_.repository, repository, made_.clock, id_of(40), {.jobs = 1},
-                      {.reading = [](auto) {}, .check_cancelled = [] {}, .waiting = [] {}});
+    TreeCopier copier(lost_from_.repository, repository, made_.clock, id_of(40), {.jobs = 1}, {},
+                      {});
     copier.close_lost();
   }
 
@@ -389,13 +390,11 @@ class World {
                             .give_up_after = run == 20 ? milliseconds{-1} : hours(1)};
     const auto plan = "plans/" + to_hex(id_of(run));
     (void)collect_garbage(repository, made_.clock, id_of(run), options,
-                          {.waiting =
-                               [&](auto, auto) {
-                                 if (scene_.simplification == Simplification::plan_removed_early) {
-                                   repository.storage().remove({plan});
-                                 }
-                               },
-                           .check_cancelled = [] {}});
+                          {.info = [&](const std::string&) {
+                            if (scene_.simplification == Simplification::plan_removed_early) {
+                              repository.storage().remove({plan});
+                            }
+                          }});
     if (scene_.simplification == Simplification::plan_removed_by_others) {
       remove_finished_plans(repository);
     }

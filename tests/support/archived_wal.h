@@ -20,9 +20,9 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
   header.name = name;
   header.system_identifier = archive.identity().system_identifier;
   if (header.kind == WalFileKind::segment) {
-    header.start = SegmentName::parse(name, archive.identity().segment_bytes)
+    header.start = SegmentName::parse(name, archive.identity().geometry)
                        .value()
-                       .start(archive.identity().segment_bytes);
+                       .start(archive.identity().geometry);
     header.page_magic = 0xD110;
   }
   header.plain_bytes = content.size();
@@ -43,7 +43,7 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
   }
   const auto key = header.kind == WalFileKind::partial ? archive.partial_key(name, header.digest)
                                                        : archive.key_of(name);
-  const auto prefix = encode_wal_object_header(header, key);
+  const auto prefix = encode_wal_object_header(ObjectCodec(), header, key);
   const auto trailer = encode_wal_object_trailer(header, prefix.size(), summary.size());
   if (!archive.repository().storage().put_if_absent(
           key, ObjectContent{prefix, frames, summary, trailer})) {

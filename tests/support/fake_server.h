@@ -154,8 +154,7 @@ class FakeServer final : public ReplicationConnection {
 
   [[nodiscard]] std::string label_text() const {
     return "START WAL LOCATION: " + begin.lsn.text() + " (file " +
-           SegmentName::containing(begin.timeline, begin.lsn, test_segment_bytes)
-               .text(test_segment_bytes) +
+           SegmentName::containing(begin.timeline, begin.lsn, test_geometry).text(test_geometry) +
            ")\nCHECKPOINT LOCATION: " + begin.lsn.text() +
            "\nBACKUP METHOD: streamed\nBACKUP FROM: primary\nSTART TIME: 2026-09-21 14:13:20 UTC\n"
            "LABEL: test\nSTART TIMELINE: " +

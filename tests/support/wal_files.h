@@ -18,6 +18,7 @@ namespace walvault {
 
 // The smallest that PostgreSQL allows, to be cheap.
 inline constexpr std::uint32_t test_segment_bytes = 1u << 20;
+inline constexpr WalGeometry test_geometry{test_segment_bytes};
 inline constexpr std::uint64_t test_system_identifier = 0x6B7C'8D9E'0011'2233u;
 
 [[nodiscard]] inline ClusterIdentity test_cluster() {
@@ -25,7 +26,7 @@ inline constexpr std::uint64_t test_system_identifier = 0x6B7C'8D9E'0011'2233u;
           .number = 1,
           .system_identifier = test_system_identifier,
           .postgres_major = 15,
-          .segment_bytes = test_segment_bytes,
+          .geometry = test_geometry,
           .registered = {}};
 }
 
@@ -82,7 +83,7 @@ struct WalSegmentSpec {
   bool has_pages = false;  // whether the pages behind the first have headers
 
   [[nodiscard]] std::string name() const {
-    return SegmentName{.timeline = {timeline}, .number = number}.text(segment_bytes);
+    return SegmentName{.timeline = {timeline}, .number = number}.text({segment_bytes});
   }
 };
 

@@ -4,7 +4,7 @@
 #include <map>
 
 #include "catalog/records/backup_list.h"
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 
 namespace walvault {
 namespace {

@@ -32,10 +32,10 @@ struct Stretch {
   std::uint64_t behind = 0;  // of the segment that follows the last
 };
 
-Stretch stretch_of(const BackupInfo& backup, std::uint32_t segment_bytes) {
-  return {.branch = {.timeline = backup.timeline, .branch = backup.branch},
-          .first = backup.start.value / segment_bytes,
-          .behind = (backup.stop.value - 1) / segment_bytes + 1};
+Stretch stretch_of(const BackupInfo& backup, WalGeometry geometry) {
+  return {.branch = backup.timeline_branch(),
+          .first = geometry.number_of(backup.start),
+          .behind = geometry.number_before(backup.stop) + 1};
 }
 
 class ClusterCopier {
@@ -77,7 +77,8 @@ class ClusterCopier {
 
  private:
   [[nodiscard]] WalCopyOptions wal_options(const ClusterIdentity& identity) const {
-    const auto most = std::max<std::uint64_t>(1, segments_bytes_max / identity.segment_bytes);
+    const auto most =
+        std::max<std::uint64_t>(1, segments_bytes_max / identity.geometry.segment_bytes);
     return {.jobs = static_cast<unsigned>(std::min<std::uint64_t>(request_.jobs, most)),
             .dry_run = request_.dry_run};
   }
@@ -109,11 +110,8 @@ class ClusterCopier {
     if (!request_.dry_run && from_.has(Feature::delta_frames)) {
       to_.announce(Feature::delta_frames);
     }
-    TreeCopier trees(
-        from_, to_, clock_, request_.run, {.jobs = request_.jobs},
-        {.reading = reading_, .check_cancelled = reporter_.check_cancelled, .waiting = [this] {
-           reporter_.info("a gc works at " + to_.storage().url() + ": waiting until it is done");
-         }});
+    TreeCopier trees(from_, to_, clock_, request_.run, {.jobs = request_.jobs}, reporter_,
+                     {.done = reading_});
     if (!request_.dry_run) trees.close_lost();
     keeps_ = list_backup_keeps(from_, cluster_.name);
     keeps_there_ = list_backup_keeps(to_, cluster_.name);
@@ -218,14 +216,13 @@ class ClusterCopier {
   }
 
   [[nodiscard]] bool is_expired_there(const BackupInfo& backup) const {
-    return is_expiring(WalArchive(to_, identity_of(backup)),
-                       {.timeline = backup.timeline, .branch = backup.branch}, backup.start,
+    return is_expiring(WalArchive(to_, identity_of(backup)), backup.timeline_branch(), backup.start,
                        backup.stop);
   }
 
   // False: what it needs is not there in whole.
   [[nodiscard]] bool bring_own_wal(const BackupInfo& backup, CopiedBackup& result) {
-    const auto stretch = stretch_of(backup, identity_of(backup).segment_bytes);
+    const auto stretch = stretch_of(backup, identity_of(backup).geometry);
     const auto there =
         copiers_.at(backup.identity_number).bring(stretch.branch, stretch.first, stretch.behind);
     if (there == stretch.behind - stretch.first) return true;
@@ -247,7 +244,7 @@ class ClusterCopier {
     const auto from = [&](const BackupInfo& backup, bool is_there) {
       if (backup.identity_number != identity.number) return;
       has_backups = true;
-      if (is_there) first = std::min(first, backup.start.value / identity.segment_bytes);
+      if (is_there) first = std::min(first, identity.geometry.number_of(backup.start));
     };
     for (std::size_t i = 0; i < chosen_.size(); ++i) {
       const auto state = result_of(i).state;

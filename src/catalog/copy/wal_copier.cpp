@@ -13,7 +13,6 @@ namespace walvault {
 namespace {
 
 constexpr std::size_t log_name_bytes = 8;
-constexpr std::uint64_t log_bytes = 0x1'0000'0000;
 
 std::map<std::string, std::uint64_t> sizes_under(Storage& storage, const std::string& prefix) {
   std::map<std::string, std::uint64_t> sizes;
@@ -57,7 +56,7 @@ void WalCopier::bring_file(File& file) const {
   reading_(file.size);
   const auto object = from_.repository().storage().find(file.key);
   if (!object) return;  // expired meanwhile
-  file.fault = find_wal_fault(*object, file.key);
+  file.fault = find_wal_fault(from_.repository().codec(), *object, file.key);
   if (!file.fault.empty()) return;
   // False: archived there, or brought, meanwhile.
   (void)to_.repository().storage().put_if_absent(file.key, *object);
@@ -118,28 +117,27 @@ void WalCopier::bring_histories() {
 
 std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::uint64_t behind) {
   if (foreign_.contains(branch)) return 0;
-  const auto segment_bytes = from_.identity().segment_bytes;
-  const auto in_log = log_bytes / segment_bytes;
+  const auto geometry = from_.identity().geometry;
   const auto directory = directory_of(branch);
   auto& from = from_.repository().storage();
   std::uint64_t segments = 0;
   for (const auto& log : from.list_names(directory)) {
     const auto number = parse_hex(log);
-    if (log.size() != log_name_bytes || !number || (*number + 1) * in_log <= first ||
-        *number * in_log >= behind) {
+    if (log.size() != log_name_bytes || !number || geometry.first_of_log(*number + 1) <= first ||
+        geometry.first_of_log(*number) >= behind) {
       continue;
     }
     const auto prefix = directory + log + "/";
     const auto there = sizes_under(to_.repository().storage(), prefix);
     std::vector<File> lacking;
     const auto count = [&](const File& file) {
-      if (SegmentName::parse(std::string_view(file.key).substr(prefix.size()), segment_bytes)) {
+      if (SegmentName::parse(std::string_view(file.key).substr(prefix.size()), geometry)) {
         ++segments;
       }
     };
     for (const auto& [key, size] : sizes_under(from, prefix)) {
       const auto name = std::string_view(key).substr(prefix.size());
-      const auto segment = SegmentName::parse(name.substr(0, 24), segment_bytes);
+      const auto segment = SegmentName::parse(name.substr(0, 24), geometry);
       if (!segment || segment->number < first || segment->number >= behind) continue;
       File file{.key = key, .size = size};
       const auto found = there.find(key);

@@ -38,7 +38,7 @@ class Search {
         history_(history),
         query_(query),
         each_(each),
-        segment_bytes_(archive.identity().segment_bytes),
+        geometry_(archive.identity().geometry),
         names_(archive.repository(), archive.identity()) {}
 
   ChangeSearch run(Lsn start, const std::function<void()>& check_cancelled) {
@@ -47,8 +47,8 @@ class Search {
     for (const auto& [number, timeline] : segments_) {
       check_cancelled();
       if (number != expected) {
-        result_.holes.push_back(Lsn{expected * segment_bytes_}.text() + " to " +
-                                Lsn{number * segment_bytes_}.text() + " is not archived");
+        result_.holes.push_back(geometry_.start_of(expected).text() + " to " +
+                                geometry_.start_of(number).text() + " is not archived");
       }
       expected = number + 1;
       ++result_.segments;
@@ -70,9 +70,9 @@ class Search {
     for (const auto& ancestor : history_.ancestors()) timelines.push_back(ancestor.timeline);
     timelines.push_back(history_.timeline());
     for (const auto timeline : timelines) {
-      for (const auto& segment : archive_.segments(timeline, start.value / segment_bytes_)) {
-        const Lsn first{segment.number * segment_bytes_};
-        const Lsn last{(segment.number + 1) * segment_bytes_ - 1};
+      for (const auto& segment : archive_.segments(timeline, geometry_.number_of(start))) {
+        const auto first = geometry_.start_of(segment.number);
+        const Lsn last{geometry_.start_of(segment.number + 1).value - 1};
         if (history_.at(last) == timeline || history_.at(first) == timeline) {
           // A later timeline's file is asked for first.
           segments_[segment.number] = timeline;
@@ -81,14 +81,14 @@ class Search {
     }
     if (segments_.empty()) return;
     // And what its server had written of the segment behind the last.
-    const auto last = wal_from(archive_, history_, {segments_.rbegin()->first * segment_bytes_});
+    const auto last = wal_from(archive_, history_, geometry_.start_of(segments_.rbegin()->first));
     if (!last.partial) return;
     segments_[last.partial->number] = last.partial->timeline;
     partial_ = {*last.partial, key_in_stretch(archive_, last, last.partial->number).value()};
   }
 
   [[nodiscard]] std::string key_of(const SegmentName& name) const {
-    return name == partial_.first ? partial_.second : archive_.key_of(name.text(segment_bytes_));
+    return name == partial_.first ? partial_.second : archive_.key_of(name.text(geometry_));
   }
 
   void look_at(const SegmentName& name) {
@@ -304,7 +304,7 @@ class Search {
   const TimelineHistory& history_;
   const ChangeQuery& query_;
   const std::function<void(const TransactionChange&)>& each_;
-  const std::uint64_t segment_bytes_;
+  const WalGeometry geometry_;
   RelationNames names_;
   std::map<std::uint64_t, TimelineId> segments_;
   std::pair<SegmentName, std::string> partial_;  // and its key

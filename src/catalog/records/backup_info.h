@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "catalog/records/cluster.h"
+#include "catalog/records/timeline_branch.h"
 #include "postgres/control_file.h"
 #include "repository/repository.h"
 
@@ -46,6 +47,9 @@ struct BackupInfo {
   // read; empty when it found none, or had no checksums to look at.
   std::vector<std::string> damaged_pages;
 
+  [[nodiscard]] TimelineBranch timeline_branch() const {
+    return {.timeline = timeline, .branch = branch};
+  }
   [[nodiscard]] std::string postgres_version() const;
 };
 

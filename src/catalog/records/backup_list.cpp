@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "repository/object_table.h"
+#include "repository/pin.h"
 #include "repository/tree.h"
-#include "repository/writer_session.h"
 
 namespace walvault {
 namespace {}  // namespace
@@ -25,7 +25,7 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
     // Deleted since it was listed, or the tombstone of a writer that gc gave up.
     if (!prefix || is_of_kind(*prefix, ObjectKind::tombstone)) continue;
     try {
-      auto info = decode_backup_info(decode_root_head(*prefix, key));
+      auto info = decode_backup_info(decode_root_head(repository.codec(), *prefix, key));
       if (info.identity_number >= oldest_identity) list.backups.push_back(std::move(info));
     } catch (const Error& error) {
       // Damaged, or made by a newer version: it hides no other.

@@ -24,7 +24,7 @@ Bytes encode(const Entry& entry) {
   out.string(entry.identity.name);
   out.u64(entry.identity.system_identifier);
   out.u32(static_cast<std::uint32_t>(entry.identity.postgres_major));
-  out.u32(entry.identity.segment_bytes);
+  out.u32(static_cast<std::uint32_t>(entry.identity.geometry.segment_bytes));
   out.time(entry.identity.registered);
   return out.take();
 }
@@ -37,12 +37,12 @@ Entry decode(std::uint32_t number, ByteView payload) {
   identity.name = in.string();
   identity.system_identifier = in.u64();
   identity.postgres_major = static_cast<int>(in.u32());
-  identity.segment_bytes = in.u32();
+  identity.geometry.segment_bytes = in.u32();
   identity.registered = in.time();
   in.expect_end();
   const bool is_known = state == static_cast<std::uint8_t>(State::active) ||
                         state == static_cast<std::uint8_t>(State::removed);
-  if (!is_known || !is_segment_size(identity.segment_bytes)) {
+  if (!is_known || !is_segment_size(identity.geometry.segment_bytes)) {
     throw Error(ErrorKind::corrupt, "the identity of cluster " + identity.name + " is damaged");
   }
   return {.state = static_cast<State>(state), .identity = std::move(identity)};
@@ -66,7 +66,7 @@ bool put_entry(const Repository& repository, const Entry& entry) {
 
 bool is_same_cluster(const ClusterIdentity& a, const ClusterIdentity& b) {
   return a.system_identifier == b.system_identifier && a.postgres_major == b.postgres_major &&
-         a.segment_bytes == b.segment_bytes;
+         a.geometry == b.geometry;
 }
 
 std::string described(const ClusterIdentity& identity) {

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "postgres/segment_name.h"
 #include "repository/object_table.h"
 #include "repository/repository.h"
 
@@ -22,7 +23,7 @@ struct ClusterIdentity {
   std::uint32_t number = 1;
   std::uint64_t system_identifier = 0;
   int postgres_major = 0;
-  std::uint32_t segment_bytes = 0;
+  WalGeometry geometry;
   Timestamp registered;
 };
 

@@ -139,7 +139,7 @@ Bytes encode_verified(const VerifiedRecord& record) {
   }
   out.varint(record.packs.size());
   for (const auto& [name, times] : record.packs) {
-    out.raw(name.writer);
+    out.raw(name.writer.bytes);
     out.raw(name.digest.view());
     write_times(out, times);
   }
@@ -178,7 +178,7 @@ VerifiedRecord decode_verified(ByteView payload) {
   }
   for (auto left = in.count(72); left > 0; --left) {
     PackName name;
-    std::ranges::copy(in.raw(name.writer.size()), name.writer.begin());
+    std::ranges::copy(in.raw(name.writer.bytes.size()), name.writer.bytes.begin());
     name.digest = Digest::read(in);
     record.packs[name] = read_times(in);
   }

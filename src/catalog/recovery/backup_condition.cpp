@@ -52,7 +52,7 @@ BackupConditions::PackNow BackupConditions::look_at(const PackName& pack) {
 std::optional<std::uint64_t> BackupConditions::size_of(const PackName& pack) {
   list_packs(look_ == Look::at_records
                  ? std::string(prefix_of(ObjectPlace::packs))
-                 : std::string(prefix_of(ObjectPlace::packs)) + to_hex(pack.writer) + "/");
+                 : std::string(prefix_of(ObjectPlace::packs)) + pack.writer.text() + "/");
   const auto it = packs_.find(pack);
   if (it != packs_.end()) return it->second;
   // A listing that was cut short must not cost a backup.
@@ -65,7 +65,7 @@ BackupFault BackupConditions::fault_of_packs(const BackupInfo& backup) {
   if (!object) return {.why = "it was deleted", .is_lost = true};
   PackTable table;
   try {
-    table = decode_root(*object, key).packs;
+    table = decode_root(repository_.codec(), *object, key).packs;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
     return {.why = error.message()};
@@ -104,13 +104,13 @@ BackupFault BackupConditions::fault_of_packs(const BackupInfo& backup) {
 
 BackupFault BackupConditions::fault_of_wal(const BackupInfo& backup) {
   if (look_ == Look::at_what_is_there) return {};
-  const auto prefix = wal_branch_prefix(backup.cluster, backup.identity_number,
-                                        {.timeline = backup.timeline, .branch = backup.branch});
+  const auto prefix =
+      wal_branch_prefix(backup.cluster, backup.identity_number, backup.timeline_branch());
   const auto it = verified().segments.find(prefix);
-  const std::uint64_t segment_bytes = backup.control.wal_segment_bytes;
-  if (it == verified().segments.end() || segment_bytes == 0) return {};
-  const auto first = backup.start.value / segment_bytes;
-  const auto last = (backup.stop.value - 1) / segment_bytes;
+  const WalGeometry geometry{backup.control.wal_segment_bytes};
+  if (it == verified().segments.end() || geometry.segment_bytes == 0) return {};
+  const auto first = geometry.number_of(backup.start);
+  const auto last = geometry.number_before(backup.stop);
   for (const auto& stretch : it->second.stretches()) {
     if (stretch.behind <= first || stretch.first > last) continue;
     if (is_damaged(stretch.times)) return {.why = "WAL that it needs was found damaged"};

@@ -13,12 +13,11 @@ std::string timeline_of(const WalArchive& archive, const RecoveryPlan& plan) {
   return TimelineBranch{.timeline = plan.timeline, .branch = view.branch_of(plan.timeline)}.text();
 }
 
-ProvedPlan plan_with(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                     const PlanRequest& request) {
-  auto left = backups;
+ProvedPlan plan_with(const ClusterView& cluster, const PlanRequest& request) {
+  auto left = cluster.backups;
   auto pinned = request;
   while (true) {
-    auto proved = resolve(archive, plan_recovery(archive, left, pinned), backups, request.purpose);
+    auto proved = resolve(cluster, plan_recovery({cluster.archive, left}, pinned), request.purpose);
     const auto& backup = proved.plan.backup;
     const auto kind = request.target.kind;
     if (proved.stop.lsn && *proved.stop.lsn < backup.stop) {
@@ -35,7 +34,7 @@ ProvedPlan plan_with(const WalArchive& archive, const std::vector<BackupInfo>& b
                     "The earliest position is --to-lsn " + backup.stop.text() + ".");
       }
       // With fewer backups "latest" and "current" must not mean another history.
-      pinned.timeline = timeline_of(archive, proved.plan);
+      pinned.timeline = timeline_of(cluster.archive, proved.plan);
       std::erase_if(left, [id = backup.id](const BackupInfo& each) { return each.id == id; });
       continue;
     }
@@ -45,7 +44,7 @@ ProvedPlan plan_with(const WalArchive& archive, const std::vector<BackupInfo>& b
       auto by_position = pinned;
       by_position.target.kind = TargetKind::lsn;
       by_position.target.lsn = *proved.stop.lsn;
-      auto plan = plan_recovery(archive, left, by_position);
+      auto plan = plan_recovery({cluster.archive, left}, by_position);
       plan.target = request.target;
       // Its WAL is part of what was proved.
       if (plan.timeline == proved.plan.timeline && plan.backup.start >= backup.start) {
@@ -58,28 +57,27 @@ ProvedPlan plan_with(const WalArchive& archive, const std::vector<BackupInfo>& b
 
 // A named point may lie anywhere. Behind a hole, such as expiry leaves before backups
 // that are kept longer, it is looked for from the first backup there.
-ProvedPlan plan_to_name(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                        const PlanRequest& request) {
-  auto left = backups;
+ProvedPlan plan_to_name(const ClusterView& cluster, const PlanRequest& request) {
+  auto left = cluster.backups;
   auto pinned = request;
   std::optional<Error> first;
   while (true) {
     try {
-      return plan_with(archive, left, pinned);
+      return plan_with({cluster.archive, left}, pinned);
     } catch (const Error& error) {
       if (!first) first = error;
       if (error.kind() != ErrorKind::unreachable_target) throw *first;
     }
     std::size_t dropped = 0;
     try {
-      const auto plan = plan_recovery(archive, left, pinned);
+      const auto plan = plan_recovery({cluster.archive, left}, pinned);
       if (plan.wal.gap_follows) {
         dropped = std::erase_if(left, [&](const BackupInfo& backup) {
           return backup.identity_number == plan.backup.identity_number &&
                  backup.start < plan.wal.end;
         });
       }
-      pinned.timeline = timeline_of(archive, plan);
+      pinned.timeline = timeline_of(cluster.archive, plan);
     } catch (const Error&) {
       throw *first;
     }
@@ -113,10 +111,9 @@ bool finds_all_used_ids(const WalArchive& view, TimelineId timeline) {
 
 // The same plan, on the ancestor on which its stop lies; as it was where that one's own
 // WAL does not reach to the stop.
-ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
-                                       const std::vector<BackupInfo>& backups,
-                                       const PlanRequest& request, ProvedPlan proved) {
-  const auto view = archive.with(proved.plan.branches);
+ProvedPlan on_the_timeline_of_the_stop(const ClusterView& cluster, const PlanRequest& request,
+                                       ProvedPlan proved) {
+  const auto view = cluster.archive.with(proved.plan.branches);
   const auto timeline = timeline_of_stop(view, proved);
   if (timeline == proved.plan.timeline) return proved;
   auto own = request;
@@ -125,10 +122,11 @@ ProvedPlan on_the_timeline_of_the_stop(const WalArchive& archive,
   // The record that was found for a position.
   if (own.target.kind == TargetKind::lsn) own.target.lsn = *proved.stop.lsn;
   try {
-    auto moved = plan_with(archive, backups, own);
+    auto moved = plan_with(cluster, own);
     const bool is_same =
         moved.stop.lsn == proved.stop.lsn && moved.stop.inclusive == proved.stop.inclusive;
-    if (!is_same || !finds_all_used_ids(archive.with(moved.plan.branches), timeline)) return proved;
+    if (!is_same || !finds_all_used_ids(cluster.archive.with(moved.plan.branches), timeline))
+      return proved;
     moved.plan.target = proved.plan.target;
     return moved;
   } catch (const Error& error) {
@@ -144,23 +142,22 @@ bool is_without_a_way(const Error& error) {
 
 // Plans with those backups that `is_out` lets in. Of the others `passed_over` is told, and what it
 // says goes into the error when nothing is left.
-ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                        const PlanRequest& request,
+ProvedPlan plan_without(const ClusterView& cluster, const PlanRequest& request,
                         const std::function<bool(const BackupInfo&)>& is_out,
                         const std::function<std::string()>& passed_over) {
   const bool anywhere = request.target.kind == TargetKind::name && !request.backup_id;
-  auto left = backups;
+  auto left = cluster.backups;
   auto pinned = request;
   while (true) {
     try {
-      auto proved = (anywhere ? plan_to_name : plan_with)(archive, left, pinned);
+      auto proved = (anywhere ? plan_to_name : plan_with)({cluster.archive, left}, pinned);
       const auto& backup = proved.plan.backup;
       if (request.backup_id || !is_out(backup)) {
         if (request.purpose == RecoveryPurpose::standby) return proved;
-        return on_the_timeline_of_the_stop(archive, left, pinned, std::move(proved));
+        return on_the_timeline_of_the_stop({cluster.archive, left}, pinned, std::move(proved));
       }
       // With fewer backups "latest" and "current" must not mean another history.
-      pinned.timeline = timeline_of(archive, proved.plan);
+      pinned.timeline = timeline_of(cluster.archive, proved.plan);
       std::erase_if(left, [id = backup.id](const auto& each) { return each.id == id; });
     } catch (const Error& error) {
       const auto others = is_without_a_way(error) ? passed_over() : std::string();
@@ -177,8 +174,8 @@ ProvedPlan plan_without(const WalArchive& archive, const std::vector<BackupInfo>
 
 }  // namespace
 
-ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                                const PlanRequest& request, const FaultCheck& faults) {
+ProvedPlan plan_proved_recovery(const ClusterView& cluster, const PlanRequest& request,
+                                const FaultCheck& faults) {
   std::map<std::string, BackupFault> known;
   bool any_doubtful = false;
   const auto names = [&] {
@@ -197,7 +194,7 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
     return !fault.empty();
   };
   try {
-    return plan_without(archive, backups, request, has_fault, names);
+    return plan_without(cluster, request, has_fault, names);
   } catch (const Error& error) {
     // Corrupt: only those that were passed over lead there.
     const bool may_help = is_without_a_way(error) || error.kind() == ErrorKind::corrupt;
@@ -205,7 +202,7 @@ ProvedPlan plan_proved_recovery(const WalArchive& archive, const std::vector<Bac
     const auto is_lost = [&](const BackupInfo& backup) {
       return has_fault(backup) && known.at(backup.id).is_lost;
     };
-    auto proved = plan_without(archive, backups, request, is_lost, names);
+    auto proved = plan_without(cluster, request, is_lost, names);
     faults.tried_all_the_same(proved.plan.backup, known.at(proved.plan.backup.id));
     return proved;
   }

@@ -27,8 +27,7 @@ struct FaultCheck {
 // the restored server then goes on is written down as a child of the one that recovery was told to
 // follow, whatever timeline the stop lies on. For a standby nothing behind the backup's end is
 // asked for.
-[[nodiscard]] ProvedPlan plan_proved_recovery(const WalArchive& archive,
-                                              const std::vector<BackupInfo>& backups,
+[[nodiscard]] ProvedPlan plan_proved_recovery(const ClusterView& cluster,
                                               const PlanRequest& request,
                                               const FaultCheck& faults = {});
 

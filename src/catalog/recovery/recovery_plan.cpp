@@ -17,10 +17,6 @@ TimelineBranch newest_branch(const WalArchive& archive, TimelineId timeline) {
   return {.timeline = timeline, .branch = archive.branch_of(timeline)};
 }
 
-TimelineBranch branch_of(const BackupInfo& backup) {
-  return {.timeline = backup.timeline, .branch = backup.branch};
-}
-
 // A number, or a number and a branch.
 TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text) {
   if (const auto branch = TimelineBranch::parse(text)) return *branch;
@@ -34,37 +30,40 @@ TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text
   return newest_branch(archive, {number});
 }
 
-HistoryCourse choose_course(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                            const PlanRequest& request) {
+HistoryCourse choose_course(const ClusterView& cluster, const PlanRequest& request) {
   if (request.timeline == "current") {
-    return course_of(archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
-                                                          : backups.back()));
+    return course_of(cluster.archive,
+                     (request.backup_id ? get_backup(cluster.backups, *request.backup_id)
+                                        : cluster.backups.back())
+                         .timeline_branch());
   }
   if (request.timeline == "latest") {
     // The newest timeline that the chosen backup, or any, can reach.
-    const auto archived = archive.timelines();
+    const auto archived = cluster.archive.timelines();
     for (auto it = archived.rbegin(); it != archived.rend(); ++it) {
-      auto course = course_of(archive, newest_branch(archive, *it));
-      const bool reachable = std::ranges::any_of(backups, [&](const BackupInfo& backup) {
+      auto course = course_of(cluster.archive, newest_branch(cluster.archive, *it));
+      const bool reachable = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
         return (!request.backup_id || backup.id == *request.backup_id) &&
                lies_on(course.archive, backup, course.history);
       });
       if (reachable) return course;
     }
-    return course_of(archive, branch_of(request.backup_id ? get_backup(backups, *request.backup_id)
-                                                          : backups.back()));
+    return course_of(cluster.archive,
+                     (request.backup_id ? get_backup(cluster.backups, *request.backup_id)
+                                        : cluster.backups.back())
+                         .timeline_branch());
   }
-  const auto branch = parse_timeline(archive, request.timeline);
-  const auto archived = archive.branches();
+  const auto branch = parse_timeline(cluster.archive, request.timeline);
+  const auto archived = cluster.archive.branches();
   if (std::ranges::find(archived, branch) == archived.end()) {
     const auto known = list_of(archived, [&](const TimelineBranch& each) {
-      const bool is_newest = each == newest_branch(archive, each.timeline);
+      const bool is_newest = each == newest_branch(cluster.archive, each.timeline);
       return is_newest ? std::to_string(each.timeline.value) : each.text();
     });
     throw Error(ErrorKind::not_found, "nothing of timeline " + request.timeline + " is archived",
                 "Archived timelines: " + (known.empty() ? "none" : known) + ".");
   }
-  return course_of(archive, branch);
+  return course_of(cluster.archive, branch);
 }
 
 // What a backup has to fulfil so that replay from it can stop at the target.
@@ -117,20 +116,19 @@ BackupInfo choose_backup(std::vector<BackupInfo> candidates, const RecoveryTarge
   return target.kind == TargetKind::name ? candidates.front() : candidates.back();
 }
 
-void check_wal(const RecoveryPlan& plan, const WalArchive& archive,
-               const std::vector<BackupInfo>& backups) {
-  const auto segment_bytes = archive.identity().segment_bytes;
+void check_wal(const RecoveryPlan& plan, const ClusterView& cluster) {
+  const auto geometry = cluster.archive.identity().geometry;
   const auto& wal = plan.wal;
-  const auto missing = SegmentName::containing(plan.timeline, wal.end, segment_bytes);
+  const auto missing = SegmentName::containing(plan.timeline, wal.end, geometry);
   if (wal.end < plan.backup.stop) {
-    throw Error(ErrorKind::unreachable_target,
-                "WAL that backup " + plan.backup.id + " needs is not in the repository",
-                "It needs " + plan.backup.start.text() + " to " + plan.backup.stop.text() +
-                    "; segment " + missing.text(segment_bytes) + " is missing.",
-                "Choose another backup with --backup." +
-                    next_moment(archive, plan, backups, missing.end(segment_bytes)));
+    throw Error(
+        ErrorKind::unreachable_target,
+        "WAL that backup " + plan.backup.id + " needs is not in the repository",
+        "It needs " + plan.backup.start.text() + " to " + plan.backup.stop.text() + "; segment " +
+            missing.text(geometry) + " is missing.",
+        "Choose another backup with --backup." + next_moment(cluster, plan, missing.end(geometry)));
   }
-  if (plan.timeline.value > 1 && !archive.find_history(plan.timeline)) {
+  if (plan.timeline.value > 1 && !cluster.archive.find_history(plan.timeline)) {
     throw Error(
         ErrorKind::unreachable_target,
         "the history file of timeline " + std::to_string(plan.timeline.value) + " is not archived",
@@ -140,7 +138,7 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive,
             "--timeline.");
   }
   const auto refuse = [&](const std::string& why) {
-    auto [evidence, hint] = describe_wal_end(archive, plan, backups);
+    auto [evidence, hint] = describe_wal_end(cluster, plan);
     return Error(ErrorKind::unreachable_target, why, std::move(evidence), std::move(hint));
   };
   const auto kind = plan.target.kind;
@@ -155,13 +153,13 @@ void check_wal(const RecoveryPlan& plan, const WalArchive& archive,
 
 }  // namespace
 
-std::string next_moment(const WalArchive& archive, const RecoveryPlan& plan,
-                        const std::vector<BackupInfo>& backups, Lsn from) {
-  const auto history = archive.history(plan.timeline);
+std::string next_moment(const ClusterView& cluster, const RecoveryPlan& plan, Lsn from) {
+  const auto history = cluster.archive.history(plan.timeline);
   const BackupInfo* next = nullptr;
-  for (const auto& backup : backups) {
-    if (backup.identity_number == archive.identity().number && backup.start >= from &&
-        lies_on(archive, backup, history) && (next == nullptr || backup.stop < next->stop)) {
+  for (const auto& backup : cluster.backups) {
+    if (backup.identity_number == cluster.archive.identity().number && backup.start >= from &&
+        lies_on(cluster.archive, backup, history) &&
+        (next == nullptr || backup.stop < next->stop)) {
       next = &backup;
     }
   }
@@ -170,22 +168,20 @@ std::string next_moment(const WalArchive& archive, const RecoveryPlan& plan,
          to_rfc3339(next->stop_time) + ": --to-lsn " + next->stop.text() + ".";
 }
 
-WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan,
-                        const std::vector<BackupInfo>& backups) {
+WalEnd describe_wal_end(const ClusterView& cluster, const RecoveryPlan& plan) {
   const auto& wal = plan.wal;
-  const auto segment_bytes = archive.identity().segment_bytes;
-  const auto missing = SegmentName::containing(plan.timeline, wal.end, segment_bytes);
+  const auto geometry = cluster.archive.identity().geometry;
+  const auto missing = SegmentName::containing(plan.timeline, wal.end, geometry);
   WalEnd end{.evidence = "Archived without a gap: until " + wal.end.text(),
              .hint = "Leave the target out to get all there is."};
   if (wal.segments > 0) end.evidence += ", last written to at " + to_rfc3339(wal.until);
   end.evidence += ".";
   if (wal.gap_follows) {
-    end.evidence +=
-        " Segment " + missing.text(segment_bytes) + " is missing, later ones are there.";
+    end.evidence += " Segment " + missing.text(geometry) + " is missing, later ones are there.";
     end.hint =
         "Look for that segment on the old server and archive it, or choose a target before it, "
         "with --to or --to-lsn." +
-        next_moment(archive, plan, backups, missing.end(segment_bytes));
+        next_moment(cluster, plan, missing.end(geometry));
   } else if (wal.switches_from != TimelineId{}) {
     const auto from = std::to_string(wal.switches_from.value);
     const auto to = std::to_string(plan.timeline.value);
@@ -230,40 +226,38 @@ HistoryCourse course_of(const WalArchive& archive, TimelineBranch branch) {
   return {.branch = branch, .archive = std::move(view), .history = std::move(history)};
 }
 
-HistoryCourse follow_history(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                             const std::string& timeline) {
-  const auto archived = archive.timelines();
+HistoryCourse follow_history(const ClusterView& cluster, const std::string& timeline) {
+  const auto archived = cluster.archive.timelines();
   if (archived.empty()) {
     throw Error(ErrorKind::not_found,
-                "no WAL of cluster " + archive.identity().name + " is archived", {},
+                "no WAL of cluster " + cluster.archive.identity().name + " is archived", {},
                 "Set archive_command on the server; walvault check proves it.");
   }
-  if (backups.empty() && (timeline == "latest" || timeline == "current")) {
-    return course_of(archive, newest_branch(archive, archived.back()));
+  if (cluster.backups.empty() && (timeline == "latest" || timeline == "current")) {
+    return course_of(cluster.archive, newest_branch(cluster.archive, archived.back()));
   }
   PlanRequest request;
   request.timeline = timeline;
-  return choose_course(archive, backups, request);
+  return choose_course(cluster, request);
 }
 
-RecoveryPlan plan_recovery(const WalArchive& archive, const std::vector<BackupInfo>& backups,
-                           const PlanRequest& request) {
-  auto candidates = backups;
+RecoveryPlan plan_recovery(const ClusterView& cluster, const PlanRequest& request) {
+  auto candidates = cluster.backups;
   std::erase_if(candidates, [&](const BackupInfo& backup) {
-    return backup.identity_number != archive.identity().number;
+    return backup.identity_number != cluster.archive.identity().number;
   });
   if (candidates.empty()) {
-    const bool has_earlier = !backups.empty();
+    const bool has_earlier = !cluster.backups.empty();
     throw Error(ErrorKind::not_found,
-                "there is no backup of cluster " + archive.identity().name + " to restore",
+                "there is no backup of cluster " + cluster.archive.identity().name + " to restore",
                 has_earlier ? "Its backups are all from before it was upgraded; the newest is " +
-                                  backups.back().id + "."
+                                  cluster.backups.back().id + "."
                             : "",
-                has_earlier
-                    ? "Restore the cluster as it was before with --backup ID or --to TIME."
-                    : "Take one with: walvault backup --cluster " + archive.identity().name);
+                has_earlier ? "Restore the cluster as it was before with --backup ID or --to TIME."
+                            : "Take one with: walvault backup --cluster " +
+                                  cluster.archive.identity().name);
   }
-  const auto course = choose_course(archive, candidates, request);
+  const auto course = choose_course({cluster.archive, candidates}, request);
   if (request.backup_id) candidates = {get_backup(candidates, *request.backup_id)};
 
   RecoveryPlan plan;
@@ -273,11 +267,11 @@ RecoveryPlan plan_recovery(const WalArchive& archive, const std::vector<BackupIn
   plan.wal = wal_from(course.archive, course.history, plan.backup.start);
   const auto note_branch = [&](TimelineId timeline) {
     const auto branch = newest_branch(course.archive, timeline);
-    if (branch != newest_branch(archive, timeline)) plan.branches.push_back(branch);
+    if (branch != newest_branch(cluster.archive, timeline)) plan.branches.push_back(branch);
   };
   for (const auto& ancestor : course.history.ancestors()) note_branch(ancestor.timeline);
   note_branch(plan.timeline);
-  check_wal(plan, course.archive, backups);
+  check_wal(plan, {course.archive, cluster.backups});
   return plan;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "catalog/records/backup_info.h"
+#include "catalog/recovery/cluster_view.h"
 #include "catalog/wal/wal_stretch.h"
 
 namespace walvault {
@@ -60,9 +61,7 @@ struct HistoryCourse {
 
 // The one that `timeline` of a request means, as for a plan, with backups or
 // without. Error{not_found} when nothing is archived.
-[[nodiscard]] HistoryCourse follow_history(const WalArchive& archive,
-                                           const std::vector<BackupInfo>& backups,
-                                           const std::string& timeline);
+[[nodiscard]] HistoryCourse follow_history(const ClusterView& cluster, const std::string& timeline);
 
 // Where the WAL of a plan ends and why, and what can be done about it. `archive`
 // is the view that the plan was made of.
@@ -70,13 +69,12 @@ struct WalEnd {
   std::string evidence;
   std::string hint;
 };
-[[nodiscard]] WalEnd describe_wal_end(const WalArchive& archive, const RecoveryPlan& plan,
-                                      const std::vector<BackupInfo>& backups);
+[[nodiscard]] WalEnd describe_wal_end(const ClusterView& cluster, const RecoveryPlan& plan);
 
 // In words, the first moment of a plan's history that needs no WAL before `from`;
 // empty: there is none.
-[[nodiscard]] std::string next_moment(const WalArchive& archive, const RecoveryPlan& plan,
-                                      const std::vector<BackupInfo>& backups, Lsn from);
+[[nodiscard]] std::string next_moment(const ClusterView& cluster, const RecoveryPlan& plan,
+                                      Lsn from);
 
 // The identity of the cluster that a request is about: that of the backup it
 // names; for a time, the newest that had a complete backup by then; else the
@@ -90,8 +88,6 @@ struct WalEnd {
 // exist, or an identity without backups; Error{usage} for a malformed timeline.
 // Whether and where a time, xid or name is reached within the archived WAL is not
 // looked at here: target_resolution.h.
-[[nodiscard]] RecoveryPlan plan_recovery(const WalArchive& archive,
-                                         const std::vector<BackupInfo>& backups,
-                                         const PlanRequest& request);
+[[nodiscard]] RecoveryPlan plan_recovery(const ClusterView& cluster, const PlanRequest& request);
 
 }  // namespace walvault

@@ -13,10 +13,12 @@ namespace {
 
 class Survey {
  public:
-  Survey(const WalArchive& archive, const std::vector<BackupInfo>& backups)
-      : archive_(archive), backups_(backups), segment_bytes_(archive.identity().segment_bytes) {
-    for (const auto& branch : archive.branches()) {
-      courses_.push_back(course_of(archive, branch));
+  explicit Survey(const ClusterView& cluster)
+      : archive_(cluster.archive),
+        backups_(cluster.backups),
+        geometry_(cluster.archive.identity().geometry) {
+    for (const auto& branch : archive_.branches()) {
+      courses_.push_back(course_of(archive_, branch));
     }
   }
 
@@ -44,8 +46,8 @@ class Survey {
       const auto end = whole ? stretch.end : chain.end;
       if (end < backup.stop) continue;
       covered = end;
-      const auto last = SegmentName::before(course.branch.timeline, end, segment_bytes_);
-      if (is_part_of_another(course, backup, last.start(segment_bytes_))) continue;
+      const auto last = SegmentName::before(course.branch.timeline, end, geometry_);
+      if (is_part_of_another(course, backup, last.start(geometry_))) continue;
       auto latest_time = std::max(chain.frontier, backup.stop_time);
       if (whole) latest_time = std::max(latest_time, stretch.until);
       found_.windows.push_back(
@@ -74,8 +76,8 @@ class Survey {
     const TimelineBranch timeline{.timeline = segment.timeline,
                                   .branch = course.archive.branch_of(segment.timeline)};
     add({.timeline = timeline,
-         .from = std::max(chain.end, segment.start(segment_bytes_)),
-         .to = segment.end(segment_bytes_),
+         .from = std::max(chain.end, segment.start(geometry_)),
+         .to = segment.end(geometry_),
          .damage = chain.broken});
   }
 
@@ -94,16 +96,16 @@ class Survey {
     }
     if (!segments.empty()) {
       const SegmentName last{.timeline = course.branch.timeline, .number = segments.back().number};
-      found_.ends.push_back({.timeline = course.branch,
-                             .segment = last,
-                             .modified = course.archive.last_written(
-                                 course.archive.key_of(last.text(segment_bytes_)))});
+      found_.ends.push_back(
+          {.timeline = course.branch,
+           .segment = last,
+           .modified = course.archive.last_written(course.archive.key_of(last.text(geometry_)))});
     }
     // What nobody archived of a timeline before this one left it: the segment of
     // the switch itself is one of this timeline too.
     for (const auto& ancestor : course.history.ancestors()) {
       const auto archived = course.archive.segments(ancestor.timeline);
-      const auto leaves = ancestor.end.value / segment_bytes_;
+      const auto leaves = geometry_.number_of(ancestor.end);
       if (archived.empty() || segments.empty() || archived.back().number + 1 >= leaves) continue;
       add_missing(
           {.timeline = ancestor.timeline, .branch = course.archive.branch_of(ancestor.timeline)},
@@ -113,15 +115,15 @@ class Survey {
     // From the segment of the switch to the first one of this timeline.
     const auto& parent = course.history.ancestors().back();
     if (course.archive.segments(parent.timeline).empty()) return;
-    add_missing(course.branch, parent.end.value / segment_bytes_, segments.front().number);
+    add_missing(course.branch, geometry_.number_of(parent.end), segments.front().number);
   }
 
   // Segments from `first` to before `behind`.
   void add_missing(TimelineBranch timeline, std::uint64_t first, std::uint64_t behind) {
     if (first >= behind) return;
     add({.timeline = timeline,
-         .from = {first * segment_bytes_},
-         .to = {behind * segment_bytes_},
+         .from = geometry_.start_of(first),
+         .to = geometry_.start_of(behind),
          .damage = {}});
   }
 
@@ -138,16 +140,13 @@ class Survey {
 
   const WalArchive& archive_;
   const std::vector<BackupInfo>& backups_;
-  const std::uint64_t segment_bytes_;
+  const WalGeometry geometry_;
   std::vector<HistoryCourse> courses_;
   RecoverableMoments found_;
 };
 
 }  // namespace
 
-RecoverableMoments recoverable_moments(const WalArchive& archive,
-                                       const std::vector<BackupInfo>& backups) {
-  return Survey(archive, backups).run();
-}
+RecoverableMoments recoverable_moments(const ClusterView& cluster) { return Survey(cluster).run(); }
 
 }  // namespace walvault

@@ -7,6 +7,7 @@
 
 #include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_info.h"
+#include "catalog/recovery/cluster_view.h"
 #include "catalog/wal/wal_archive.h"
 
 namespace walvault {
@@ -50,7 +51,6 @@ struct RecoverableMoments {
 // Of all branches, those that were set aside too; backups of other identities
 // than the archive's do not count. Damage is looked for where a backup needs the
 // WAL. Give it an archive at_this_moment.
-[[nodiscard]] RecoverableMoments recoverable_moments(const WalArchive& archive,
-                                                     const std::vector<BackupInfo>& backups);
+[[nodiscard]] RecoverableMoments recoverable_moments(const ClusterView& cluster);
 
 }  // namespace walvault

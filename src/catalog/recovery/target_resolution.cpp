@@ -22,9 +22,8 @@ struct Match {
 
 class Resolver {
  public:
-  Resolver(const WalArchive& archive, const RecoveryPlan& plan,
-           const std::vector<BackupInfo>& backups, RecoveryPurpose purpose)
-      : archive_(archive), plan_(plan), backups_(backups), purpose_(purpose) {}
+  Resolver(const ClusterView& cluster, const RecoveryPlan& plan, RecoveryPurpose purpose)
+      : archive_(cluster.archive), plan_(plan), backups_(cluster.backups), purpose_(purpose) {}
 
   ProvedPlan resolve() {
     const auto& target = plan_.target;
@@ -51,7 +50,7 @@ class Resolver {
   }
 
   [[nodiscard]] std::string segment_text(const SegmentName& name) const {
-    return name.text(archive_.identity().segment_bytes);
+    return name.text(archive_.identity().geometry);
   }
 
   [[nodiscard]] std::string nearest() const {
@@ -66,13 +65,13 @@ class Resolver {
                 (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") +
                 ".",
             nearest() +
-                next_moment(archive_, plan_, backups_,
-                            chain_.broken_in.end(archive_.identity().segment_bytes)) +
+                next_moment({archive_, backups_}, plan_,
+                            chain_.broken_in.end(archive_.identity().geometry)) +
                 " Or put a good copy of that segment in its place."};
   }
 
   [[nodiscard]] Error behind(const std::string& what) const {
-    auto [evidence, hint] = describe_wal_end(archive_, plan_, backups_);
+    auto [evidence, hint] = describe_wal_end({archive_, backups_}, plan_);
     return {
         ErrorKind::unreachable_target, what,
         "Asked: " + plan_.target.asked + ". " + evidence + " Proved until " + chain_.end.text() +
@@ -116,10 +115,10 @@ class Resolver {
   // record that counts: which timeline the stop lies on is told by the record's own
   // position.
   void stop_at_the_record() {
-    const auto segment_bytes = archive_.identity().segment_bytes;
+    const auto geometry = archive_.identity().geometry;
     const auto history = archive_.history(plan_.timeline);
     if (history.at(*stop_.lsn) == plan_.timeline) return;
-    for (auto number = stop_.lsn->value / segment_bytes;; ++number) {
+    for (auto number = geometry.number_of(*stop_.lsn);; ++number) {
       const auto key = key_in_stretch(archive_, plan_.wal, number);
       if (!key) return;
       const auto record = first_record_from(
@@ -295,9 +294,9 @@ class Resolver {
 
 }  // namespace
 
-ProvedPlan resolve(const WalArchive& archive, const RecoveryPlan& plan,
-                   const std::vector<BackupInfo>& backups, RecoveryPurpose purpose) {
-  return Resolver(archive.with(plan.branches), plan, backups, purpose).resolve();
+ProvedPlan resolve(const ClusterView& cluster, const RecoveryPlan& plan, RecoveryPurpose purpose) {
+  const auto view = cluster.archive.with(plan.branches);
+  return Resolver({view, cluster.backups}, plan, purpose).resolve();
 }
 
 }  // namespace walvault

@@ -33,7 +33,7 @@ struct ProvedPlan {
 // cluster. Error{unreachable_target} for a chain that is broken before the stop and for a target
 // that no record fulfils, with the nearest that can be had; Error{usage} for the name of several
 // restore points, which it lists. Of a standby's the backup's end is the stop.
-[[nodiscard]] ProvedPlan resolve(const WalArchive& archive, const RecoveryPlan& plan,
-                                 const std::vector<BackupInfo>& backups, RecoveryPurpose purpose);
+[[nodiscard]] ProvedPlan resolve(const ClusterView& cluster, const RecoveryPlan& plan,
+                                 RecoveryPurpose purpose);
 
 }  // namespace walvault

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "catalog/records/backup_list.h"
+#include "repository/pin.h"
 #include "repository/tree.h"
-#include "repository/writer_session.h"
 
 namespace walvault {
 namespace {
@@ -19,12 +19,12 @@ void for_each_batch(
     const WalArchive& archive, const WalRange& range,
     const std::function<void(const std::vector<std::string>&, std::uint64_t)>& each) {
   auto& storage = archive.repository().storage();
-  const auto segment_bytes = archive.identity().segment_bytes;
-  const auto in_log = 0x1'0000'0000u / segment_bytes;
+  const auto geometry = archive.identity().geometry;
   const auto view = archive.with({range.timeline});
-  for (auto number = range.first; number < range.behind; number = (number / in_log + 1) * in_log) {
+  for (auto number = range.first; number < range.behind;
+       number = geometry.first_of_log(geometry.log_of(number) + 1)) {
     const SegmentName name{.timeline = range.timeline.timeline, .number = number};
-    const auto any = view.key_of(name.text(segment_bytes));
+    const auto any = view.key_of(name.text(geometry));
     const auto directory = any.substr(0, any.rfind('/') + 1);
     // First, so that none is left that tells of segments which are no more.
     const auto ledgers = ledgers_beside(directory);
@@ -34,7 +34,7 @@ void for_each_batch(
     std::vector<std::string> keys;
     std::uint64_t segments = 0;
     for (const auto& file : storage.list_names(directory)) {
-      const auto segment = SegmentName::parse(std::string_view(file).substr(0, 24), segment_bytes);
+      const auto segment = SegmentName::parse(std::string_view(file).substr(0, 24), geometry);
       if (!segment || segment->number < range.first || segment->number >= range.behind) continue;
       segments += file.size() == 24 ? 1 : 0;
       keys.push_back(directory + file);
@@ -71,7 +71,7 @@ void check_plan_holds(const Repository& repository, const std::string& cluster,
     const auto key = backup_root_key(cluster, verdict.id);
     const auto root = repository.storage().find(key);
     if (!root || deleted.contains(verdict.id)) throw changed(verdict.id);
-    (void)decode_root(*root, key);
+    (void)decode_root(repository.codec(), *root, key);
   }
 }
 
@@ -167,8 +167,8 @@ class ExpiryRun {
       const auto identity = get_cluster_identity(repository_, cluster_, hole.identity_number);
       put_accepted_gap(repository_, identity,
                        {.timeline = hole.timeline,
-                        .from = {hole.first * identity.segment_bytes},
-                        .to = {hole.behind * identity.segment_bytes},
+                        .from = identity.geometry.start_of(hole.first),
+                        .to = identity.geometry.start_of(hole.behind),
                         .reason = expired_reason,
                         .when = now_});
     }

@@ -25,9 +25,9 @@ class IdentityView {
   // `doubtful` gets those that would count if what was found damaged before is right.
   void describe(const std::vector<BackupInfo>& backups, const BackupFaults& faults,
                 RetentionInput& input, std::set<std::string>& doubtful) {
-    const auto all = recoverable_moments(archive_, backups).windows;
+    const auto all = recoverable_moments({archive_, backups}).windows;
     windows_ =
-        faults.empty() ? all : recoverable_moments(archive_, without(backups, faults)).windows;
+        faults.empty() ? all : recoverable_moments({archive_, without(backups, faults)}).windows;
     for (const auto& course : courses_) {
       // They are in order.
       std::optional<RetentionStretch> last;
@@ -73,7 +73,7 @@ class IdentityView {
         changes |= is_mine(plan.backups[i]);
       }
     }
-    auto after = changes ? recoverable_moments(archive_, kept).windows : windows_;
+    auto after = changes ? recoverable_moments({archive_, kept}).windows : windows_;
     plan.windows.push_back({.identity = archive_.identity(),
                             .before = std::move(windows_),
                             .after = std::move(after)});
@@ -151,7 +151,7 @@ class IdentityView {
   }
 
   [[nodiscard]] std::uint64_t number_of(Lsn lsn) const {
-    return lsn.value / archive_.identity().segment_bytes;
+    return archive_.identity().geometry.number_of(lsn);
   }
 
   [[nodiscard]] std::optional<Timestamp> last_written(const HistoryCourse& course) const {
@@ -160,7 +160,7 @@ class IdentityView {
     const auto name =
         segments.empty() ? history_file_name(timeline)
                          : SegmentName{.timeline = timeline, .number = segments.back().number}.text(
-                               archive_.identity().segment_bytes);
+                               archive_.identity().geometry);
     const auto key = course.archive.key_of(name);
     if (!archive_.repository().storage().find_size(key)) return Timestamp{};
     return course.archive.last_written(key);
@@ -198,8 +198,9 @@ class IdentityView {
       const auto& verdict = plan.verdicts[i];
       if (!verdict.stays() || !is_mine(backup)) continue;
       const auto first = number_of(backup.start);
-      if (backup.timeline == branch.timeline && backup.branch == branch.branch) {
-        needed.stretches.emplace_back(first, number_of({backup.stop.value - 1}));
+      if (backup.timeline_branch() == branch) {
+        needed.stretches.emplace_back(first,
+                                      archive_.identity().geometry.number_before(backup.stop));
       }
       const bool leads_here = std::ranges::any_of(courses_, [&](const HistoryCourse& course) {
         return (course.branch == branch ||

@@ -39,13 +39,15 @@ class ContentReader {
       if (state_.is_deep())
         state_.reporter.info("reading the content of backup " + subject.info.id);
       bool whole = true;
-      auto root = decode_root(*object, subject.root_key);
+      auto root = decode_root(state_.repository.codec(), *object, subject.root_key);
       if (std::ranges::find(root.streams, "files", &Stream::name) == root.streams.end()) {
         state_.damage_of(subject).add_lost({.why = "It has no list of files."});
         return;
       }
-      const auto why = state_.unreadable(
-          [&] { checker.check(std::move(root), tasks, tree_listener(subject, whole)); });
+      const auto why = state_.unreadable([&] {
+        checker.check(std::move(root), tasks, visitor_of(subject, whole), state_.reporter,
+                      {.done = [this](std::uint64_t bytes) { state_.meter(bytes); }});
+      });
       if (why) state_.damage_of(subject).add_lost({.why = *why});
       if (!whole || why) {
         state_.journal.note_damaged_tree(subject.root_key);
@@ -66,7 +68,7 @@ class ContentReader {
     state_.journal.save_when_due();
   }
 
-  TreeCheckListener tree_listener(const Subject& subject, bool& whole) {
+  TreeCheckVisitor visitor_of(const Subject& subject, bool& whole) {
     const auto& control = subject.info.control;
     const bool has_checksums =
         control.data_checksum_version != 0 && control.block_bytes == data_page_bytes;
@@ -82,9 +84,7 @@ class ContentReader {
                   state_.plain_bytes_read += chunk.size();
                   return !state_.is_deep() || !has_checksums ||
                          judge_pages(subject, wanted, chunk, whole);
-                },
-            .reading = [this](std::uint64_t bytes) { state_.meter(bytes); },
-            .check_cancelled = state_.reporter.check_cancelled};
+                }};
   }
 
   // A pack whose bytes are right as a whole, and whose content is not.

@@ -11,10 +11,6 @@ namespace {
 // So many parts of a backup are remembered before those that touch are joined.
 constexpr std::size_t lost_parts_max = 100'000;
 
-TimelineBranch branch_of(const BackupInfo& backup) {
-  return {.timeline = backup.timeline, .branch = backup.branch};
-}
-
 class CostOfDamage {
  public:
   CostOfDamage(const Repository& repository, const ClusterIdentity& identity,
@@ -34,7 +30,7 @@ class CostOfDamage {
                         std::vector<BackupDamage>& damages) {
     // Nobody can tell what was in these.
     bool changed = forget(segments, true);
-    auto moments = recoverable_moments(archive_, backups);
+    auto moments = recoverable_moments({archive_, backups});
     found_.before = std::move(moments.windows);
     for (const auto& gap : moments.gaps) {
       if (!gap.accepted && costs(gap)) found_.gaps.push_back(gap);
@@ -52,7 +48,7 @@ class CostOfDamage {
       });
     });
     changed |= left.size() != backups.size();
-    found_.after = changed ? recoverable_moments(archive_, left).windows : found_.before;
+    found_.after = changed ? recoverable_moments({archive_, left}).windows : found_.before;
     return std::move(found_);
   }
 
@@ -101,16 +97,16 @@ class CostOfDamage {
     const auto course = course_of(archive_, gap.timeline);
     return std::ranges::any_of(subjects_, [&](const BackupInfo& subject) {
       if (subject.start >= gap.to) return false;
-      if (alone_) return subject.stop > gap.from && gap.timeline == branch_of(subject);
+      if (alone_) return subject.stop > gap.from && gap.timeline == subject.timeline_branch();
       return lies_on(course.archive, subject, course.history);
     });
   }
 
   [[nodiscard]] bool has_its_wal(const BackupInfo& backup, const std::vector<WalGap>& gaps) const {
-    const auto branch = branch_of(backup);
-    const auto segment_bytes = archive_.identity().segment_bytes;
-    auto number = backup.start.value / segment_bytes;
-    const auto last = (backup.stop.value - 1) / segment_bytes;
+    const auto branch = backup.timeline_branch();
+    const auto geometry = archive_.identity().geometry;
+    auto number = geometry.number_of(backup.start);
+    const auto last = geometry.number_before(backup.stop);
     for (const auto& segment : archive_.with({branch}).segments(branch.timeline, number)) {
       if (segment.number != number || number > last) break;
       ++number;
@@ -176,7 +172,7 @@ std::optional<SegmentPlace> segment_place(const WalArchive& archive, std::string
   const auto prefix_bytes = archive.prefix().size();
   const auto rest = key.substr(prefix_bytes);
   const auto file = key.substr(key.rfind('/') + 1);
-  const auto segment = SegmentName::parse(file.substr(0, 24), archive.identity().segment_bytes);
+  const auto segment = SegmentName::parse(file.substr(0, 24), archive.identity().geometry);
   const auto slash = rest.find('/');
   if (!segment || slash == std::string_view::npos || slash < 10 ||
       (file.size() > 24 && !file.substr(24).starts_with(".partial"))) {

@@ -97,8 +97,8 @@ class ObjectReader {
       const auto& info = subject.info;
       return info.identity_number == identity.number && info.timeline == place.branch.timeline &&
              info.branch == place.branch.branch &&
-             place.number >= info.start.value / identity.segment_bytes &&
-             place.number <= (info.stop.value - 1) / identity.segment_bytes;
+             place.number >= identity.geometry.number_of(info.start) &&
+             place.number <= identity.geometry.number_before(info.stop);
     });
   }
 

@@ -74,7 +74,7 @@ class ScopeFinder {
       return;  // deleted an instant ago
     } else {
       try {
-        subject.packs = decode_root(*object, subject.root_key).packs;
+        subject.packs = decode_root(state_.repository.codec(), *object, subject.root_key).packs;
       } catch (const Error& error) {
         if (!VerifyState::is_damage(error)) throw;
         lost(DamageKind::damaged, error.detail());

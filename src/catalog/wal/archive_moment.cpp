@@ -43,14 +43,14 @@ std::vector<StoredSegment> WalArchive::list_segments(TimelineId timeline,
                                                      std::uint64_t first) const {
   auto& storage = repository_.storage();
   const auto prefix = timeline_prefix(timeline);
-  const auto first_log = first / segments_in_log();
+  const auto first_log = identity_.geometry.log_of(first);
   std::vector<StoredSegment> found;
   for (const auto& log : storage.list_names(prefix)) {
     if (log.size() != 8 || parse_hex(log).value_or(0) < first_log) continue;
     const auto directory = prefix + log + "/";
     storage.list(directory, [&](const ObjectInfo& object) {
       const auto segment = SegmentName::parse(std::string_view(object.key).substr(directory.size()),
-                                              identity_.segment_bytes);
+                                              identity_.geometry);
       if (segment && segment->number >= first) {
         found.push_back({.number = segment->number, .stored_bytes = object.size});
       }
@@ -78,7 +78,7 @@ void WalArchive::list_all() const {
     memory_->stored_bytes += object.size;
     const auto name = object.key.rfind('/') + 1;
     const auto segment =
-        SegmentName::parse(std::string_view(object.key).substr(name), identity_.segment_bytes);
+        SegmentName::parse(std::string_view(object.key).substr(name), identity_.geometry);
     if (!segment) return;
     if (!segments || !object.key.starts_with(timeline)) {
       timeline = object.key.substr(0, object.key.find('/', all.size()) + 1);
@@ -119,7 +119,7 @@ std::vector<StoredSegment> WalArchive::segments(TimelineId timeline, std::uint64
 
 std::optional<WalSummary> WalArchive::find_chain_summary(const SegmentName& name,
                                                          const std::string& key) const {
-  if (memory_ && key == key_of(name.text(identity_.segment_bytes))) {
+  if (memory_ && key == key_of(name.text(identity_.geometry))) {
     const auto ledger = find_ledger(name);
     const auto* const known = ledger ? ledger->find(name.number) : nullptr;
     if (known != nullptr) return *known;
@@ -131,7 +131,7 @@ std::optional<WalSummary> WalArchive::find_own_summary(const SegmentName& name,
                                                        const std::string& key) const {
   auto found = find_summary(key);
   if (!found) return std::nullopt;
-  if (found->header.start != name.start(identity_.segment_bytes) ||
+  if (found->header.start != name.start(identity_.geometry) ||
       found->summary.begin != found->header.start) {
     throw Error(ErrorKind::corrupt, "it holds other WAL than its name says",
                 "It starts at " + found->header.start.text() + ".");
@@ -143,11 +143,11 @@ std::optional<WalSummary> WalArchive::find_own_summary(const SegmentName& name,
 // does, the ledger has another name. nullptr: there is none.
 std::shared_ptr<const WalLedger> WalArchive::find_ledger(const SegmentName& name) const {
   const auto all = remembered_segments(name.timeline);
-  const auto log = name.number / segments_in_log();
-  const auto first =
-      std::ranges::lower_bound(*all, log * segments_in_log(), {}, &StoredSegment::number);
-  const auto behind =
-      std::ranges::lower_bound(*all, (log + 1) * segments_in_log(), {}, &StoredSegment::number);
+  const auto log = identity_.geometry.log_of(name.number);
+  const auto first = std::ranges::lower_bound(*all, identity_.geometry.first_of_log(log), {},
+                                              &StoredSegment::number);
+  const auto behind = std::ranges::lower_bound(*all, identity_.geometry.first_of_log(log + 1), {},
+                                               &StoredSegment::number);
   if (first == behind) return nullptr;
 
   const std::lock_guard lock(memory_->mutex);
@@ -167,7 +167,7 @@ std::shared_ptr<const WalLedger> WalArchive::find_ledger(const SegmentName& name
 
 std::string WalArchive::ledger_prefix(const SegmentName& name) const {
   return ledgers_beside(timeline_prefix(name.timeline)) +
-         name.text(identity_.segment_bytes).substr(8, 8) + "/";
+         name.text(identity_.geometry).substr(8, 8) + "/";
 }
 
 // `segments`: all of the directory. Made is one that lacks no more than `make_max`.
@@ -206,14 +206,14 @@ std::shared_ptr<const WalLedger> WalArchive::look_for_ledger(
 }
 
 void WalArchive::keep_ledger(const SegmentName& name, std::size_t make_max) const {
-  const auto log = name.number / segments_in_log();
+  const auto log = identity_.geometry.log_of(name.number);
   std::vector<StoredSegment> segments;
-  const auto any = key_of(name.text(identity_.segment_bytes));
+  const auto any = key_of(name.text(identity_.geometry));
   const auto directory = any.substr(0, any.rfind('/') + 1);
   repository_.storage().list(directory, [&](const ObjectInfo& object) {
     const auto segment = SegmentName::parse(std::string_view(object.key).substr(directory.size()),
-                                            identity_.segment_bytes);
-    if (segment && segment->number / segments_in_log() == log) {
+                                            identity_.geometry);
+    if (segment && identity_.geometry.log_of(segment->number) == log) {
       segments.push_back({.number = segment->number, .stored_bytes = object.size});
     }
   });
@@ -232,7 +232,7 @@ std::shared_ptr<const WalLedger> WalArchive::make_ledger(const std::string& key,
     }
     const SegmentName name{.timeline = timeline, .number = segment.number};
     try {
-      auto found = find_own_summary(name, key_of(name.text(identity_.segment_bytes)));
+      auto found = find_own_summary(name, key_of(name.text(identity_.geometry)));
       if (found) ledger.entries.push_back({.number = segment.number, .summary = std::move(*found)});
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt) throw;

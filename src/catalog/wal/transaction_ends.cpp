@@ -23,7 +23,7 @@ std::optional<TransactionRecord> end_of(const WalRecord& record, int major, WalR
 // Every record that begins in the segment, in order, until `each` returns false.
 void visit_records(const WalArchive& archive, const SegmentSource& source,
                    const std::function<bool(const WalRecord&)>& each) {
-  const auto behind = source.name.end(archive.identity().segment_bytes);
+  const auto behind = source.name.end(archive.identity().geometry);
   std::optional<WalReader> reader;
   bool done = false;
   auto number = source.name.number;
@@ -34,7 +34,8 @@ void visit_records(const WalArchive& archive, const SegmentSource& source,
       throw Error(ErrorKind::unavailable, "the object " + *key + " is not there any more",
                   "It was there a moment ago.", "Try again.");
     }
-    const auto wal = decode_wal_object(*object, *key, 1, archive.repository().buffers());
+    const auto wal = decode_wal_object(archive.repository().codec(), *object, *key, 1,
+                                       archive.repository().buffers());
     const auto first = parse_wal_segment_header(wal);
     // Where history changes timelines, pages of a later one follow.
     if (!reader) reader.emplace(first, first.page.page_address, source.timeline);

@@ -109,10 +109,6 @@ std::string ledgers_beside(std::string_view wal_prefix) {
 
 std::string WalArchive::prefix() const { return prefix_of(ObjectPlace::wal, identity_); }
 
-std::uint64_t WalArchive::segments_in_log() const {
-  return 0x1'0000'0000u / identity_.segment_bytes;
-}
-
 std::string WalArchive::timeline_prefix(TimelineId timeline) const {
   return wal_branch_prefix(identity_.name, identity_.number,
                            {.timeline = timeline, .branch = branch_of(timeline)});
@@ -131,13 +127,13 @@ std::string WalArchive::partial_key(std::string_view file_name, const Digest& di
 }
 
 bool WalArchive::has_segment(const SegmentName& segment) const {
-  return repository_.storage().find_size(key_of(segment.text(identity_.segment_bytes))).has_value();
+  return repository_.storage().find_size(key_of(segment.text(identity_.geometry))).has_value();
 }
 
 std::optional<WalObjectHeader> WalArchive::find_header(const std::string& key) const {
   const auto prefix = repository_.storage().find(key, {.length = wal_object_prefix_bytes});
   if (!prefix) return std::nullopt;
-  return parse_wal_object_header(*prefix, key).header;
+  return parse_wal_object_header(repository_.codec(), *prefix, key).header;
 }
 
 std::optional<Timestamp> WalArchive::last_written(const std::string& key) const {
@@ -159,7 +155,7 @@ std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::str
   const bool is_small = *size <= whole_read_bytes;
   const auto begin = storage.find(key, {.length = is_small ? *size : wal_object_prefix_bytes});
   if (!begin) return std::nullopt;
-  auto header = parse_wal_object_header(*begin, key).header;
+  auto header = parse_wal_object_header(repository_.codec(), *begin, key).header;
   std::optional<Bytes> rest;
   ByteView tail = *begin;
   const auto read_last = [&](std::uint64_t bytes) {
@@ -193,7 +189,7 @@ std::optional<WalSummary> WalArchive::make_summary(const std::string& key,
                                                    std::size_t list_max) const {
   const auto object = repository_.storage().find(key);
   if (!object) return std::nullopt;
-  const auto wal = decode_wal_object(*object, key, 1, repository_.buffers());
+  const auto wal = decode_wal_object(repository_.codec(), *object, key, 1, repository_.buffers());
   const auto first = parse_wal_segment_header(wal);
   WalSummarizer summarizer(first, first.page.page_address,
                            timeline_of(key.substr(key.rfind('/') + 1)), list_max);
@@ -228,7 +224,7 @@ std::optional<Bytes> WalArchive::find_file(std::string_view file_name) const {
   const auto key = key_of(file_name);
   const auto object = repository_.storage().find(key);
   if (!object) return std::nullopt;
-  return decode_wal_object(*object, key, 1, repository_.buffers());
+  return decode_wal_object(repository_.codec(), *object, key, 1, repository_.buffers());
 }
 
 std::vector<TimelineId> WalArchive::timelines() const {

@@ -149,7 +149,6 @@ class WalArchive {
       const std::string& key, TimelineId timeline, std::span<const StoredSegment> segments,
       const WalLedger* known) const;
   [[nodiscard]] std::string timeline_prefix(TimelineId timeline) const;
-  [[nodiscard]] std::uint64_t segments_in_log() const;
   void show_newest_branches();
 
   const Repository& repository_;

@@ -121,11 +121,11 @@ ReadObject reader_of(Storage& storage, const std::string& key) {
 }
 
 // Reads an object frame by frame. False: it is not there, or not any more.
-bool check_object(const ReadObject& find, const std::string& key, WalCheckDepth depth,
-                  const OnRead& meter) {
+bool check_object(const ObjectCodec& codec, const ReadObject& find, const std::string& key,
+                  WalCheckDepth depth, const OnRead& meter) {
   const auto prefix = find({.length = wal_object_prefix_bytes});
   if (!prefix) return false;
-  const auto parsed = parse_wal_object_header(*prefix, key);
+  const auto parsed = parse_wal_object_header(codec, *prefix, key);
   meter(parsed.frames_offset);
   // Its name says where its WAL belongs.
   const auto name = key.substr(key.rfind('/') + 1);
@@ -161,10 +161,12 @@ bool check_object(const ReadObject& find, const std::string& key, WalCheckDepth 
   return true;
 }
 
-std::optional<std::string> fault_of(const ReadObject& read, const std::string& key,
-                                    WalCheckDepth depth, const OnRead& meter) {
+std::optional<std::string> fault_of(const ObjectCodec& codec, const ReadObject& read,
+                                    const std::string& key, WalCheckDepth depth,
+                                    const OnRead& meter) {
   try {
-    return check_object(read, key, depth, meter) ? std::optional<std::string>("") : std::nullopt;
+    return check_object(codec, read, key, depth, meter) ? std::optional<std::string>("")
+                                                        : std::nullopt;
   } catch (const Error& error) {
     // A bit of the envelope makes it look like a newer program's.
     if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
@@ -175,23 +177,23 @@ std::optional<std::string> fault_of(const ReadObject& read, const std::string& k
 }  // namespace
 
 bool check_stored_wal(const WalArchive& archive, const std::string& key) {
-  return check_object(reader_of(archive.repository().storage(), key), key, WalCheckDepth::content,
-                      [](std::uint64_t) {});
+  return check_object(archive.repository().codec(), reader_of(archive.repository().storage(), key),
+                      key, WalCheckDepth::content, [](std::uint64_t) {});
 }
 
 std::optional<std::string> find_wal_fault(const Repository& repository, const std::string& key,
                                           bool deep, const OnRead& meter) {
-  return fault_of(reader_of(repository.storage(), key), key,
+  return fault_of(repository.codec(), reader_of(repository.storage(), key), key,
                   deep ? WalCheckDepth::records : WalCheckDepth::object, meter);
 }
 
-std::string find_wal_fault(ByteView object, const std::string& key) {
+std::string find_wal_fault(const ObjectCodec& codec, ByteView object, const std::string& key) {
   const auto read = [&](ByteRange range) {
     const auto begin = std::min<std::uint64_t>(range.offset, object.size());
     const auto part = object.subspan(begin, std::min(range.length, object.size() - begin));
     return std::optional(Bytes(part.begin(), part.end()));
   };
-  return fault_of(read, key, WalCheckDepth::object, [](std::uint64_t) {}).value();
+  return fault_of(codec, read, key, WalCheckDepth::object, [](std::uint64_t) {}).value();
 }
 
 std::optional<UnreadableSegment> find_unreadable(const WalArchive& archive,

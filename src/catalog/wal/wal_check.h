@@ -32,6 +32,7 @@ struct UnreadableSegment {
     const std::function<void(std::uint64_t bytes)>& meter);
 
 // The same of an object in memory, stored or to be stored under `key`; not deep.
-[[nodiscard]] std::string find_wal_fault(ByteView object, const std::string& key);
+[[nodiscard]] std::string find_wal_fault(const ObjectCodec& codec, ByteView object,
+                                         const std::string& key);
 
 }  // namespace walvault

@@ -61,14 +61,14 @@ WalExpiry decode_wal_expiry(ByteView payload) {
 
 bool is_expiring(const WalArchive& archive, TimelineBranch timeline, Lsn start, Lsn stop) {
   const auto& repository = archive.repository();
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   const auto prefix = prefix_of(ObjectPlace::wal_expiry, archive.identity().name);
   for (const auto& name : repository.storage().list_names(prefix)) {
     const auto payload = repository.find_sealed(ObjectKind::wal_expiry, prefix + name);
     if (!payload) continue;  // it was carried out
     for (const auto& range : decode_wal_expiry(*payload).ranges) {
       if (range.identity_number == archive.identity().number && range.timeline == timeline &&
-          range.first * segment_bytes < stop.value && range.behind * segment_bytes > start.value) {
+          geometry.start_of(range.first) < stop && geometry.start_of(range.behind) > start) {
         return true;
       }
     }

@@ -4,7 +4,7 @@
 #include "base/ordered_workers.h"
 #include "catalog/wal/stored_summary.h"
 #include "codec/crc32c.h"
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 
 namespace walvault {
 namespace {
@@ -19,7 +19,8 @@ Error damaged(std::string_view key, std::string detail) {
 
 }  // namespace
 
-Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view key) {
+Bytes encode_wal_object_header(const ObjectCodec& codec, const WalObjectHeader& header,
+                               std::string_view key) {
   ByteWriter fields;
   fields.u8(static_cast<std::uint8_t>(header.kind));
   fields.string(header.name);
@@ -39,7 +40,7 @@ Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view k
     fields.u32(frame.crc);
   }
   ByteWriter out;
-  write_envelope(out, ObjectKind::wal);
+  codec.begin(out, ObjectKind::wal);
   out.u32(static_cast<std::uint32_t>(fields.size()));
   out.raw(fields.bytes());
   out.raw(digest_at_key(key, out.bytes()).view());
@@ -82,10 +83,11 @@ SummaryPlace parse_wal_object_trailer(ByteView trailer, std::string_view key) {
   return place;
 }
 
-ParsedWalObject parse_wal_object_header(ByteView object, std::string_view key) {
+ParsedWalObject parse_wal_object_header(const ObjectCodec& codec, ByteView object,
+                                        std::string_view key) {
   const auto what = "the archived file " + std::string(key);
   ByteReader in(object, what);
-  read_envelope(in, ObjectKind::wal, key);
+  codec.expect(in, ObjectKind::wal, key);
   const auto fields_bytes = in.raw(in.u32());
   const auto signed_bytes = object.first(in.position());
   if (Digest::read(in) != digest_at_key(key, signed_bytes)) {
@@ -143,9 +145,10 @@ void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView st
   compressor.decompress(frame.compression, stored, plain);
 }
 
-void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
-                       const HugeBuffers& buffers, const std::function<void(ByteView)>& sink) {
-  const auto parsed = parse_wal_object_header(object, key);
+void decode_wal_object(const ObjectCodec& codec, ByteView object, std::string_view key,
+                       unsigned threads, const HugeBuffers& buffers,
+                       const std::function<void(ByteView)>& sink) {
+  const auto parsed = parse_wal_object_header(codec, object, key);
   const auto& header = parsed.header;
   struct Frame {
     WalFrame frame;
@@ -190,11 +193,11 @@ void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
   if (digest.finish() != header.digest) throw damaged(key, "Its content has another digest.");
 }
 
-Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads,
-                        const HugeBuffers& buffers) {
+Bytes decode_wal_object(const ObjectCodec& codec, ByteView object, std::string_view key,
+                        unsigned threads, const HugeBuffers& buffers) {
   Bytes plain;
-  plain.reserve(parse_wal_object_header(object, key).header.plain_bytes);
-  decode_wal_object(object, key, threads, buffers,
+  plain.reserve(parse_wal_object_header(codec, object, key).header.plain_bytes);
+  decode_wal_object(codec, object, key, threads, buffers,
                     [&](ByteView part) { plain.insert(plain.end(), part.begin(), part.end()); });
   return plain;
 }

@@ -28,6 +28,7 @@
 #include "codec/compression.h"
 #include "codec/sha256.h"
 #include "postgres/segment_name.h"
+#include "repository/object_codec.h"
 
 namespace walvault {
 
@@ -56,7 +57,8 @@ struct WalObjectHeader {
 };
 
 // Envelope and header; the frames follow, then the trailer.
-[[nodiscard]] Bytes encode_wal_object_header(const WalObjectHeader& header, std::string_view key);
+[[nodiscard]] Bytes encode_wal_object_header(const ObjectCodec& codec,
+                                             const WalObjectHeader& header, std::string_view key);
 [[nodiscard]] Bytes encode_wal_object_trailer(const WalObjectHeader& header,
                                               std::size_t header_bytes, std::size_t summary_bytes);
 
@@ -78,7 +80,8 @@ struct ParsedWalObject {
 // Reads the header off an object's first bytes; `prefix_bytes` are enough for
 // every segment size. Error{corrupt} naming the key.
 inline constexpr std::size_t wal_object_prefix_bytes = 16384;
-[[nodiscard]] ParsedWalObject parse_wal_object_header(ByteView object, std::string_view key);
+[[nodiscard]] ParsedWalObject parse_wal_object_header(const ObjectCodec& codec, ByteView object,
+                                                      std::string_view key);
 
 // Stored bytes of a frame, and back: `plain` is filled exactly.
 [[nodiscard]] WalFrame encode_wal_frame(Compressor& compressor, CompressionSetting setting,
@@ -90,11 +93,13 @@ void decode_wal_frame(Compressor& compressor, const WalFrame& frame, ByteView st
 // plain file goes to `sink` in pieces, from first to last, on a thread of its
 // own. Error{corrupt} when it is not the content of its digest: only when this
 // returns may what the sink got be believed.
-void decode_wal_object(ByteView object, std::string_view key, unsigned threads,
-                       const HugeBuffers& buffers, const std::function<void(ByteView)>& sink);
+void decode_wal_object(const ObjectCodec& codec, ByteView object, std::string_view key,
+                       unsigned threads, const HugeBuffers& buffers,
+                       const std::function<void(ByteView)>& sink);
 
 // The same, as the plain file.
-[[nodiscard]] Bytes decode_wal_object(ByteView object, std::string_view key, unsigned threads,
+[[nodiscard]] Bytes decode_wal_object(const ObjectCodec& codec, ByteView object,
+                                      std::string_view key, unsigned threads,
                                       const HugeBuffers& buffers = HugeBuffers());
 
 }  // namespace walvault

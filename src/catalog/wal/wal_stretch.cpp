@@ -18,14 +18,14 @@ const StoredSegment* find_segment(const Segments& segments, std::uint64_t number
 
 // Extends a stretch by what is archived of the segment that follows it.
 void add_partial(const WalArchive& archive, const SegmentName& segment, WalStretch& stretch) {
-  const auto name = segment.text(archive.identity().segment_bytes) + ".partial";
+  const auto name = segment.text(archive.identity().geometry) + ".partial";
   const auto whole = stretch.stored_bytes;
   for (const auto& key : archive.partial_keys(name)) {
     const auto object = archive.repository().storage().find(key);
     if (!object) continue;
     try {
-      const auto end =
-          wal_content_end(decode_wal_object(*object, key, 1, archive.repository().buffers()));
+      const auto end = wal_content_end(decode_wal_object(archive.repository().codec(), *object, key,
+                                                         1, archive.repository().buffers()));
       if (end <= stretch.end) continue;
       stretch.end = end;
     } catch (const Error& error) {
@@ -36,7 +36,8 @@ void add_partial(const WalArchive& archive, const SegmentName& segment, WalStret
     stretch.partial = segment;
     stretch.partial_object = key.substr(key.find_last_of('/') + 1);
     stretch.stored_bytes = whole + object->size();
-    stretch.until = parse_wal_object_header(*object, key).header.modified;
+    stretch.until =
+        parse_wal_object_header(archive.repository().codec(), *object, key).header.modified;
   }
 }
 
@@ -50,26 +51,25 @@ bool lies_on(const WalArchive& archive, const BackupInfo& backup, const Timeline
 }
 
 WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, Lsn start) {
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   std::map<TimelineId, Segments> archived;
   const auto segments_of = [&](TimelineId timeline) -> const Segments& {
     const auto it = archived.find(timeline);
     if (it != archived.end()) return it->second;
-    return archived.emplace(timeline, archive.segments(timeline, start.value / segment_bytes))
+    return archived.emplace(timeline, archive.segments(timeline, geometry.number_of(start)))
         .first->second;
   };
 
   WalStretch stretch;
   stretch.end = start;
-  auto number = start.value / segment_bytes;
+  auto number = geometry.number_of(start);
   while (true) {
     // Where a segment holds a switch, PostgreSQL asks for the newer timeline's
     // file first, and then for the older one's.
     const SegmentName probe{.timeline = {}, .number = number};
     const StoredSegment* found = nullptr;
     TimelineId timeline;
-    for (const auto candidate :
-         history.asked_for(probe.start(segment_bytes), probe.end(segment_bytes))) {
+    for (const auto candidate : history.asked_for(probe.start(geometry), probe.end(geometry))) {
       if (candidate < stretch.last.timeline) break;
       timeline = candidate;
       found = find_segment(segments_of(candidate), number);
@@ -84,7 +84,7 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
     }
     ++stretch.runs.back().segments;
     stretch.stored_bytes += found->stored_bytes;
-    stretch.end = segment.end(segment_bytes);
+    stretch.end = segment.end(geometry);
     if (const auto leaves = history.leaves(timeline); leaves && *leaves < stretch.end) {
       stretch.end = *leaves;
       stretch.switches_from = timeline;
@@ -93,7 +93,7 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
     ++number;
   }
   if (stretch.segments > 0) {
-    const auto key = archive.key_of(stretch.last.text(segment_bytes));
+    const auto key = archive.key_of(stretch.last.text(geometry));
     stretch.until = archive.last_written(key).value_or(Timestamp{});
   }
   const auto& newest = segments_of(history.timeline());
@@ -101,7 +101,7 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
   for (const auto& ancestor : history.ancestors()) {
     const auto& segments = segments_of(ancestor.timeline);
     stretch.gap_follows |= std::ranges::any_of(segments, [&](const auto& segment) {
-      return segment.number > number && segment.number * segment_bytes < ancestor.end.value;
+      return segment.number > number && geometry.start_of(segment.number) < ancestor.end;
     });
   }
   if (!stretch.gap_follows && stretch.switches_from == TimelineId{}) {
@@ -112,14 +112,13 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
 
 std::optional<std::string> key_in_stretch(const WalArchive& archive, const WalStretch& stretch,
                                           std::uint64_t number) {
-  const auto segment_bytes = archive.identity().segment_bytes;
+  const auto geometry = archive.identity().geometry;
   for (const auto& run : stretch.runs) {
     if (number < run.first || number - run.first >= run.segments) continue;
-    return archive.key_of(
-        SegmentName{.timeline = run.timeline, .number = number}.text(segment_bytes));
+    return archive.key_of(SegmentName{.timeline = run.timeline, .number = number}.text(geometry));
   }
   if (!stretch.partial || stretch.partial->number != number) return std::nullopt;
-  const auto whole = archive.key_of(stretch.partial->text(segment_bytes));
+  const auto whole = archive.key_of(stretch.partial->text(geometry));
   return whole.substr(0, whole.rfind('/') + 1) + stretch.partial_object;
 }
 

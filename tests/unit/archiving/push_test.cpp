@@ -36,7 +36,7 @@ class PushTest : public testing::Test {
   }
 
   [[nodiscard]] Bytes archived(const std::string& key) {
-    return decode_wal_object(made_.storage.find(key, whole_object).value(), key, 2);
+    return decode_wal_object(ObjectCodec(), made_.storage.find(key, whole_object).value(), key, 2);
   }
   [[nodiscard]] std::map<std::string, Bytes> everything() {
     std::map<std::string, Bytes> all;
@@ -146,7 +146,7 @@ TEST_F(PushTest, StoresLargeSegmentsInFramesOfFourMebibytes) {
   constexpr std::uint32_t size = 32u << 20;
   auto identity = test_cluster();
   identity.name = "large";
-  identity.segment_bytes = size;
+  identity.geometry = {size};
   const WalArchive large(made_.repository, identity);
   const WalSegmentSpec spec{.content_bytes = 5'000'000, .segment_bytes = size};
   auto content = wal_segment(spec);

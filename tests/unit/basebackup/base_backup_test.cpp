@@ -10,6 +10,8 @@
 #include "catalog/records/backup_list.h"
 #include "catalog/retention/expiry.h"
 #include "repository/damaged_packs.h"
+#include "repository/pin.h"
+#include "repository/unfinished.h"
 #include "support/fake_backup.h"
 #include "support/hooked_storage.h"
 #include "support/test_data.h"
@@ -343,7 +345,7 @@ TEST_F(StreamingBackupTest, ArchivesTheWholeSegmentsThatItNeeds) {
   for (const std::uint64_t number : {3u, 4u}) {
     const SegmentName name{.timeline = {1}, .number = number};
     ASSERT_TRUE(archive_.has_segment(name));
-    const auto header = archive_.find_header(archive_.key_of(name.text(test_segment_bytes)));
+    const auto header = archive_.find_header(archive_.key_of(name.text(test_geometry)));
     const auto offset = (number - 3) * test_segment_bytes;
     EXPECT_EQ(header->digest, sha256(ByteView(wal).subspan(offset, test_segment_bytes)));
   }

@@ -11,6 +11,7 @@
 #include <fstream>
 
 #include "postgres/data_page.h"
+#include "repository/gc_plan.h"
 #include "support/errors.h"
 #include "support/fake_server.h"
 #include "support/memory_repository.h"
@@ -99,12 +100,12 @@ class FileBackupTest : public testing::Test {
     made.content =
         back_up_files(identity_, sql_, clock_, tree, request,
                       {.started = [](Lsn, std::uint64_t) {},
-                       .received = [](std::uint64_t) {},
-                       .note = [&](const std::string& text) { notes_.push_back(text); },
-                       .warning = [&](const std::string& text) { warnings_.push_back(text); },
-                       .damaged_page = [&](const std::string& text) { damaged_.push_back(text); },
-                       .check = [&] { check_(); }});
-    session.commit(encode_root(tree.finish(), made.root_key));
+                       .damaged_page = [&](const std::string& text) { damaged_.push_back(text); }},
+                      {.info = [&](const std::string& text) { notes_.push_back(text); },
+                       .warn = [&](const std::string& text) { warnings_.push_back(text); },
+                       .check_cancelled = [&] { check_(); }},
+                      {});
+    session.commit(encode_root(ObjectCodec(), tree.finish(), made.root_key));
     made.totals = tree.totals();
     return made;
   }
@@ -196,14 +197,9 @@ TEST_F(FileBackupTest, LooksAgainAtATornControlFile) {
   TreeWriter tree(session, {});
   FileBackupRequest request;
   request.data_directory = directory_.path("pg");
-  const auto ignore = [](const std::string&) {};
-  const auto content = back_up_files(identity_, sql_, healing, tree, request,
-                                     {.started = [](Lsn, std::uint64_t) {},
-                                      .received = [](std::uint64_t) {},
-                                      .note = ignore,
-                                      .warning = ignore,
-                                      .damaged_page = ignore,
-                                      .check = [] {}});
+  const auto content = back_up_files(
+      identity_, sql_, healing, tree, request,
+      {.started = [](Lsn, std::uint64_t) {}, .damaged_page = [](const std::string&) {}}, {}, {});
   EXPECT_EQ(content.control.checkpoint, ControlFileSpec{}.checkpoint);
   (void)tree.finish();
 }

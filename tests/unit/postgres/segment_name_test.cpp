@@ -5,27 +5,28 @@
 namespace walvault {
 namespace {
 
-constexpr std::uint64_t mib1 = 1u << 20;
-constexpr std::uint64_t mib16 = 16u << 20;
-constexpr std::uint64_t gib1 = 1u << 30;
+constexpr WalGeometry mib1{1u << 20};
+constexpr WalGeometry mib16{16u << 20};
+constexpr WalGeometry gib1{1u << 30};
 
 constexpr TimelineId timeline_1{1};
 
-std::string name_at(const char* lsn, std::uint64_t segment_bytes) {
-  return SegmentName::containing(timeline_1, Lsn::parse(lsn).value(), segment_bytes)
-      .text(segment_bytes);
+std::string name_at(const char* lsn, WalGeometry geometry) {
+  return SegmentName::containing(timeline_1, Lsn::parse(lsn).value(), geometry).text(geometry);
 }
 
-std::string next_name(const std::string& name, std::uint64_t segment_bytes) {
-  auto segment = SegmentName::parse(name, segment_bytes).value();
+std::string next_name(const std::string& name, WalGeometry geometry) {
+  auto segment = SegmentName::parse(name, geometry).value();
   ++segment.number;
-  return segment.text(segment_bytes);
+  return segment.text(geometry);
 }
 
 TEST(SegmentSize, IsAPowerOfTwoFromOneMebibyteToOneGibibyte) {
-  for (std::uint64_t size = mib1; size <= gib1; size *= 2) EXPECT_TRUE(is_segment_size(size));
+  constexpr std::uint64_t mib = 1u << 20;
+  for (std::uint64_t size = 1u << 20; size <= 1u << 30; size *= 2)
+    EXPECT_TRUE(is_segment_size(size));
   for (const std::uint64_t size :
-       {std::uint64_t{0}, std::uint64_t{1}, mib1 / 2, mib1 - 1, mib1 + 1, mib16 * 3, gib1 * 2,
+       {std::uint64_t{0}, std::uint64_t{1}, mib / 2, mib - 1, mib + 1, 48 * mib, 2048 * mib,
         std::uint64_t{1} << 52, ~std::uint64_t{0}}) {
     EXPECT_FALSE(is_segment_size(size)) << size;
   }
@@ -46,6 +47,23 @@ TEST(SegmentName, HasItsTimelineInHexadecimal) {
   EXPECT_EQ(SegmentName::parse("000000AB0000000000000001", mib16)->timeline, TimelineId{0xAB});
 }
 
+TEST(WalGeometry, CountsSegmentsFromTheFirstByte) {
+  EXPECT_EQ(mib16.number_of({0}), 0u);
+  EXPECT_EQ(mib16.number_of({(16u << 20) - 1}), 0u);
+  EXPECT_EQ(mib16.number_of({16u << 20}), 1u);
+  EXPECT_EQ(mib16.number_before({16u << 20}), 0u);
+  EXPECT_EQ(mib16.number_before({(16u << 20) + 1}), 1u);
+  EXPECT_EQ(mib16.start_of(3), Lsn{48u << 20});
+}
+
+TEST(WalGeometry, PutsFourGibibytesIntoALog) {
+  EXPECT_EQ(mib16.segments_in_log(), 256u);
+  EXPECT_EQ(mib16.log_of(255), 0u);
+  EXPECT_EQ(mib16.log_of(256), 1u);
+  EXPECT_EQ(mib16.first_of_log(2), 512u);
+  EXPECT_EQ(gib1.segments_in_log(), 4u);
+}
+
 TEST(SegmentName, IsFollowedByTheNextLogAfterTheLastSegmentOfOne) {
   EXPECT_EQ(next_name("0000000100000000000000FE", mib16), "0000000100000000000000FF");
   EXPECT_EQ(next_name("0000000100000000000000FF", mib16), "000000010000000100000000");
@@ -59,7 +77,8 @@ TEST(SegmentName, ReadsBackWhatItWrites) {
     for (const std::uint64_t number :
          {0ull, 1ull, 3ull, 4ull, 255ull, 256ull, 4095ull, 4096ull, 0x123456789ull}) {
       const SegmentName name{.timeline = {7}, .number = number};
-      EXPECT_EQ(SegmentName::parse(name.text(size), size), name) << number << " of " << size;
+      EXPECT_EQ(SegmentName::parse(name.text(size), size), name)
+          << number << " of " << size.segment_bytes;
     }
   }
 }
@@ -89,8 +108,8 @@ TEST(SegmentName, RefusesOtherNames) {
 TEST(SegmentName, CoversTheBytesFromItsStartToBeforeItsEnd) {
   for (const auto size : {mib1, mib16, gib1}) {
     const SegmentName name{.timeline = timeline_1, .number = 5};
-    EXPECT_EQ(name.start(size), Lsn{5 * size});
-    EXPECT_EQ(name.end(size), Lsn{6 * size});
+    EXPECT_EQ(name.start(size), size.start_of(5));
+    EXPECT_EQ(name.end(size), size.start_of(6));
     EXPECT_EQ(SegmentName::containing(timeline_1, name.start(size), size), name);
     EXPECT_EQ(SegmentName::containing(timeline_1, Lsn{name.end(size).value - 1}, size), name);
     EXPECT_EQ(SegmentName::containing(timeline_1, name.end(size), size).number, 6u);
@@ -98,8 +117,8 @@ TEST(SegmentName, CoversTheBytesFromItsStartToBeforeItsEnd) {
 }
 
 TEST(SegmentName, BeforeAPositionIsTheOneThatHoldsTheByteBeforeIt) {
-  EXPECT_EQ(SegmentName::before(timeline_1, Lsn{mib16 * 5}, mib16).number, 4u);
-  EXPECT_EQ(SegmentName::before(timeline_1, Lsn{mib16 * 5 + 1}, mib16).number, 5u);
+  EXPECT_EQ(SegmentName::before(timeline_1, mib16.start_of(5), mib16).number, 4u);
+  EXPECT_EQ(SegmentName::before(timeline_1, Lsn{mib16.start_of(5).value + 1}, mib16).number, 5u);
 }
 
 TEST(SegmentName, IsOrderedByTimelineThenByNumber) {

@@ -6,6 +6,9 @@
 
 #include "repository/chunk_fetcher.h"
 #include "repository/gc.h"
+#include "repository/gc_plan.h"
+#include "repository/pin.h"
+#include "repository/unfinished.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
@@ -13,6 +16,8 @@
 
 namespace walvault {
 namespace {
+
+const ObjectCodec codec;
 
 std::string root_key_of(int number) { return "backups/main/" + std::to_string(number) + "/1"; }
 
@@ -43,7 +48,7 @@ class DeltaTest : public testing::Test {
     for (const auto& [path, content] : files) write_tree_file(tree, path, content);
     if (is_killed)
       return {.number = number, .totals = {}, .parent_damage = {}, .damaged_bases = {}};
-    session.commit(encode_root(tree.finish(), root_key_of(number)));
+    session.commit(encode_root(codec, tree.finish(), root_key_of(number)));
     return {.number = number,
             .totals = tree.totals(),
             .parent_damage = tree.parent_damage(),
@@ -193,7 +198,7 @@ TEST_F(DeltaTest, WhatDescribesTheFilesIsStoredAsADifferenceToo) {
     tree.append_to_stream("manifest", manifest);
     tree.end_stream("other");
     tree.end_stream("manifest");
-    session.commit(encode_root(tree.finish(), root_key_of(number)));
+    session.commit(encode_root(codec, tree.finish(), root_key_of(number)));
     return tree.totals().stored_bytes;
   };
   (void)back_up_with_manifest(1);
@@ -243,7 +248,7 @@ TEST_F(DeltaTest, WhereBasesAreFarAwayFewAreReadIfThatIsWeighed) {
                                 root_key_of(number), root_key_of(first.number));
     TreeWriter tree(session, options);
     write_tree_file(tree, "a", content);
-    session.commit(encode_root(tree.finish(), root_key_of(number)));
+    session.commit(encode_root(codec, tree.finish(), root_key_of(number)));
     EXPECT_TRUE(read_back(number).at("a") == content);
     const auto all = depths(number, "a");
     return std::ranges::count_if(all, [](std::size_t depth) { return depth > 0; });
@@ -486,8 +491,7 @@ TEST_P(DeltaProperty, WhateverIsDeletedTheRestIsWhatItWas) {
       const GcOptions gc{.give_up_after =
                              any(2) == 0 ? std::chrono::hours(48) : std::chrono::milliseconds{-1}};
       (void)collect_garbage(made_.repository, made_.clock,
-                            id_of(static_cast<std::uint8_t>(200 + step)), gc,
-                            {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
+                            id_of(static_cast<std::uint8_t>(200 + step)), gc);
     }
     edit(files);
     const auto parent =

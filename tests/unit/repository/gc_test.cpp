@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "repository/pin.h"
 #include "repository/writer_session.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
@@ -25,7 +26,7 @@ class GcTest : public testing::Test {
                                 source.empty() ? "" : root_key_of(source));
     TreeWriter tree(session, {});
     write_tree_file(tree, "base/1", content);
-    session.commit(encode_root(tree.finish(), root_key_of(id)));
+    session.commit(encode_root(ObjectCodec(), tree.finish(), root_key_of(id)));
   }
   void remove_backup(const std::string& id) {
     ASSERT_TRUE(
@@ -33,9 +34,8 @@ class GcTest : public testing::Test {
     made_.storage.remove({root_key_of(id)});
   }
   GcReport collect(const std::function<void()>& while_waiting = [] {}) {
-    return collect_garbage(
-        repository_, made_.clock, id_of(++runs_), options_,
-        {.waiting = [&](auto, auto) { while_waiting(); }, .check_cancelled = [] {}});
+    return collect_garbage(repository_, made_.clock, id_of(++runs_), options_,
+                           {.info = [&](const std::string&) { while_waiting(); }});
   }
   [[nodiscard]] Bytes content_of(const std::string& id) {
     TreeReader tree(made_.repository, root_key_of(id));
@@ -94,7 +94,7 @@ TEST_F(GcTest, ARunningWriterKeepsItsPacksAndWhatItMayBorrow) {
   TreeWriter tree(session, {});
   write_tree_file(tree, "base/1", first_);
   write_tree_file(tree, "base/2", second_);
-  const auto root = encode_root(tree.finish(), root_key_of("b"));
+  const auto root = encode_root(ObjectCodec(), tree.finish(), root_key_of("b"));
   remove_backup("a");
   const auto report = collect();
   EXPECT_EQ(report.dead_packs, 0u);
@@ -110,7 +110,7 @@ TEST_F(GcTest, AWriterThatBeganTooLongAgoCanNotCommitAnyMore) {
   const WriterSession session(made_.repository, made_.clock, id_of(2), root_key_of("b"), "");
   TreeWriter tree(session, {});
   write_tree_file(tree, "base/1", first_);
-  const auto root = encode_root(tree.finish(), root_key_of("b"));
+  const auto root = encode_root(ObjectCodec(), tree.finish(), root_key_of("b"));
   made_.clock.advance(options_.give_up_after - hours(1));
   EXPECT_EQ(collect().dead_packs, 0u);
   made_.clock.advance(hours(2));
@@ -145,7 +145,7 @@ TEST_F(GcTest, WhatWasCondemnedButIsNeededStaysAndIsCondemnedNoLonger) {
     tree.add(directory);
     write_tree_file(tree, "base/1", first_);
     EXPECT_EQ(tree.totals().new_bytes, 0u);
-    late->commit(encode_root(tree.finish(), root_key_of("b")));
+    late->commit(encode_root(ObjectCodec(), tree.finish(), root_key_of("b")));
   });
   EXPECT_EQ(report.dead_packs, 2u);
   EXPECT_EQ(report.deleted_packs, 1u);
@@ -193,7 +193,7 @@ TEST_F(GcTest, ACrashLeavesAPlanThatOnlyARunWhichIsAloneRemoves) {
 TEST_F(GcTest, LeavesARepositoryToANewerVersionThatAsksForIt) {
   auto payload = made_.repository.find_sealed(ObjectKind::format, "format/1").value();
   payload[payload.size() - 8] = 1;  // the first feature that gc must know
-  made_.storage.overwrite("format/1", seal(ObjectKind::format, "format/1", payload));
+  made_.storage.overwrite("format/1", ObjectCodec().seal(ObjectKind::format, "format/1", payload));
   repository_ = Repository::open(hooked_);
   EXPECT_EQ(error_of([&] { (void)collect(); }), "conflict");
   EXPECT_EQ(error_of([&] { (void)find_garbage(repository_); }), "conflict");

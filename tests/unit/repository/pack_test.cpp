@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "codec/crc32c.h"
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 #include "support/damage.h"
 #include "support/test_data.h"
 
@@ -186,7 +186,8 @@ TEST(Frame, RefusesFieldsThatContradictEachOtherUnderAFittingChecksum) {
 }
 
 TEST(PackBuilder, PlacesFramesWhereItsDirectoryFindsThem) {
-  PackBuilder builder({});
+  const ObjectCodec codec;
+  PackBuilder builder(codec, {});
   Compressor compressor;
   std::vector<Bytes> frames;
   std::vector<FrameLocation> places;
@@ -198,7 +199,7 @@ TEST(PackBuilder, PlacesFramesWhereItsDirectoryFindsThem) {
 
   EXPECT_EQ(pack.digest, sha256(pack.bytes));
   EXPECT_TRUE(is_of_kind(pack.bytes, ObjectKind::pack));
-  EXPECT_TRUE(read_pack_directory(pack.bytes, pack_key) == places);
+  EXPECT_TRUE(read_pack_directory(ObjectCodec(), pack.bytes, pack_key) == places);
   for (std::size_t i = 0; i < frames.size(); ++i) {
     EXPECT_TRUE(std::ranges::equal(ByteView(pack.bytes).subspan(places[i].offset, places[i].length),
                                    frames[i]));
@@ -206,7 +207,8 @@ TEST(PackBuilder, PlacesFramesWhereItsDirectoryFindsThem) {
 }
 
 TEST(PackBuilder, StartsAnewAfterFinish) {
-  PackBuilder builder({});
+  const ObjectCodec codec;
+  PackBuilder builder(codec, {});
   (void)builder.append(random_bytes(100, 1));
   const auto first = builder.finish(0);
   EXPECT_TRUE(builder.empty());
@@ -217,24 +219,26 @@ TEST(PackBuilder, StartsAnewAfterFinish) {
 }
 
 TEST(PackBuilder, GivesPacksOfTheSameFramesDifferentDigests) {
-  PackBuilder builder({});
+  const ObjectCodec codec;
+  PackBuilder builder(codec, {});
   (void)builder.append(random_bytes(100, 1));
   const auto first = builder.finish(0);
   (void)builder.append(random_bytes(100, 1));
   const auto second = builder.finish(1);
   EXPECT_NE(first.digest, second.digest);
-  EXPECT_TRUE(read_pack_directory(first.bytes, pack_key) ==
-              read_pack_directory(second.bytes, pack_key));
+  EXPECT_TRUE(read_pack_directory(ObjectCodec(), first.bytes, pack_key) ==
+              read_pack_directory(ObjectCodec(), second.bytes, pack_key));
 }
 
 TEST(PackBuilder, KeepsToItsLimitsButTakesAnyFirstFrame) {
-  PackBuilder by_bytes({.bytes_max = 1000, .frames_max = 100});
+  const ObjectCodec codec;
+  PackBuilder by_bytes(codec, {.bytes_max = 1000, .frames_max = 100});
   EXPECT_TRUE(by_bytes.fits(5000));
   (void)by_bytes.append(random_bytes(900, 1));
   EXPECT_TRUE(by_bytes.fits(1000 - 900 - envelope_bytes));
   EXPECT_FALSE(by_bytes.fits(1000 - 900 - envelope_bytes + 1));
 
-  PackBuilder by_frames({.bytes_max = 1000, .frames_max = 2});
+  PackBuilder by_frames(codec, {.bytes_max = 1000, .frames_max = 2});
   (void)by_frames.append(random_bytes(1, 1));
   EXPECT_TRUE(by_frames.fits(1));
   (void)by_frames.append(random_bytes(1, 2));
@@ -242,7 +246,8 @@ TEST(PackBuilder, KeepsToItsLimitsButTakesAnyFirstFrame) {
 }
 
 TEST(PackDirectory, NoticesEveryFlippedBitOutsideTheFrames) {
-  PackBuilder builder({});
+  const ObjectCodec codec;
+  PackBuilder builder(codec, {});
   for (std::size_t i = 1; i <= 3; ++i) (void)builder.append(random_bytes(i * 100, i));
   const auto pack = builder.finish(0).bytes;
   const auto body_end = envelope_bytes + 600;
@@ -254,7 +259,7 @@ TEST(PackDirectory, NoticesEveryFlippedBitOutsideTheFrames) {
     for (unsigned bit = 0; bit < 8; ++bit) {
       auto damaged = pack;
       damaged[byte] ^= static_cast<std::uint8_t>(1u << bit);
-      EXPECT_EQ(error_of([&] { (void)read_pack_directory(damaged, pack_key); }),
+      EXPECT_EQ(error_of([&] { (void)read_pack_directory(ObjectCodec(), damaged, pack_key); }),
                 byte >= 9 && byte < 16 ? "conflict" : "corrupt")
           << "byte " << byte;
     }
@@ -262,12 +267,15 @@ TEST(PackDirectory, NoticesEveryFlippedBitOutsideTheFrames) {
 }
 
 TEST(PackDirectory, NoticesEveryTruncation) {
-  PackBuilder builder({});
+  const ObjectCodec codec;
+  PackBuilder builder(codec, {});
   (void)builder.append(random_bytes(50, 1));
   (void)builder.append(random_bytes(200, 2));
   const auto pack = builder.finish(0).bytes;
   for (std::size_t length = 0; length < pack.size(); ++length) {
-    EXPECT_EQ(error_of([&] { (void)read_pack_directory(ByteView(pack).first(length), pack_key); }),
+    EXPECT_EQ(error_of([&] {
+                (void)read_pack_directory(ObjectCodec(), ByteView(pack).first(length), pack_key);
+              }),
               "corrupt")
         << length;
   }
@@ -275,7 +283,7 @@ TEST(PackDirectory, NoticesEveryTruncation) {
 
 TEST(PackName, MakesAKeyOfWriterAndDigest) {
   PackName name;
-  name.writer.fill(0xAB);
+  name.writer.bytes.fill(0xAB);
   name.digest.bytes.fill(0x01);
   std::string digits;
   for (int i = 0; i < 32; ++i) digits += "01";

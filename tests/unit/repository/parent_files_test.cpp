@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "repository/gc.h"
+#include "repository/pin.h"
+#include "repository/unfinished.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
@@ -49,7 +51,7 @@ class ParentFilesTest : public testing::Test {
     const auto session = begin(number, parent, unfinished);
     TreeWriter tree(session, {});
     write(tree, files);
-    session.commit(encode_root(tree.finish(), root_key_of(number)));
+    session.commit(encode_root(ObjectCodec(), tree.finish(), root_key_of(number)));
     return tree.totals();
   }
   // One that stores these files and is gone before it has committed.
@@ -65,8 +67,7 @@ class ParentFilesTest : public testing::Test {
   }
   void collect(std::uint8_t run, std::chrono::milliseconds give_up_after = std::chrono::hours(48)) {
     (void)collect_garbage(made_.repository, made_.clock, id_of(run),
-                          {.give_up_after = give_up_after},
-                          {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
+                          {.give_up_after = give_up_after});
   }
 
   MemoryRepository made_;
@@ -105,7 +106,7 @@ TEST_F(ParentFilesTest, RecordsWithoutChangingWhatIsStored) {
   const auto session = begin(1);
   TreeWriter tree(session, small_steps());
   write(tree, files_);
-  session.commit(encode_root(tree.finish(), root_key_of(1)));
+  session.commit(encode_root(ObjectCodec(), tree.finish(), root_key_of(1)));
   EXPECT_FALSE(keys_under(made_.storage, "unfinished/").empty());
   EXPECT_TRUE(read_back(1) == files_);
   EXPECT_TRUE(unfinished().empty()) << "it has come to its end";
@@ -134,7 +135,7 @@ TEST_F(ParentFilesTest, ADeletedBackupIsNotUnfinished) {
   const auto session = begin(1);
   TreeWriter tree(session, small_steps());
   write(tree, files_);
-  session.commit(encode_root(tree.finish(), root_key_of(1)));
+  session.commit(encode_root(ObjectCodec(), tree.finish(), root_key_of(1)));
   ASSERT_TRUE(made_.repository.put_sealed(ObjectKind::deleted, deletion_key(root_key_of(1)), {}));
   made_.storage.remove({root_key_of(1)});
   EXPECT_FALSE(keys_under(made_.storage, "unfinished/").empty());
@@ -180,7 +181,7 @@ TEST_F(ParentFilesTest, PacksOfAKilledRunThatAreGoneCostSpaceOnly) {
   EXPECT_EQ(session.damaged_packs_of_parent(), 0u) << "nobody's backup is damaged";
   TreeWriter tree(session, {});
   write(tree, files_);
-  session.commit(encode_root(tree.finish(), root_key_of(2)));
+  session.commit(encode_root(ObjectCodec(), tree.finish(), root_key_of(2)));
   EXPECT_EQ(tree.parent_damage(), "");
   EXPECT_TRUE(read_back(2) == files_);
 }
@@ -322,7 +323,7 @@ TEST_F(ParentFilesTest, AnUnreadFileIsTheParentsOwn) {
   entry.path = "base/2";
   entry.size = 600 * kib;
   EXPECT_FALSE(tree.reuse_file(entry));
-  session.commit(encode_root(tree.finish(), root_key_of(3)));
+  session.commit(encode_root(ObjectCodec(), tree.finish(), root_key_of(3)));
   EXPECT_TRUE(read_back(3).at("base/1") == random_bytes(300 * kib, 1));
 }
 

@@ -1,4 +1,5 @@
 #include "repository/reader_pin.h"
+#include "repository/pin.h"
 
 #include <gtest/gtest.h>
 
@@ -21,16 +22,13 @@ class ReaderPinTest : public testing::Test {
     write_tree_file(tree, "base/1", random_bytes(100'000, 1));
     auto root = tree.finish();
     packs_ = root.packs;
-    session.commit(encode_root(root, root_key));
+    session.commit(encode_root(ObjectCodec(), root, root_key));
   }
   void delete_backup() {
     ASSERT_TRUE(made_.repository.put_sealed(ObjectKind::deleted, deletion_key(root_key), {}));
     made_.storage.remove({root_key});
   }
-  GcReport collect() {
-    return collect_garbage(made_.repository, made_.clock, id_of(++runs_), {},
-                           {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
-  }
+  GcReport collect() { return collect_garbage(made_.repository, made_.clock, id_of(++runs_), {}); }
 
   MemoryRepository made_;
   PackTable packs_;

@@ -32,7 +32,7 @@ struct Format {
     out.u64(writer_features);
     out.u64(gc_features);
     out.raw(rest);
-    return seal(ObjectKind::format, key, out.bytes());
+    return ObjectCodec().seal(ObjectKind::format, key, out.bytes());
   }
 };
 

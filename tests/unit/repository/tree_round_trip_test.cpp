@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "codec/crc32c.h"
+#include "repository/gc_plan.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
@@ -29,7 +30,7 @@ class TreeRoundTrip : public testing::Test {
     TreeWriter tree(session, options);
     fill(tree);
     const auto root = tree.finish();
-    session.commit(encode_root(root, root_key));
+    session.commit(encode_root(ObjectCodec(), root, root_key));
     return {root_key, tree.totals()};
   }
   Run back_up(const Files& files, const std::string& parent = "",

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 #include "support/deterministic.h"
 #include "support/test_data.h"
 
@@ -75,7 +75,7 @@ TEST(PackTable, RefusesAStoredTableThatNamesAPackTwice) {
   ByteWriter out;
   out.varint(2);
   for (int i = 0; i < 2; ++i) {
-    out.raw(pack_named(4).writer);
+    out.raw(pack_named(4).writer.bytes);
     out.raw(pack_named(4).digest.view());
     out.varint(100);
   }
@@ -277,7 +277,8 @@ Root example_root(std::size_t head_bytes = 40) {
 
 TEST(Root, IsReadAsItWasWritten) {
   const auto root = example_root();
-  const auto read = decode_root(encode_root(root, root_key), root_key);
+  const auto read =
+      decode_root(ObjectCodec(), encode_root(ObjectCodec(), root, root_key), root_key);
   EXPECT_TRUE(read.head == root.head);
   EXPECT_EQ(read.packs.entries().size(), 2u);
   EXPECT_EQ(read.packs.at(1).name, pack_named(2));
@@ -292,43 +293,48 @@ TEST(Root, IsReadAsItWasWritten) {
 
 TEST(Root, GivesItsHeadFromItsFirstBytesAlone) {
   for (const std::size_t size : {std::size_t{0}, std::size_t{40}, root_head_bytes_max}) {
-    const auto object = encode_root(example_root(size), root_key);
+    const auto object = encode_root(ObjectCodec(), example_root(size), root_key);
     const auto prefix = ByteView(object).first(std::min(object.size(), root_prefix_bytes));
-    EXPECT_EQ(decode_root_head(prefix, root_key).size(), size);
+    EXPECT_EQ(decode_root_head(ObjectCodec(), prefix, root_key).size(), size);
   }
-  EXPECT_EQ(error_of([] { (void)encode_root(example_root(root_head_bytes_max + 1), root_key); }),
+  EXPECT_EQ(error_of([] {
+              (void)encode_root(ObjectCodec(), example_root(root_head_bytes_max + 1), root_key);
+            }),
             "internal");
 }
 
 TEST(Root, NoticesEveryFlippedBit) {
-  const auto object = encode_root(example_root(), root_key);
+  const auto object = encode_root(ObjectCodec(), example_root(), root_key);
   const auto head_end = envelope_bytes + 4 + 40 + 32;
   for (std::size_t bit = 0; bit < object.size() * 8; ++bit) {
     auto damaged = object;
     const auto byte = bit / 8;
     damaged[byte] ^= static_cast<std::uint8_t>(1u << (bit % 8));
     const auto* const expected = byte >= 9 && byte < 16 ? "conflict" : "corrupt";
-    EXPECT_EQ(error_of([&] { (void)decode_root(damaged, root_key); }), expected) << byte;
-    EXPECT_EQ(error_of([&] { (void)decode_root_head(damaged, root_key); }),
+    EXPECT_EQ(error_of([&] { (void)decode_root(ObjectCodec(), damaged, root_key); }), expected)
+        << byte;
+    EXPECT_EQ(error_of([&] { (void)decode_root_head(ObjectCodec(), damaged, root_key); }),
               byte < head_end ? expected : "nothing")
         << byte;
   }
 }
 
 TEST(Root, NoticesEveryTruncation) {
-  const auto object = encode_root(example_root(), root_key);
+  const auto object = encode_root(ObjectCodec(), example_root(), root_key);
   for (std::size_t length = 0; length < object.size(); ++length) {
-    EXPECT_EQ(error_of([&] { (void)decode_root(ByteView(object).first(length), root_key); }),
+    EXPECT_EQ(error_of([&] {
+                (void)decode_root(ObjectCodec(), ByteView(object).first(length), root_key);
+              }),
               "corrupt")
         << length;
   }
 }
 
 TEST(Root, NoticesThatItWasMovedToAnotherKey) {
-  const auto object = encode_root(example_root(), root_key);
+  const auto object = encode_root(ObjectCodec(), example_root(), root_key);
   const std::string_view other = "backups/main/20261121T104100Z-3f9b/1";
-  EXPECT_EQ(error_of([&] { (void)decode_root(object, other); }), "corrupt");
-  EXPECT_EQ(error_of([&] { (void)decode_root_head(object, other); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)decode_root(ObjectCodec(), object, other); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)decode_root_head(ObjectCodec(), object, other); }), "corrupt");
 }
 
 }  // namespace

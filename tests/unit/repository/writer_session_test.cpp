@@ -1,4 +1,6 @@
 #include "repository/writer_session.h"
+#include "repository/gc_plan.h"
+#include "repository/pin.h"
 
 #include <gtest/gtest.h>
 
@@ -21,7 +23,7 @@ class WriterSessionTest : public testing::Test {
     const WriterSession session(made_.repository, made_.clock, id_of(1), source_key, "");
     TreeWriter tree(session, {});
     write_tree_file(tree, "base/1", content_);
-    session.commit(encode_root(tree.finish(), source_key));
+    session.commit(encode_root(ObjectCodec(), tree.finish(), source_key));
   }
 
   // The bytes that a run with this session stores of the same file.
@@ -103,7 +105,8 @@ TEST_F(WriterSessionTest, PinsTheSourcesPacksAndTheRootThatItWillCommit) {
   const auto pin = decode_pin(*payload);
   EXPECT_EQ(pin.root_key, root_key);
   EXPECT_EQ(pin.created, made_.clock.now());
-  const auto source = decode_root(*made_.storage.find(source_key, whole_object), source_key);
+  const auto source =
+      decode_root(ObjectCodec(), *made_.storage.find(source_key, whole_object), source_key);
   ASSERT_EQ(pin.may_borrow.entries().size(), source.packs.entries().size());
   for (const auto& entry : source.packs.entries()) EXPECT_TRUE(pin.may_borrow.find(entry.name));
 }
@@ -116,7 +119,8 @@ TEST_F(WriterSessionTest, BorrowsFromItsSource) {
 
 TEST_F(WriterSessionTest, DoesNotBorrowWhatAnyPlanCondemns) {
   commit_source();
-  const auto source = decode_root(*made_.storage.find(source_key, whole_object), source_key);
+  const auto source =
+      decode_root(ObjectCodec(), *made_.storage.find(source_key, whole_object), source_key);
   GcPlan plan{.created = made_.clock.now(), .condemned = {}};
   for (const auto& entry : source.packs.entries()) plan.condemned.add(entry.name, entry.size);
   GcPlan other{.created = made_.clock.now(), .condemned = {}};
@@ -130,7 +134,8 @@ TEST_F(WriterSessionTest, DoesNotBorrowWhatAnyPlanCondemns) {
 
 TEST_F(WriterSessionTest, HeedsAPlanThatAppearsTogetherWithItsPin) {
   commit_source();
-  const auto source = decode_root(*made_.storage.find(source_key, whole_object), source_key);
+  const auto source =
+      decode_root(ObjectCodec(), *made_.storage.find(source_key, whole_object), source_key);
   GcPlan plan{.created = made_.clock.now(), .condemned = {}};
   plan.condemned.add(source.packs.at(0).name, source.packs.at(0).size);
   hooked_.after = [&](std::string_view operation, std::string_view) {

@@ -50,9 +50,8 @@ class RestoreTest : public testing::Test {
     return is_directory ? DirectoryLock(data_) : DirectoryLock();
   }
   RestoreResult restore() {
-    return restore_backup(
-        archive_, plan(), request(), hold(),
-        {.written = [this](std::uint64_t bytes) { written_ += bytes; }, .check_cancelled = [] {}});
+    return restore_backup(archive_, plan(), request(), hold(), {},
+                          {.done = [this](std::uint64_t bytes) { written_ += bytes; }});
   }
   [[nodiscard]] Bytes restored(const std::string& path) const {
     return read_file(data_ + "/" + path, 64u << 20);
@@ -228,9 +227,9 @@ TEST_F(RestoreTest, LeavesNoControlFileWhenItIsCancelled) {
     const auto cancel = [&] {
       if (asked++ == step) throw Cancelled();
     };
-    EXPECT_THROW(restore_backup(archive_, plan(), request(), hold(),
-                                {.written = [](std::uint64_t) {}, .check_cancelled = cancel}),
-                 Cancelled);
+    EXPECT_THROW(
+        restore_backup(archive_, plan(), request(), hold(), {.check_cancelled = cancel}, {}),
+        Cancelled);
     EXPECT_FALSE(fs::exists(data_ + "/global/pg_control"));
     fs::remove_all(data_);
   }

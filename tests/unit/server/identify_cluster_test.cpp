@@ -24,7 +24,7 @@ TEST(IdentifyCluster, KnowsEveryMajorAndSegmentSize) {
     const auto identity = identify_cluster("main", server, Timestamp(std::chrono::seconds(5)));
     EXPECT_EQ(identity.name, "main");
     EXPECT_EQ(identity.postgres_major, major);
-    EXPECT_EQ(identity.segment_bytes, 64u << 20);
+    EXPECT_EQ(identity.geometry.segment_bytes, 64u << 20);
     EXPECT_EQ(identity.system_identifier, test_system_identifier);
     EXPECT_EQ(identity.registered, Timestamp(std::chrono::seconds(5)));
   }

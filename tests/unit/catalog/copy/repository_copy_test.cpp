@@ -8,7 +8,8 @@
 #include "catalog/records/backup_keep.h"
 #include "catalog/wal/wal_expiry.h"
 #include "repository/gc.h"
-#include "repository/writer_session.h"
+#include "repository/gc_plan.h"
+#include "repository/pin.h"
 #include "support/catalog_examples.h"
 #include "support/errors.h"
 #include "support/hooked_storage.h"
@@ -40,7 +41,7 @@ class RepositoryCopyTest : public testing::Test {
     root.head = encode_backup_info(backup_of(id, 1, first, last));
     for (const auto seed : packs) root.packs.add(put_pack(seed), 1000 + seed);
     const auto key = backup_root_key("main", id);
-    (void)from_.storage.put_if_absent(key, encode_root(root, key));
+    (void)from_.storage.put_if_absent(key, encode_root(ObjectCodec(), root, key));
   }
   // Backups a, b and c, each sharing a pack with the one before, on segments 1 to 20.
   void store_three() {
@@ -92,7 +93,8 @@ class RepositoryCopyTest : public testing::Test {
   void expect_sound() {
     for (const auto& id : backups_there()) {
       const auto key = backup_root_key("main", id);
-      const auto root = decode_root(to_made_.storage.find(key, whole_object).value(), key);
+      const auto root =
+          decode_root(ObjectCodec(), to_made_.storage.find(key, whole_object).value(), key);
       for (const auto& entry : root.packs.entries()) {
         EXPECT_TRUE(to_made_.storage.find_size(entry.name.key())) << id;
       }
@@ -106,8 +108,7 @@ class RepositoryCopyTest : public testing::Test {
   }
   GcReport collect(std::chrono::milliseconds give_up_after = std::chrono::milliseconds{-1}) {
     return collect_garbage(to_made_.repository, to_made_.clock, id_of(200),
-                           {.grace = {}, .give_up_after = give_up_after},
-                           {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
+                           {.grace = {}, .give_up_after = give_up_after});
   }
 
   MemoryRepository from_;
@@ -212,14 +213,13 @@ TEST_F(RepositoryCopyTest, BrokenOffAnywhereIsSoundAndGoesOn) {
     const auto packs = keys_under(fresh, "packs/");
     const auto plain = Repository::open(fresh);
     (void)collect_garbage(plain, clock, id_of(100),
-                          {.grace = {}, .give_up_after = std::chrono::hours(-1)},
-                          {.waiting = [](auto, auto) {}, .check_cancelled = [] {}});
+                          {.grace = {}, .give_up_after = std::chrono::hours(-1)});
     EXPECT_EQ(keys_under(fresh, "packs/"), packs) << stop;
     const auto backups = find_cluster(plain, "main") ? list_backups(plain, "main").backups
                                                      : std::vector<BackupInfo>();
     for (const auto& backup : backups) {
       const auto key = backup_root_key("main", backup.id);
-      const auto root = decode_root(fresh.find(key, whole_object).value(), key);
+      const auto root = decode_root(ObjectCodec(), fresh.find(key, whole_object).value(), key);
       for (const auto& entry : root.packs.entries()) {
         EXPECT_TRUE(fresh.find_size(entry.name.key())) << stop;
       }

@@ -41,7 +41,7 @@ class ChangeFinderTest : public testing::Test {
     const auto count = wal_.pages().size() / test_segment_bytes;
     for (std::size_t i = 0; i < count; ++i) {
       const SegmentName name{.timeline = {1}, .number = first_segment + i};
-      archive_file(archive_, name.text(test_segment_bytes), wal_.segment(i), noon_);
+      archive_file(archive_, name.text(test_geometry), wal_.segment(i), noon_);
     }
   }
   [[nodiscard]] std::vector<TransactionChange> find(const ChangeQuery& query) {
@@ -227,7 +227,7 @@ TEST_F(ChangeFinderTest, LooksIntoASegmentThatWasNotFilled) {
   wal_.add_delete(700, pg_class);
   const auto commit = wal_.add_end(700, noon_, {.dropped = {orders}});
   const auto name = [&](std::uint64_t number) {
-    return SegmentName{.timeline = {1}, .number = number}.text(test_segment_bytes);
+    return SegmentName{.timeline = {1}, .number = number}.text(test_geometry);
   };
   archive_file(archive_, name(first_segment), wal_.segment(0), noon_);
   archive_file(archive_, name(first_segment + 1) + ".partial", wal_.segment(1), noon_);
@@ -246,7 +246,7 @@ TEST_F(ChangeFinderTest, GoesOnBehindAHoleAndNamesIt) {
   const auto last = wal_.add_end(701, noon_, {.dropped = {orders_key}});
   archive();
   const auto key = [&](std::uint64_t number) {
-    return archive_.key_of(SegmentName{.timeline = {1}, .number = number}.text(test_segment_bytes));
+    return archive_.key_of(SegmentName{.timeline = {1}, .number = number}.text(test_geometry));
   };
   made_.storage.remove({key(4), key(5)});
   ASSERT_TRUE(made_.storage.put_if_absent(key(5), Bytes(100)));  // damaged

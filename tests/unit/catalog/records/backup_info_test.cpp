@@ -167,7 +167,7 @@ class BackupListTest : public testing::Test {
     const auto key = backup_root_key(info.cluster, info.id);
     Root root;
     root.head = encode_backup_info(info);
-    ASSERT_TRUE(made_.storage.put_if_absent(key, encode_root(root, key)));
+    ASSERT_TRUE(made_.storage.put_if_absent(key, encode_root(ObjectCodec(), root, key)));
   }
   MemoryRepository made_;
 };
@@ -218,7 +218,7 @@ TEST_F(BackupListTest, LeavesOutWhatWasStoredBeforeTheClusterWasRemoved) {
   const ClusterIdentity identity{.name = "main",
                                  .system_identifier = 77,
                                  .postgres_major = 15,
-                                 .segment_bytes = 16u << 20,
+                                 .geometry = {16u << 20},
                                  .registered = {}};
   const auto commit_with = [&](const std::string& id, std::uint32_t number) {
     auto info = example(id);

@@ -13,7 +13,7 @@ ClusterIdentity cluster(const std::string& name, std::uint64_t system_identifier
           .number = 1,
           .system_identifier = system_identifier,
           .postgres_major = 15,
-          .segment_bytes = 16u << 20,
+          .geometry = {16u << 20},
           .registered = Timestamp(std::chrono::seconds(1'790'000'000))};
 }
 
@@ -40,7 +40,7 @@ TEST(Cluster, IsFoundAsItWasAdded) {
   EXPECT_EQ(found->number, 1u);
   EXPECT_EQ(found->system_identifier, 77u);
   EXPECT_EQ(found->postgres_major, 15);
-  EXPECT_EQ(found->segment_bytes, 16u << 20);
+  EXPECT_EQ(found->geometry.segment_bytes, 16u << 20);
   EXPECT_EQ(found->registered, cluster("main").registered);
 }
 
@@ -62,7 +62,7 @@ TEST(Cluster, KeepsItsNameFromOthers) {
   other.postgres_major = 16;
   EXPECT_EQ(error_of([&] { add_cluster(made.repository, other); }), "conflict");
   other = cluster("main");
-  other.segment_bytes = 64u << 20;
+  other.geometry = {64u << 20};
   EXPECT_EQ(error_of([&] { add_cluster(made.repository, other); }), "conflict");
   EXPECT_EQ(get_cluster(made.repository, "main").system_identifier, 77u);
   EXPECT_TRUE(add_cluster(made.repository, cluster("other", 78)).anew);

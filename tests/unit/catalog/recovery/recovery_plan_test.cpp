@@ -49,7 +49,7 @@ class RecoveryPlanTest : public testing::Test {
                                   const std::string& timeline = "latest",
                                   std::optional<std::string> backup_id = std::nullopt) const {
     return plan_recovery(
-        archive_, backups_,
+        {archive_, backups_},
         {.target = target, .backup_id = std::move(backup_id), .timeline = timeline});
   }
   // The backup that the plan starts from, or the kind of Error.
@@ -173,7 +173,7 @@ TEST_F(RecoveryPlanTest, NamesTheFirstMomentBehindAGap) {
   archive_segments(archive_, 1, 10, 14);
   PlanRequest from_b;
   from_b.backup_id = "b";
-  const auto words = words_of_error([&] { (void)plan_recovery(archive_, backups_, from_b); });
+  const auto words = words_of_error([&] { (void)plan_recovery({archive_, backups_}, from_b); });
   EXPECT_NE(words.find("the end of backup c"), std::string::npos) << words;
   EXPECT_NE(words.find("--to-lsn " + backups_[2].stop.text()), std::string::npos) << words;
 }

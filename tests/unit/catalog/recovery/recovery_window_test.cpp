@@ -13,7 +13,7 @@ namespace {
 class RecoveryWindowTest : public testing::Test {
  protected:
   [[nodiscard]] RecoverableMoments moments(const std::vector<BackupInfo>& backups = {}) const {
-    return recoverable_moments(archive_.at_this_moment(false), backups);
+    return recoverable_moments({archive_.at_this_moment(false), backups});
   }
   [[nodiscard]] std::vector<RecoveryWindow> windows(const std::vector<BackupInfo>& backups) const {
     return moments(backups).windows;
@@ -112,7 +112,7 @@ TEST_F(RecoveryWindowTest, EndsAtASegmentThatDoesNotContinueTheOneBefore) {
   other.add_filler(200);
   other.add_switch();
   const SegmentName swapped{.timeline = {1}, .number = 5};
-  archive_file(archive_, swapped.text(test_segment_bytes), other.segment(0), minute_of(5));
+  archive_file(archive_, swapped.text(test_geometry), other.segment(0), minute_of(5));
   archive_segments(archive_, 1, 6, 9);
   const auto found = moments({backup_of("a", 1, 2, 3), backup_of("b", 1, 6, 7)});
   ASSERT_EQ(found.windows.size(), 2u);
@@ -130,8 +130,7 @@ TEST_F(RecoveryWindowTest, EndsAtASegmentThatDoesNotContinueTheOneBefore) {
 
 TEST_F(RecoveryWindowTest, EndsBeforeADamagedLastSegment) {
   archive_segments(archive_, 1, 2, 5);
-  const auto key =
-      archive_.key_of(SegmentName{.timeline = {1}, .number = 5}.text(test_segment_bytes));
+  const auto key = archive_.key_of(SegmentName{.timeline = {1}, .number = 5}.text(test_geometry));
   made_.storage.remove({key});
   ASSERT_TRUE(made_.storage.put_if_absent(key, Bytes(200)));
   const auto found = moments({backup_of("a", 1, 2, 3)});
@@ -151,7 +150,7 @@ TEST_F(RecoveryWindowTest, TellsWhenTheLastTransactionEnded) {
   wal.add_restore_point("quiet", minute_of(8));
   wal.add_switch();
   const SegmentName name{.timeline = {1}, .number = 2};
-  archive_file(archive_, name.text(test_segment_bytes), wal.segment(0), minute_of(3));
+  archive_file(archive_, name.text(test_geometry), wal.segment(0), minute_of(3));
   const auto found = windows({backup_of("a", 1, 2, 2)});
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].last_transaction, minute_of(2));

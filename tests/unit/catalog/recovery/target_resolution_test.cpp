@@ -84,17 +84,16 @@ class TargetResolutionTest : public testing::Test {
     const SegmentName name{.timeline = {1}, .number = first_segment + index};
     Bytes summary;
     if (with_summary) {
-      WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_segment_bytes),
-                               {1});
+      WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry), {1});
       summarizer.read(content);
       summary = encode_wal_summary(summarizer.finish());
     }
-    archive_file(archive_, name.text(test_segment_bytes), content, minute_of(first_segment + index),
-                 {}, summary);
+    archive_file(archive_, name.text(test_geometry), content, minute_of(first_segment + index), {},
+                 summary);
   }
 
   [[nodiscard]] ProvedPlan plan(const RecoveryTarget& target) const {
-    return plan_proved_recovery(archive_, backups_, {.target = target});
+    return plan_proved_recovery({archive_, backups_}, {.target = target});
   }
   [[nodiscard]] RecoveryStop stop(const RecoveryTarget& target) const { return plan(target).stop; }
   [[nodiscard]] std::string refusal(const RecoveryTarget& target) const {
@@ -276,7 +275,7 @@ TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
                                 const BackupFault&) { said.push_back("yet " + backup.id); }};
   const auto chosen = [&] {
     said.clear();
-    return plan_proved_recovery(archive_, backups_, {}, faults).plan.backup.id;
+    return plan_proved_recovery({archive_, backups_}, {}, faults).plan.backup.id;
   };
   EXPECT_EQ(chosen(), "a");
   EXPECT_EQ(said, (std::vector<std::string>{"not later"}));
@@ -289,8 +288,9 @@ TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
   known["a"].is_lost = true;
   EXPECT_EQ(error_of([&] { (void)chosen(); }), "corrupt");
   // One that is asked for by name is the asker's affair.
-  EXPECT_EQ(plan_proved_recovery(archive_, backups_, {.backup_id = "later"}, faults).plan.backup.id,
-            "later");
+  EXPECT_EQ(
+      plan_proved_recovery({archive_, backups_}, {.backup_id = "later"}, faults).plan.backup.id,
+      "later");
 }
 
 // A summary lists so many and no more.
@@ -342,14 +342,13 @@ TEST_F(TargetResolutionTest, ARecordThatCrossesIntoTheNextSegmentIsFound) {
     for (std::size_t i = 0; i < segments(); ++i) {
       const SegmentName name{.timeline = {1}, .number = first_segment + i};
       const auto content = wal_.segment(i);
-      WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_segment_bytes),
-                               {1});
+      WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry), {1});
       summarizer.read(content);
-      archive_file(archive, name.text(test_segment_bytes), content, minute_of(name.number), {},
+      archive_file(archive, name.text(test_geometry), content, minute_of(name.number), {},
                    encode_wal_summary(summarizer.finish()));
     }
     const auto stop_of = [&](const RecoveryTarget& target) {
-      return plan_proved_recovery(archive, backups_, {.target = target}).stop;
+      return plan_proved_recovery({archive, backups_}, {.target = target}).stop;
     };
     expect_stop(stop_of(to_time(at(185))), commit, false);
     expect_stop(stop_of(to_xid(4'294'967'296u + 703)), commit, true);
@@ -487,11 +486,11 @@ TEST_F(TargetResolutionTest, ASegmentThatGivesUpAnotherRecordBreaksTheChain) {
     wal_.add_switch();
     for (std::size_t i = 0; i < segments(); ++i) {
       const SegmentName name{.timeline = {1}, .number = first_segment + i};
-      archive_file(archive, name.text(test_segment_bytes), wal_.segment(i), minute_of(name.number),
-                   {}, {});
+      archive_file(archive, name.text(test_geometry), wal_.segment(i), minute_of(name.number), {},
+                   {});
     }
     const auto planned = [&] {
-      return plan_proved_recovery(archive, backups_, {.target = to_xid(3'700)}).stop;
+      return plan_proved_recovery({archive, backups_}, {.target = to_xid(3'700)}).stop;
     };
     if (is_right) {
       expect_stop(planned(), commit, true);

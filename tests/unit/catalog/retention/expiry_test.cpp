@@ -87,7 +87,7 @@ TEST_F(ExpiryTest, DeletesBackupsAndTheWalThatNothingNeeds) {
   EXPECT_EQ(wal(), range(7, 20));
   EXPECT_TRUE(keys_under(made_.storage, "wal-expiry/").empty());
   // What is recoverable now is what was announced.
-  const auto now = recoverable_moments(archive_, list_backups(repository_, "main").backups);
+  const auto now = recoverable_moments({archive_, list_backups(repository_, "main").backups});
   ASSERT_EQ(now.windows.size(), 1u);
   EXPECT_EQ(now.windows[0].earliest, planned.windows[0].after[0].earliest);
   EXPECT_EQ(now.windows[0].latest, planned.windows[0].after[0].latest);
@@ -117,7 +117,7 @@ TEST_F(ExpiryTest, ABackupKeptByDecisionKeepsItsOwnWal) {
   auto expected = range(2, 3);
   for (const auto number : range(12, 20)) expected.push_back(number);
   EXPECT_EQ(wal(), expected);
-  const auto now = recoverable_moments(archive_, list_backups(repository_, "main").backups);
+  const auto now = recoverable_moments({archive_, list_backups(repository_, "main").backups});
   ASSERT_EQ(now.windows.size(), 2u);
   ASSERT_EQ(planned.windows[0].after.size(), 2u);
   EXPECT_EQ(now.windows[0].latest, planned.windows[0].after[0].latest);
@@ -336,14 +336,14 @@ TEST_F(ExpiryTest, WhatGoesAroundAFailoverIsNoGap) {
   store_backup(made_.repository, backup_of("b", 2, 12, 13));
   store_backup(made_.repository, backup_of("c", 2, 16, 17));
   put_backup_keep(made_.repository, "main", "a", {.when = now_, .until = std::nullopt});
-  EXPECT_TRUE(recoverable_moments(archive_, {}).gaps.empty());
+  EXPECT_TRUE(recoverable_moments({archive_, {}}).gaps.empty());
   auto policy = last(1);
   policy.window = std::chrono::milliseconds(1);
   expire(policy);
   EXPECT_EQ(wal(1), range(2, 3));
   EXPECT_EQ(wal(2), range(16, 20));
   const auto backups = list_backups(made_.repository, "main").backups;
-  for (const auto& gap : recoverable_moments(archive_, backups).gaps) {
+  for (const auto& gap : recoverable_moments({archive_, backups}).gaps) {
     EXPECT_TRUE(gap.accepted) << gap.timeline.text() << " " << gap.from.text() << " "
                               << gap.to.text();
   }

@@ -48,9 +48,8 @@ class VerificationTest : public testing::Test {
     (void)add_cluster(made_.repository, identity);
     for (std::uint64_t number = 1; number <= 12; ++number) {
       const auto wal = chained_segment(1, number);
-      archive_file(archive_,
-                   SegmentName{.timeline = {1}, .number = number}.text(test_segment_bytes), wal,
-                   minute_of(number), {}, summary_of(wal, 1));
+      archive_file(archive_, SegmentName{.timeline = {1}, .number = number}.text(test_geometry),
+                   wal, minute_of(number), {}, summary_of(wal, 1));
     }
     files_ = {{"base/5/16384", relation_of(40)},
               {"pg_xact/0001", random_bytes(600'000, 7)},
@@ -74,7 +73,7 @@ class VerificationTest : public testing::Test {
     for (const auto& [path, content] : files_) write_tree_file(tree, path, content);
     auto root = tree.finish();
     root.head = encode_backup_info(info);
-    session.commit(encode_root(root, key));
+    session.commit(encode_root(ObjectCodec(), root, key));
     // As when gc has come by.
     made_.storage.remove(keys_under(made_.storage, "pins/"));
   }
@@ -109,14 +108,15 @@ class VerificationTest : public testing::Test {
     made_.storage.remove({key});
     ASSERT_TRUE(made_.storage.put_if_absent(name.key(), bytes));
     for (const auto& root_key : root_keys(made_.storage)) {
-      auto root = decode_root(made_.storage.find(root_key, whole_object).value(), root_key);
+      auto root =
+          decode_root(ObjectCodec(), made_.storage.find(root_key, whole_object).value(), root_key);
       PackTable table;
       for (const auto& entry : root.packs.entries()) {
         table.add(entry.name == old ? name : entry.name,
                   entry.name == old ? bytes.size() : entry.size);
       }
       root.packs = table;
-      replace(root_key, encode_root(root, root_key));
+      replace(root_key, encode_root(ObjectCodec(), root, root_key));
     }
   }
   // As many objects as are under way at once lie between the first and this one, so the
@@ -143,7 +143,7 @@ class VerificationTest : public testing::Test {
     return tree.root().packs.at(chunks_of(tree, entry).at(chunk).pack).name.key();
   }
   [[nodiscard]] std::string segment(std::uint64_t number) const {
-    return archive_.key_of(SegmentName{.timeline = {1}, .number = number}.text(test_segment_bytes));
+    return archive_.key_of(SegmentName{.timeline = {1}, .number = number}.text(test_geometry));
   }
   static bool is_damaged(const VerifyReport& report, const std::string& id) {
     return std::ranges::find(report.damaged_backups, id, &BackupDamage::id) !=
@@ -567,7 +567,7 @@ class VerifiedTimelines : public VerificationTest {
     archive_segments(archive_, 2, 10, 14);
   }
   [[nodiscard]] std::string second(std::uint64_t number) const {
-    return archive_.key_of(SegmentName{.timeline = {2}, .number = number}.text(test_segment_bytes));
+    return archive_.key_of(SegmentName{.timeline = {2}, .number = number}.text(test_geometry));
   }
 };
 
@@ -597,7 +597,7 @@ TEST_F(VerifiedTimelines, AHoleToWhichNoBackupLeadsCostsNothing) {
   Root root;
   root.head = encode_backup_info(info);
   const auto key = backup_root_key("main", "d");
-  ASSERT_TRUE(made_.storage.put_if_absent(key, encode_root(root, key)));
+  ASSERT_TRUE(made_.storage.put_if_absent(key, encode_root(ObjectCodec(), root, key)));
   archive_segments(archive_, 1, 16, 16);
   EXPECT_TRUE(run(VerifyTier::present).is_whole());
 }

@@ -36,8 +36,8 @@ constexpr std::string_view header_key = "wal/main/1/00000001-0/00000000/00000001
 
 TEST(WalObjectHeader, IsReadAsItWasWritten) {
   const auto written = example_header();
-  const auto bytes = encode_wal_object_header(written, header_key);
-  const auto parsed = parse_wal_object_header(bytes, header_key);
+  const auto bytes = encode_wal_object_header(ObjectCodec(), written, header_key);
+  const auto parsed = parse_wal_object_header(ObjectCodec(), bytes, header_key);
   EXPECT_EQ(parsed.frames_offset, bytes.size());
   const auto& read = parsed.header;
   EXPECT_EQ(read.kind, written.kind);
@@ -54,30 +54,33 @@ TEST(WalObjectHeader, IsReadAsItWasWritten) {
 }
 
 TEST(WalObjectHeader, NoticesEveryFlippedBit) {
-  const auto bytes = encode_wal_object_header(example_header(), header_key);
+  const auto bytes = encode_wal_object_header(ObjectCodec(), example_header(), header_key);
   for (std::size_t bit = 0; bit < bytes.size() * 8; ++bit) {
     auto damaged = bytes;
     const auto byte = bit / 8;
     damaged[byte] ^= static_cast<std::uint8_t>(1u << (bit % 8));
-    EXPECT_EQ(error_of([&] { (void)parse_wal_object_header(damaged, header_key); }),
+    EXPECT_EQ(error_of([&] { (void)parse_wal_object_header(ObjectCodec(), damaged, header_key); }),
               byte >= 9 && byte < 16 ? "conflict" : "corrupt")
         << byte;
   }
 }
 
 TEST(WalObjectHeader, NoticesEveryTruncation) {
-  const auto bytes = encode_wal_object_header(example_header(), header_key);
+  const auto bytes = encode_wal_object_header(ObjectCodec(), example_header(), header_key);
   for (std::size_t length = 0; length < bytes.size(); ++length) {
-    EXPECT_EQ(
-        error_of([&] { (void)parse_wal_object_header(ByteView(bytes).first(length), header_key); }),
-        "corrupt")
+    EXPECT_EQ(error_of([&] {
+                (void)parse_wal_object_header(ObjectCodec(), ByteView(bytes).first(length),
+                                              header_key);
+              }),
+              "corrupt")
         << length;
   }
 }
 
 TEST(WalObjectHeader, NoticesThatTheObjectWasMoved) {
-  const auto bytes = encode_wal_object_header(example_header(), header_key);
-  EXPECT_EQ(error_of([&] { (void)parse_wal_object_header(bytes, "wal/elsewhere"); }), "corrupt");
+  const auto bytes = encode_wal_object_header(ObjectCodec(), example_header(), header_key);
+  EXPECT_EQ(error_of([&] { (void)parse_wal_object_header(ObjectCodec(), bytes, "wal/elsewhere"); }),
+            "corrupt");
 }
 
 TEST(WalObjectHeader, RefusesSizesThatContradictEachOther) {
@@ -85,7 +88,8 @@ TEST(WalObjectHeader, RefusesSizesThatContradictEachOther) {
     auto header = example_header();
     change(header);
     return error_of([&] {
-      (void)parse_wal_object_header(encode_wal_object_header(header, header_key), header_key);
+      (void)parse_wal_object_header(
+          ObjectCodec(), encode_wal_object_header(ObjectCodec(), header, header_key), header_key);
     });
   };
   EXPECT_EQ(outcome([](WalObjectHeader&) {}), "nothing");
@@ -102,7 +106,8 @@ TEST(WalObjectHeader, FitsItsPrefixForTheLargestSegment) {
   header.content_bytes = 1u << 30;
   header.frames.assign(256,
                        {.length = wal_frame_bytes, .compression = Compression::none, .crc = 1});
-  EXPECT_LE(encode_wal_object_header(header, header_key).size(), wal_object_prefix_bytes);
+  EXPECT_LE(encode_wal_object_header(ObjectCodec(), header, header_key).size(),
+            wal_object_prefix_bytes);
 }
 
 class WalArchiveTest : public testing::Test {
@@ -207,12 +212,12 @@ TEST_F(WalArchiveTest, FindsStoredSummariesOfAnyLength) {
   auto summary = example_summary();
   for (const std::uint64_t number : {3u, 4u}) {
     const SegmentName name{.timeline = {1}, .number = number};
-    const auto key = archive_file(archive_, name.text(test_segment_bytes),
-                                  whole_segments(number, 1), {}, {}, encode_wal_summary(summary));
+    const auto key = archive_file(archive_, name.text(test_geometry), whole_segments(number, 1), {},
+                                  {}, encode_wal_summary(summary));
     const auto found = archive_.find_summary(key);
     ASSERT_TRUE(found);
     EXPECT_EQ(found->summary, summary);
-    EXPECT_EQ(found->header.name, name.text(test_segment_bytes));
+    EXPECT_EQ(found->header.name, name.text(test_geometry));
     // The next one does not fit into one read with its trailer.
     summary.restore_points.resize(2000, summary.restore_points[0]);
   }
@@ -231,7 +236,7 @@ TEST_F(WalArchiveTest, PassesOverASummaryOfALaterVersion) {
   const SegmentName name{.timeline = {1}, .number = 3};
   const auto later = random_bytes(wal_summary_bytes_max + 1000, 1);
   const auto key =
-      archive_file(archive_, name.text(test_segment_bytes), whole_segments(3, 1), {}, {}, later);
+      archive_file(archive_, name.text(test_geometry), whole_segments(3, 1), {}, {}, later);
   auto object = *made_.storage.find(key, whole_object);
   const auto trailer = std::span(object).last(wal_object_trailer_bytes);
   constexpr std::size_t version_offset = 20;
@@ -266,10 +271,12 @@ TEST_F(WalArchiveTest, NoticesADamagedSummaryOrTrailer) {
 
 TEST_F(WalArchiveTest, DecodesEmptyFilesAndFilesOfZeros) {
   const auto empty = archive_file(archive_, "00000002.history", {});
-  EXPECT_TRUE(decode_wal_object(*made_.storage.find(empty, whole_object), empty, 1).empty());
+  EXPECT_TRUE(
+      decode_wal_object(ObjectCodec(), *made_.storage.find(empty, whole_object), empty, 1).empty());
   const auto zeros =
       archive_file(archive_, "000000010000000000000003.00000028.backup", Bytes(1000));
-  EXPECT_TRUE(decode_wal_object(*made_.storage.find(zeros, whole_object), zeros, 1) == Bytes(1000));
+  EXPECT_TRUE(decode_wal_object(ObjectCodec(), *made_.storage.find(zeros, whole_object), zeros,
+                                1) == Bytes(1000));
 }
 
 TEST_F(WalArchiveTest, ChecksTheDigestOfTheWholeFile) {
@@ -283,9 +290,10 @@ TEST_F(WalArchiveTest, ChecksTheDigestOfTheWholeFile) {
   header.content_bytes = 540;
   header.digest = sha256(content);
   header.frames = {encode_wal_frame(compressor, {}, ByteView(other).first(540), stored)};
-  auto object = encode_wal_object_header(header, header_key);
+  auto object = encode_wal_object_header(ObjectCodec(), header, header_key);
   object.insert(object.end(), stored.begin(), stored.end());
-  EXPECT_EQ(error_of([&] { (void)decode_wal_object(object, header_key, 1); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)decode_wal_object(ObjectCodec(), object, header_key, 1); }),
+            "corrupt");
 }
 
 }  // namespace

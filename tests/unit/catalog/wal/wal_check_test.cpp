@@ -15,7 +15,7 @@ class WalCheckTest : public testing::Test {
   WalCheckTest() { archive_segments(archive_, 1, 2, 9); }
 
   [[nodiscard]] std::string key(std::uint64_t number) const {
-    return archive_.key_of(SegmentName{.timeline = {1}, .number = number}.text(test_segment_bytes));
+    return archive_.key_of(SegmentName{.timeline = {1}, .number = number}.text(test_geometry));
   }
   void replace(std::uint64_t number, ByteView bytes) {
     made_.storage.remove({key(number)});

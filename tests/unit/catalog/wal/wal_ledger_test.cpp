@@ -50,12 +50,12 @@ class WalLedgerTest : public testing::Test {
 
   void put(std::uint64_t i, const Bytes& content) {
     const SegmentName name{.timeline = {1}, .number = first_segment + i};
-    archive_file(archive_, name.text(test_segment_bytes), content, minute_of(name.number));
+    archive_file(archive_, name.text(test_geometry), content, minute_of(name.number));
   }
 
   [[nodiscard]] std::string key(std::uint64_t i) const {
     return archive_.key_of(
-        SegmentName{.timeline = {1}, .number = first_segment + i}.text(test_segment_bytes));
+        SegmentName{.timeline = {1}, .number = first_segment + i}.text(test_geometry));
   }
 
   // All that a walk tells, as text.
@@ -64,7 +64,7 @@ class WalLedgerTest : public testing::Test {
     std::string text;
     const auto chain = prove_chain(archive, stretch, [&](const ChainSegment& segment) {
       const auto& summary = segment.summary;
-      text += segment.name.text(test_segment_bytes) + " " + summary.first.text() + " " +
+      text += segment.name.text(test_geometry) + " " + summary.first.text() + " " +
               summary.last.text() + " " + summary.end.text() + " " +
               std::to_string(summary.commits) + " " + std::to_string(summary.first_xid) + " " +
               std::to_string(summary.last_xid) + " " + to_rfc3339(summary.latest);
@@ -185,7 +185,7 @@ TEST_F(WalLedgerTest, OfALaterVersionIsPassedOver) {
   auto payload = made_.repository.find_sealed(ObjectKind::ledger, name).value();
   payload.at(0) = 2;
   payload.push_back(1);
-  made_.storage.overwrite(name, seal(ObjectKind::ledger, name, payload));
+  made_.storage.overwrite(name, ObjectCodec().seal(ObjectKind::ledger, name, payload));
   EXPECT_EQ(walk(archive_.at_this_moment(true)), plain);
   EXPECT_EQ(walk(archive_.at_this_moment(false)), plain);
 }

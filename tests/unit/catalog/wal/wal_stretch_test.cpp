@@ -273,7 +273,7 @@ TEST_F(BranchTest, TakesABackupForItsOwnBranchOnly) {
   EXPECT_TRUE(lies(after, {{2}, 1}));
   EXPECT_FALSE(lies(after, {{3}, 0}));
 
-  const auto windows = recoverable_moments(now, {before, after}).windows;
+  const auto windows = recoverable_moments({now, {before, after}}).windows;
   ASSERT_EQ(windows.size(), 2u);
   EXPECT_EQ(windows[0].timeline, (TimelineBranch{{2}, 1}));
   EXPECT_EQ(windows[0].latest, lsn_in(7, 0));

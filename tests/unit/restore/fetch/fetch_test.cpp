@@ -59,7 +59,7 @@ TEST_F(FetchTest, DeliversASegmentByteForByte) {
 
 TEST_F(FetchTest, DeliversASegmentOfManyFrames) {
   auto identity = test_cluster();
-  identity.segment_bytes = 16u << 20;
+  identity.geometry = {16u << 20};
   const WalArchive large(repository_, identity);
   const WalSegmentSpec spec{.content_bytes = 13'000'000, .segment_bytes = 16u << 20};
   archive_file(large, spec.name(), wal_segment(spec));
@@ -202,7 +202,7 @@ TEST_F(FetchTest, DeliversNothingOfADamagedObject) {
   const WalSegmentSpec spec{.content_bytes = 2000};
   const auto key = archive_file(archive_, spec.name(), wal_segment(spec));
   const auto object = *made_.storage.find(key, whole_object);
-  const auto prefix = parse_wal_object_header(object, key).frames_offset;
+  const auto prefix = parse_wal_object_header(ObjectCodec(), object, key).frames_offset;
   const auto trailer_at = object.size() - 32;
   for (std::size_t byte = 0; byte < trailer_at; byte += byte < prefix ? 1 : 13) {
     auto damaged = object;

@@ -32,7 +32,7 @@ class SpoolTest : public testing::Test {
     return {.timeline = {1}, .number = number};
   }
   [[nodiscard]] std::string key(std::uint64_t number) const {
-    return archive_.key_of(segment(number).text(test_segment_bytes));
+    return archive_.key_of(segment(number).text(test_geometry));
   }
   void fill(std::uint64_t delivered, unsigned count = 4) {
     spool_.fill(archive_, segment(delivered), count, 2);
@@ -262,7 +262,7 @@ TEST_F(SpoolTest, KeepsTheSegmentsOfAnotherRepositoryApart) {
   archive_segments(archive, 1, 1, 3);
   fill(1);
   EXPECT_FALSE(
-      spool_.deliver(archive, archive.key_of(segment(2).text(test_segment_bytes)), destination_));
+      spool_.deliver(archive, archive.key_of(segment(2).text(test_geometry)), destination_));
   EXPECT_TRUE(deliver(2));
 }
 

@@ -1,4 +1,4 @@
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 
 #include <string>
 
@@ -16,7 +16,7 @@ Error damaged(std::string_view key, std::string detail) {
 
 }  // namespace
 
-void write_envelope(ByteWriter& out, ObjectKind kind) {
+void ObjectCodec::begin(ByteWriter& out, ObjectKind kind) const {
   out.raw(as_bytes(magic));
   out.u8(static_cast<std::uint8_t>(kind));
   out.u8(envelope_version);
@@ -25,7 +25,7 @@ void write_envelope(ByteWriter& out, ObjectKind kind) {
   for (int i = 0; i < 16; ++i) out.u8(0);  // salt
 }
 
-void read_envelope(ByteReader& in, ObjectKind kind, std::string_view key) {
+void ObjectCodec::expect(ByteReader& in, ObjectKind kind, std::string_view key) const {
   if (as_text(in.raw(magic.size())) != magic) throw damaged(key, "Its first bytes are wrong.");
   if (in.u8() != static_cast<std::uint8_t>(kind)) throw damaged(key, "It is of another kind.");
   const auto version = in.u8();
@@ -55,19 +55,19 @@ Digest digest_at_key(std::string_view key, ByteView part) {
   return digest.finish();
 }
 
-Bytes seal(ObjectKind kind, std::string_view key, ByteView payload) {
+Bytes ObjectCodec::seal(ObjectKind kind, std::string_view key, ByteView payload) const {
   ByteWriter out;
-  write_envelope(out, kind);
+  begin(out, kind);
   out.u64(payload.size());
   out.raw(payload);
   out.raw(digest_at_key(key, out.bytes()).view());
   return out.take();
 }
 
-Bytes unseal(ObjectKind kind, std::string_view key, ByteView object) {
+Bytes ObjectCodec::unseal(ObjectKind kind, std::string_view key, ByteView object) const {
   const auto what = "the object " + std::string(key);
   ByteReader in(object, what);
-  read_envelope(in, kind, key);
+  expect(in, kind, key);
   const auto payload = in.raw(in.u64());
   const auto signed_bytes = object.first(in.position());
   const auto digest = Digest::read(in);

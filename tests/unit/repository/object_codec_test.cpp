@@ -1,4 +1,4 @@
-#include "repository/sealed.h"
+#include "repository/object_codec.h"
 
 #include <gtest/gtest.h>
 
@@ -12,16 +12,18 @@ constexpr std::string_view key = "pins/00/1";
 TEST(Sealed, GivesBackItsPayload) {
   for (const std::size_t size : {0u, 1u, 31u, 5000u}) {
     const auto payload = random_bytes(size, size + 1);
-    EXPECT_TRUE(unseal(ObjectKind::pin, key, seal(ObjectKind::pin, key, payload)) == payload);
+    EXPECT_TRUE(ObjectCodec().unseal(ObjectKind::pin, key,
+                                     ObjectCodec().seal(ObjectKind::pin, key, payload)) == payload);
   }
 }
 
 TEST(Sealed, NoticesEveryFlippedBit) {
-  const auto sealed = seal(ObjectKind::pin, key, as_bytes("a payload"));
+  const auto sealed = ObjectCodec().seal(ObjectKind::pin, key, as_bytes("a payload"));
   for (std::size_t bit = 0; bit < sealed.size() * 8; ++bit) {
     auto damaged = sealed;
     damaged[bit / 8] ^= static_cast<std::uint8_t>(1u << (bit % 8));
-    const auto outcome = error_of([&] { (void)unseal(ObjectKind::pin, key, damaged); });
+    const auto outcome =
+        error_of([&] { (void)ObjectCodec().unseal(ObjectKind::pin, key, damaged); });
     // In version, flags and key epoch a flip looks like a newer writer's work.
     const auto byte = bit / 8;
     EXPECT_EQ(outcome, byte >= 9 && byte < 16 ? "conflict" : "corrupt") << "bit " << bit;
@@ -29,42 +31,45 @@ TEST(Sealed, NoticesEveryFlippedBit) {
 }
 
 TEST(Sealed, NoticesEveryTruncationAndWhatFollowsTheEnd) {
-  const auto sealed = seal(ObjectKind::pin, key, as_bytes("a payload"));
+  const auto sealed = ObjectCodec().seal(ObjectKind::pin, key, as_bytes("a payload"));
   for (std::size_t length = 0; length < sealed.size(); ++length) {
-    EXPECT_EQ(error_of([&] { (void)unseal(ObjectKind::pin, key, ByteView(sealed).first(length)); }),
+    EXPECT_EQ(error_of([&] {
+                (void)ObjectCodec().unseal(ObjectKind::pin, key, ByteView(sealed).first(length));
+              }),
               "corrupt")
         << length;
   }
   auto longer = sealed;
   longer.push_back(0);
-  EXPECT_EQ(error_of([&] { (void)unseal(ObjectKind::pin, key, longer); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)ObjectCodec().unseal(ObjectKind::pin, key, longer); }), "corrupt");
 }
 
 TEST(Sealed, NoticesAnObjectThatWasMovedToAnotherKey) {
-  const auto sealed = seal(ObjectKind::pin, key, as_bytes("a payload"));
-  EXPECT_EQ(error_of([&] { (void)unseal(ObjectKind::pin, "pins/00/2", sealed); }), "corrupt");
+  const auto sealed = ObjectCodec().seal(ObjectKind::pin, key, as_bytes("a payload"));
+  EXPECT_EQ(error_of([&] { (void)ObjectCodec().unseal(ObjectKind::pin, "pins/00/2", sealed); }),
+            "corrupt");
 }
 
 TEST(Sealed, NoticesAnObjectOfAnotherKind) {
-  const auto sealed = seal(ObjectKind::plan, key, as_bytes("a payload"));
-  EXPECT_EQ(error_of([&] { (void)unseal(ObjectKind::pin, key, sealed); }), "corrupt");
+  const auto sealed = ObjectCodec().seal(ObjectKind::plan, key, as_bytes("a payload"));
+  EXPECT_EQ(error_of([&] { (void)ObjectCodec().unseal(ObjectKind::pin, key, sealed); }), "corrupt");
 }
 
 TEST(Sealed, RefusesANewerVersionRatherThanCallItDamaged) {
-  auto newer = seal(ObjectKind::pin, key, as_bytes("a payload"));
+  auto newer = ObjectCodec().seal(ObjectKind::pin, key, as_bytes("a payload"));
   newer[9] = envelope_version + 1;
-  EXPECT_EQ(error_of([&] { (void)unseal(ObjectKind::pin, key, newer); }), "conflict");
+  EXPECT_EQ(error_of([&] { (void)ObjectCodec().unseal(ObjectKind::pin, key, newer); }), "conflict");
 }
 
 TEST(Sealed, RefusesAPayloadLengthBeyondTheObject) {
-  auto sealed = seal(ObjectKind::pin, key, as_bytes("a payload"));
+  auto sealed = ObjectCodec().seal(ObjectKind::pin, key, as_bytes("a payload"));
   for (std::size_t i = 0; i < 8; ++i) sealed[envelope_bytes + i] = 0xFF;
-  EXPECT_EQ(error_of([&] { (void)unseal(ObjectKind::pin, key, sealed); }), "corrupt");
+  EXPECT_EQ(error_of([&] { (void)ObjectCodec().unseal(ObjectKind::pin, key, sealed); }), "corrupt");
 }
 
 TEST(Envelope, Has32BytesThatTellTheKind) {
   ByteWriter out;
-  write_envelope(out, ObjectKind::tombstone);
+  ObjectCodec().begin(out, ObjectKind::tombstone);
   EXPECT_EQ(out.size(), envelope_bytes);
   EXPECT_TRUE(is_of_kind(out.bytes(), ObjectKind::tombstone));
   EXPECT_FALSE(is_of_kind(out.bytes(), ObjectKind::root));
