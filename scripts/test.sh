@@ -22,5 +22,5 @@ bash scripts/install-deps.sh $dependencies
 if [ ${#selection[@]} -eq 0 ]; then bash scripts/install-servers.sh 13 14 16 17 18; fi
 cmake --preset dev >/dev/null
 cmake --build --preset dev
-ctest --test-dir build/dev --output-on-failure --parallel 3 "${selection[@]}"
+ctest --test-dir build/dev --output-on-failure --parallel 5 "${selection[@]}"
 if [ "$WALVAULT_TEST_LONG" = 1 ]; then bash scripts/fuzz.sh 60; fi
