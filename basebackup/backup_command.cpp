@@ -7,14 +7,14 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "app/backup_text.h"
 #include "app/cancellation.h"
 #include "app/connection_options.h"
-#include "app/expiry_text.h"
 #include "app/log.h"
 #include "app/places.h"
 #include "app/program_reporter.h"
 #include "app/progress.h"
+#include "app/results/backup_result.h"
+#include "app/results/expiry_result.h"
 #include "base/format.h"
 #include "basebackup/base_backup.h"
 #include "basebackup/changes.h"

@@ -4,6 +4,7 @@
 #include "app/cancellation.h"
 #include "app/connection_options.h"
 #include "app/places.h"
+#include "app/results/backup_result.h"
 #include "base/path.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_list.h"
@@ -17,12 +18,10 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json cluster_json(const ClusterIdentity& identity) {
-  return {{"name", identity.name},
-          {"system_identifier", std::to_string(identity.system_identifier)},
-          {"postgres_version", std::to_string(identity.postgres_major)},
-          {"wal_segment_bytes", identity.geometry.segment_bytes},
-          {"registered", to_rfc3339(identity.registered)}};
+ordered_json registered_json(const ClusterIdentity& identity) {
+  auto document = cluster_json(identity);
+  document["registered"] = to_rfc3339(identity.registered);
+  return document;
 }
 
 // The server's user has neither this user's directory nor its environment.
@@ -65,7 +64,7 @@ void add(Program& program, const Options& options) {
   const auto opened = program.open_repository();
   const auto [identity, anew] = add_cluster(opened.repository, identify(program, options));
   register_beside(program, opened.repository, options.name);
-  program.print({{"cluster", cluster_json(identity)}, {"added", anew}},
+  program.print({{"cluster", registered_json(identity)}, {"added", anew}},
                 (anew ? "Registered cluster " : "This server is registered already as ") +
                     identity_text(identity) +
                     "In its postgresql.conf:\n  archive_mode = on\n  archive_command = "
@@ -81,7 +80,7 @@ void upgrade(Program& program, const Options& options) {
   (void)get_cluster(opened.repository, options.name);
   const auto [identity, anew] = upgrade_cluster(opened.repository, identify(program, options));
   register_beside(program, opened.repository, options.name);
-  program.print({{"cluster", cluster_json(identity)}, {"upgraded", anew}},
+  program.print({{"cluster", registered_json(identity)}, {"upgraded", anew}},
                 (anew ? "Upgraded cluster " : "This server is the registered one: cluster ") +
                     identity_text(identity) +
                     (anew ? "What was backed up before stays restorable, by a time or a backup's "
@@ -102,7 +101,7 @@ void remove(Program& program, const Options& options) {
                 "If that is meant, add --yes.");
   }
   remove_cluster(opened.repository, options.name, system_clock().now());
-  program.print({{"removed", cluster_json(identity)}},
+  program.print({{"removed", registered_json(identity)}},
                 "Removed cluster " + identity_text(identity) +
                     "Its archive_command fails from now on. What is stored of it stays until "
                     "space comes back; the name can be registered again.\n");
@@ -113,7 +112,7 @@ void list(Program& program) {
   ordered_json clusters = ordered_json::array();
   std::string text;
   for (const auto& identity : list_clusters(opened.repository)) {
-    clusters.push_back(cluster_json(identity));
+    clusters.push_back(registered_json(identity));
     text += identity.name + "  PostgreSQL " + std::to_string(identity.postgres_major) +
             "  system identifier " + std::to_string(identity.system_identifier) + "\n";
   }

@@ -6,6 +6,7 @@
 #include "app/log.h"
 #include "app/program_reporter.h"
 #include "app/progress.h"
+#include "app/results/copy_result.h"
 #include "base/format.h"
 #include "catalog/copy/repository_copy.h"
 #include "maintenance/maintenance_commands.h"
@@ -65,34 +66,6 @@ std::vector<RepositoryConfig> destinations(const Options& options, const Config&
     }
   }
   return places;
-}
-
-ordered_json report_json(const CopyReport& report) {
-  ordered_json clusters = ordered_json::array();
-  for (const auto& cluster : report.clusters) {
-    ordered_json backups = ordered_json::array();
-    for (const auto& backup : cluster.backups) {
-      backups.push_back({{"id", backup.id},
-                         {"state", copy_state_name(backup.state)},
-                         {"packs", backup.packs.packs},
-                         {"pack_bytes", backup.packs.bytes},
-                         {"packs_there", backup.packs.packs_there},
-                         {"detail", backup.why}});
-    }
-    ordered_json faults = ordered_json::array();
-    for (const auto& fault : cluster.wal.faults) {
-      faults.push_back({{"key", fault.key}, {"detail", fault.why}});
-    }
-    clusters.push_back({{"name", cluster.name},
-                        {"failure", cluster.failure},
-                        {"backups", backups},
-                        {"wal_files", cluster.wal.files},
-                        {"wal_bytes", cluster.wal.bytes},
-                        {"wal_files_there", cluster.wal.there},
-                        {"wal_files_failed", cluster.wal.fault_count},
-                        {"failed", faults}});
-  }
-  return clusters;
 }
 
 std::string cluster_text(const CopiedCluster& cluster, bool dry_run) {
@@ -163,7 +136,7 @@ Outcome copy_to(Program& program, const RepositoryConfig& place, const Repositor
   outcome.document = {{"to", to.storage->url()},
                       {"whole", outcome.is_whole},
                       {"dry_run", request.dry_run},
-                      {"clusters", report_json(report)},
+                      {"clusters", copy_json(report)},
                       {"duration_s", static_cast<double>(duration.count()) / 1000}};
   outcome.text = "To " + to.storage->url() + ", in " + format_duration(duration) + ":\n";
   if (report.clusters.empty()) outcome.text += "  nothing: there is no cluster\n";

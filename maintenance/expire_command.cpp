@@ -2,8 +2,8 @@
 #include <nlohmann/json.hpp>
 
 #include "app/cancellation.h"
-#include "app/expiry_text.h"
 #include "app/log.h"
+#include "app/results/expiry_result.h"
 #include "base/format.h"
 #include "catalog/retention/expiry.h"
 #include "maintenance/maintenance_commands.h"

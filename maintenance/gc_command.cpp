@@ -4,6 +4,7 @@
 
 #include "app/cancellation.h"
 #include "app/log.h"
+#include "app/results/gc_result.h"
 #include "base/format.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
@@ -58,18 +59,7 @@ void collect(Program& program, const Options& options) {
                     ".\nNothing was deleted (--dry-run).\n"
               : "Deleted: " + packs_text(report.deleted_packs, report.deleted_bytes) + ", and " +
                     format_size(leftover_bytes) + " of what interrupted writes left.\n";
-  program.print({{"gc",
-                  {{"packs", report.packs},
-                   {"pack_bytes", report.pack_bytes},
-                   {"dead_packs", report.dead_packs},
-                   {"dead_bytes", report.dead_bytes},
-                   {"deleted_packs", report.deleted_packs},
-                   {"deleted_bytes", report.deleted_bytes},
-                   {"leftover_bytes", leftover_bytes},
-                   {"running", report.running},
-                   {"given_up", report.given_up},
-                   {"dry_run", options.dry_run}}}},
-                text);
+  program.print({{"gc", gc_json(report, leftover_bytes, options.dry_run)}}, text);
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "app/backup_text.h"
+#include "app/results/backup_result.h"
 #include "base/format.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/records/verified.h"
@@ -56,15 +56,9 @@ void show_window(const WalArchive& archive, const RecoveryWindow& window, Shown&
 }
 
 void show_gap(const WalArchive& archive, const WalGap& gap, Shown& shown) {
-  shown.document["gaps"].push_back(
-      {{"timeline", gap.timeline.timeline.value},
-       {"branch", gap.timeline.branch},
-       {"from_lsn", gap.from.text()},
-       {"to_lsn", gap.to.text()},
-       {"reason", gap.damage.empty() ? "missing" : "damaged"},
-       {"text", gap.damage},
-       {"accepted", gap.accepted},
-       {"system_identifier", std::to_string(archive.identity().system_identifier)}});
+  auto& document = shown.document["gaps"].emplace_back(gap_json(gap));
+  document["accepted"] = gap.accepted;
+  document["system_identifier"] = std::to_string(archive.identity().system_identifier);
   const auto where = "the WAL of timeline " + timeline_text(archive, gap.timeline) + ": ";
   const auto range = gap.from.text() + " to " + gap.to.text();
   shown.text += "  " + std::string(gap.accepted ? "Accepted gap" : "GAP") + " in " + where +
@@ -211,16 +205,13 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
 
   Shown shown;
   auto& document = shown.document;
-  document = {{"name", identity.name},
-              {"system_identifier", std::to_string(identity.system_identifier)},
-              {"postgres_version", std::to_string(identity.postgres_major)},
-              {"wal_segment_bytes", identity.geometry.segment_bytes},
-              {"backups", ordered_json::array()},
-              {"damaged_backups", list.damaged},
-              {"windows", ordered_json::array()},
-              {"gaps", ordered_json::array()},
-              {"timelines", ordered_json::array()},
-              {"wal_stored_bytes", 0}};
+  document = cluster_json(identity);
+  document.update({{"backups", ordered_json::array()},
+                   {"damaged_backups", list.damaged},
+                   {"windows", ordered_json::array()},
+                   {"gaps", ordered_json::array()},
+                   {"timelines", ordered_json::array()},
+                   {"wal_stored_bytes", 0}});
   auto& text = shown.text;
   text = "\nCluster " + identity.name + "  (PostgreSQL " + std::to_string(identity.postgres_major) +
          ", system identifier " + std::to_string(identity.system_identifier) + ")\n";

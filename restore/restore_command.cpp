@@ -6,8 +6,8 @@
 #include "app/cancellation.h"
 #include "app/program_reporter.h"
 #include "app/progress.h"
+#include "app/results/plan_result.h"
 #include "base/format.h"
-#include "restore/plan_text.h"
 #include "restore/restore_job.h"
 
 namespace walvault {

@@ -17,9 +17,10 @@ CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
            "catalog/retention", "catalog/verification", "catalog/copy"]
 STORAGE = ["storage", "storage/decorators", "storage/http", "storage/s3"]
 SRC = ["base", "codec", *STORAGE, "postgres", "postgres/client", "datadir", "repository", *CATALOG,
-       "server", "app", "archiving"]
+       "server", "app", "app/results", "archiving"]
 # PostgreSQL starts it once a segment: without libpq.
-BELOW_FETCH = [name for name in SRC if name not in ("archiving", "server", "postgres/client")]
+BELOW_FETCH = [name for name in SRC
+               if name not in ("archiving", "server", "postgres/client", "app/results")]
 # Folder -> the folders whose headers it may include, besides its own.
 MAY_INCLUDE = {
     "base": [],
@@ -40,8 +41,11 @@ MAY_INCLUDE = {
     "catalog/verification": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog/copy": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
     "server": BELOW_CATALOG + ["catalog/records", "postgres/client"],
-    "app": [name for name in SRC if name not in ("app", "archiving", "server", "postgres/client")],
-    "archiving": [name for name in SRC if name != "archiving"],
+    "app": [*STORAGE, "base", "codec", "postgres", "datadir", "repository", "catalog/records",
+            "catalog/retention"],
+    # The JSON of results, and where it needs the same care, their text.
+    "app/results": BELOW_CATALOG + CATALOG,
+    "archiving": [name for name in SRC if name not in ("archiving", "app/results")],
     "archive_command": SRC,
     "basebackup": SRC,
     "restore": SRC + ["restore/fetch"],
@@ -64,7 +68,7 @@ HOMES = {
     "toml++/": ["app"],
     "spdlog/": ["app"],
     # Results everywhere they are made; the manifest is JSON that PostgreSQL wrote.
-    "nlohmann/": ["app", "postgres"] + COMMANDS,
+    "nlohmann/": ["app", "app/results", "postgres"] + COMMANDS,
     "boost/filesystem": ["storage", "datadir"],
 }
 

@@ -1,8 +1,8 @@
-#include "app/expiry_text.h"
+#include "app/results/expiry_result.h"
 
 #include <algorithm>
 
-#include "app/backup_text.h"
+#include "app/results/backup_result.h"
 #include "base/format.h"
 
 namespace walvault {

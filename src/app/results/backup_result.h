@@ -1,5 +1,5 @@
-// The JSON forms of a backup and of a window, the same in every command's result
-// (cli contract).
+// How a cluster, a backup, a window and a gap are shown, the same in every command's result (cli
+// contract).
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -13,6 +13,10 @@ namespace walvault {
 [[nodiscard]] nlohmann::ordered_json backup_json(const BackupInfo& info);
 [[nodiscard]] nlohmann::ordered_json window_json(const ClusterIdentity& identity,
                                                  const RecoveryWindow& window);
+
+// Where a gap lies and why; what a command knows besides it adds.
+[[nodiscard]] nlohmann::ordered_json gap_json(const WalGap& gap);
+[[nodiscard]] nlohmann::ordered_json cluster_json(const ClusterIdentity& identity);
 
 // From when to when, and on which timeline: one line for people.
 [[nodiscard]] std::string window_text(const RecoveryWindow& window);

@@ -1,4 +1,4 @@
-#include "app/backup_text.h"
+#include "app/results/backup_result.h"
 
 namespace walvault {
 
@@ -33,6 +33,22 @@ nlohmann::ordered_json window_json(const ClusterIdentity& identity, const Recove
           {"earliest_lsn", window.earliest.text()},
           {"latest_lsn", window.latest.text()},
           {"system_identifier", std::to_string(identity.system_identifier)}};
+}
+
+nlohmann::ordered_json gap_json(const WalGap& gap) {
+  return {{"timeline", gap.timeline.timeline.value},
+          {"branch", gap.timeline.branch},
+          {"from_lsn", gap.from.text()},
+          {"to_lsn", gap.to.text()},
+          {"reason", gap.damage.empty() ? "missing" : "damaged"},
+          {"text", gap.damage}};
+}
+
+nlohmann::ordered_json cluster_json(const ClusterIdentity& identity) {
+  return {{"name", identity.name},
+          {"system_identifier", std::to_string(identity.system_identifier)},
+          {"postgres_version", std::to_string(identity.postgres_major)},
+          {"wal_segment_bytes", identity.geometry.segment_bytes}};
 }
 
 std::string window_text(const RecoveryWindow& window) {

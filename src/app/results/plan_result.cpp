@@ -1,4 +1,4 @@
-#include "restore/plan_text.h"
+#include "app/results/plan_result.h"
 
 #include <nlohmann/json.hpp>
 
