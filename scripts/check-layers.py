@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
 CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
            "catalog/retention", "catalog/verification", "catalog/copy"]
-STORAGE = ["storage", "storage/decorators", "storage/http", "storage/s3"]
+STORAGE = ["storage", "storage/decorators", "storage/http", "storage/object", "storage/s3"]
 SRC = ["base", "codec", *STORAGE, "postgres", "postgres/client", "datadir", "repository", *CATALOG,
        "server", "app", "app/results", "archiving"]
 # PostgreSQL starts it once a segment: without libpq.
@@ -28,7 +28,8 @@ MAY_INCLUDE = {
     "storage": ["base", "codec"],
     "storage/decorators": ["base", "codec", "storage"],
     "storage/http": ["base", "codec", "storage"],
-    "storage/s3": ["base", "codec", "storage", "storage/http"],
+    "storage/object": ["base", "codec", "storage", "storage/http"],
+    "storage/s3": ["base", "codec", "storage", "storage/http", "storage/object"],
     "postgres": ["base", "codec"],
     "postgres/client": ["base", "codec", "postgres"],
     "datadir": ["base", "codec", "postgres"],

@@ -47,11 +47,11 @@ std::optional<S3ErrorAnswer> parse_error_answer(ByteView body) {
   return answer;
 }
 
-S3Listing parse_listing(ByteView body) {
+ListingPage parse_listing(ByteView body) {
   pugi::xml_document document;
   if (!parse(body, "ListBucketResult", document)) throw not_understood(body);
   const auto result = document.child("ListBucketResult");
-  S3Listing listing;
+  ListingPage listing;
   for (const auto object : result.children("Contents")) {
     const std::string_view text = object.child_value("Size");
     ObjectInfo info{.key = object.child_value("Key")};

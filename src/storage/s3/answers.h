@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/object/listing.h"
 #include "storage/storage.h"
 
 namespace walvault {
@@ -20,14 +21,8 @@ struct S3ErrorAnswer {
 // nullopt: the body is no error of an S3 server (a proxy's page, say).
 [[nodiscard]] std::optional<S3ErrorAnswer> parse_error_answer(ByteView body);
 
-struct S3Listing {
-  std::vector<ObjectInfo> objects;    // whole keys
-  std::vector<std::string> prefixes;  // with the delimiter at their ends
-  std::string next;                   // token of the next page; empty: this was the last
-};
-
 // Error{unavailable} for anything else than a ListBucketResult.
-[[nodiscard]] S3Listing parse_listing(ByteView body);
+[[nodiscard]] ListingPage parse_listing(ByteView body);
 
 // The keys that could not be deleted, and why. Error{unavailable} as parse_listing.
 struct S3DeleteFailure {

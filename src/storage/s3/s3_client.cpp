@@ -8,10 +8,6 @@
 namespace walvault {
 namespace {
 
-// So long before they run out credentials are renewed: a request that is signed
-// now may be judged minutes later.
-constexpr std::chrono::minutes renew_before{5};
-constexpr std::chrono::seconds renew_pause{30};
 constexpr int redirects_max = 2;
 
 struct ActionWords {
@@ -74,8 +70,8 @@ bool may_pass(int status, const std::optional<S3ErrorAnswer>& answer) {
 
 S3Client::S3Client(S3Settings settings, LoadCredentials load, Clock& clock)
     : settings_(std::move(settings)),
-      load_(std::move(load)),
       clock_(clock),
+      credentials_(std::move(load), clock),
       http_(settings_.http),
       region_(settings_.region) {}
 
@@ -86,31 +82,6 @@ std::string S3Client::url() const {
 std::string S3Client::region() {
   const std::scoped_lock lock(mutex_);
   return region_;
-}
-
-S3Credentials S3Client::credentials() {
-  const std::scoped_lock lock(mutex_);
-  const bool runs_out = credentials_ && credentials_->expires &&
-                        clock_.now() + renew_before >= *credentials_->expires;
-  if (!credentials_) credentials_ = load_();
-  if (runs_out && clock_.steady() >= renew_again_) {
-    // Those that there are may still do: whoever gives them may be away for a moment,
-    // and is not asked for each request.
-    renew_again_ = clock_.steady() + renew_pause;
-    try {
-      credentials_ = load_();
-    } catch (const Error&) {
-      if (clock_.now() >= *credentials_->expires) throw;
-    }
-  }
-  return *credentials_;
-}
-
-bool S3Client::renew_credentials(const S3Credentials& refused) {
-  const std::scoped_lock lock(mutex_);
-  // Another thread may have been refused before.
-  if (credentials_ == refused) credentials_ = load_();
-  return credentials_ != refused;
 }
 
 HttpResponse S3Client::send_once(const S3Request& request, const S3Credentials& credentials,
@@ -144,7 +115,7 @@ HttpResponse S3Client::send_once(const S3Request& request, const S3Credentials& 
 
 HttpResponse S3Client::send(const S3Request& request) {
   for (int redirects = 0;; ++redirects) {
-    const auto used = credentials();
+    const auto used = credentials_.get();
     const auto region = this->region();
     auto response = send_once(request, used, region);
     if (response.status < 300) return response;
@@ -161,7 +132,7 @@ HttpResponse S3Client::send(const S3Request& request) {
       region_ = other_region;
       continue;
     }
-    if (says_expired(answer) && renew_credentials(used)) continue;
+    if (says_expired(answer) && credentials_.renew(used)) continue;
     return response;
   }
 }

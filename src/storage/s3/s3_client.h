@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "storage/http/http_client.h"
+#include "storage/object/renewed_credentials.h"
 #include "storage/s3/answers.h"
 #include "storage/s3/signature.h"
 
@@ -50,10 +51,9 @@ struct S3Request {
 // Thread-safe.
 class S3Client {
  public:
-  using LoadCredentials = std::function<S3Credentials()>;
+  using LoadCredentials = RenewedCredentials<S3Credentials>::Load;
 
-  // `load` is called for the first request, and whenever the credentials run out
-  // or are refused as expired. `clock` must outlive the client.
+  // `clock` must outlive the client.
   S3Client(S3Settings settings, LoadCredentials load, Clock& clock);
 
   // An answer, of any status that is the caller's to judge: what a repetition may
@@ -72,19 +72,14 @@ class S3Client {
  private:
   [[nodiscard]] HttpResponse send_once(const S3Request& request, const S3Credentials& credentials,
                                        const std::string& region);
-  [[nodiscard]] S3Credentials credentials();
-  // False: there are no others.
-  [[nodiscard]] bool renew_credentials(const S3Credentials& refused);
   [[nodiscard]] std::string region();
 
   const S3Settings settings_;
-  const LoadCredentials load_;
   Clock& clock_;
+  RenewedCredentials<S3Credentials> credentials_;
   HttpClient http_;
   std::mutex mutex_;
   std::string region_;
-  std::optional<S3Credentials> credentials_;
-  SteadyTime renew_again_{};  // not before this
 };
 
 }  // namespace walvault

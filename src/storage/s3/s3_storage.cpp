@@ -1,12 +1,10 @@
 #include "storage/s3/s3_storage.h"
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
-#include <set>
 
 #include "base/error.h"
 #include "codec/md5.h"
+#include "storage/object/range.h"
 
 namespace walvault {
 namespace {
@@ -14,7 +12,6 @@ namespace {
 constexpr std::string_view probe_name = ".conditional-writes";
 constexpr std::size_t deletes_max = 1000;  // of one request, S3's own limit
 constexpr std::uint64_t listing_bytes_max = 16u << 20;
-constexpr std::uint64_t object_bytes_max = 2ull << 30;
 
 bool is_stored(const HttpResponse& response) {
   // What stands between may answer 200 as well; an object store names what it stored.
@@ -30,59 +27,13 @@ bool is_taken(const HttpResponse& response) {
   return response.status == 412 && has_code(response, "PreconditionFailed");
 }
 
-// "bytes 5-9/1234"
-struct ContentRange {
-  std::uint64_t first = 0;
-  std::uint64_t last = 0;
-  std::uint64_t size = 0;  // of the object
-};
-std::optional<ContentRange> parse_content_range(std::string_view text) {
-  constexpr std::string_view unit = "bytes ";
-  if (!text.starts_with(unit)) return std::nullopt;
-  ContentRange range;
-  const char* at = text.data() + unit.size();
-  const char* const end = text.data() + text.size();
-  const auto number = [&](std::uint64_t& value, char behind) {
-    const auto [stop, failure] = std::from_chars(at, end, value);
-    if (failure != std::errc{} || (behind == 0 ? stop != end : stop == end || *stop != behind)) {
-      return false;
-    }
-    at = stop + (behind == 0 ? 0 : 1);
-    return true;
-  };
-  if (!number(range.first, '-') || !number(range.last, '/') || !number(range.size, 0) ||
-      range.last < range.first || range.last >= range.size) {
-    return std::nullopt;
-  }
-  return range;
-}
-
-// The end of a range of at least one byte, exclusive.
-std::uint64_t end_of(ByteRange range) {
-  constexpr auto most = std::numeric_limits<std::uint64_t>::max();
-  return range.length > most - range.offset ? most : range.offset + range.length;
-}
-
-// Whether an answer is just what was asked for.
-bool is_the_range(const HttpResponse& response, ByteRange asked) {
-  const auto given = parse_content_range(response.header("content-range"));
-  return given && given->first == asked.offset &&
-         given->last + 1 == std::min(given->size, end_of(asked)) &&
-         response.body.size() == given->last + 1 - given->first;
-}
-
-// Whether the whole object came: libcurl holds a body against its announced length or its
-// chunks, and one without either just ends.
-bool has_an_end(const HttpResponse& response) {
-  return !response.header("content-length").empty() ||
-         !response.header("transfer-encoding").empty();
-}
-
 }  // namespace
 
 S3Storage::S3Storage(S3Settings settings, S3Client::LoadCredentials load, Clock& clock)
     : client_(std::move(settings), std::move(load), clock),
-      prefix_(client_.settings().prefix.empty() ? "" : client_.settings().prefix + "/") {}
+      prefix_(client_.settings().prefix.empty() ? "" : client_.settings().prefix + "/"),
+      conditional_writes_(client_.settings().conditional_writes_seen,
+                          client_.settings().saw_conditional_writes, [this] { return probe(); }) {}
 
 std::string S3Storage::full_key(std::string_view key) const {
   check_key(key);
@@ -109,26 +60,9 @@ bool S3Storage::probe() {
   return false;
 }
 
-bool S3Storage::has_conditional_writes() {
-  const std::scoped_lock lock(mutex_);
-  if (!conditional_writes_) {
-    conditional_writes_ = probe();
-    const auto& saw = client_.settings().saw_conditional_writes;
-    if (*conditional_writes_ && saw) saw();
-  }
-  return *conditional_writes_;
-}
-
-bool S3Storage::knows_conditional_writes() {
-  const std::scoped_lock lock(mutex_);
-  return !conditional_writes_ && client_.settings().conditional_writes_seen;
-}
-
 bool S3Storage::put_if_absent(std::string_view key, const ObjectContent& content) {
   const auto full = full_key(key);
-  // What was seen yesterday is good enough for what a name decides; whoever deletes asks
-  // anew, and what it learns counts.
-  const bool conditional = knows_conditional_writes() || has_conditional_writes();
+  const bool conditional = conditional_writes_.may_be_used();
   if (!conditional && find_size(key)) return false;
   const auto request = put_request(full, content, conditional);
   const auto response = client_.send(request);
@@ -139,12 +73,10 @@ bool S3Storage::put_if_absent(std::string_view key, const ObjectContent& content
 
 std::optional<HttpResponse> S3Storage::get(std::string_view key, ByteRange range) {
   S3Request request{.action = S3Action::get, .method = "GET", .key = full_key(key)};
-  const bool whole = range.offset == 0 && end_of(range) == end_of(whole_object);
+  const bool whole = is_whole_object(range);
   if (!whole) {
-    const bool open = range.length > object_bytes_max;
-    request.headers["range"] = "bytes=" + std::to_string(range.offset) + "-" +
-                               (open ? "" : std::to_string(end_of(range) - 1));
-    request.expected_bytes = open ? 0 : range.length;
+    request.headers["range"] = range_header(range);
+    request.expected_bytes = expected_bytes(range);
   }
   // A server may ignore the range.
   request.answer_bytes_max = object_bytes_max;
@@ -208,15 +140,7 @@ std::optional<Bytes> S3Storage::find(std::string_view key, ByteRange range) {
   auto response = get(key, asked);
   if (!response) return std::nullopt;
   if (response->status == 416 || range.length == 0) return Bytes{};
-  auto& body = response->body;
-  if (response->status == 200 && range.offset > 0) {
-    body.erase(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(std::min<std::uint64_t>(
-                                                range.offset, body.size())));
-  }
-  if (body.size() > range.length) body.resize(range.length);
-  // Where the whole came for a part of it.
-  if (body.capacity() > 2 * body.size()) body.shrink_to_fit();
-  return std::move(body);
+  return take_range(std::move(*response), range);
 }
 
 std::optional<std::uint64_t> S3Storage::find_size(std::string_view key) {
@@ -225,12 +149,11 @@ std::optional<std::uint64_t> S3Storage::find_size(std::string_view key) {
   if (!response) return std::nullopt;
   // An object of no bytes has none to give.
   if (response->status == 416) return 0;
-  if (response->status == 200) return response->body.size();
-  return parse_content_range(response->header("content-range")).value().size;
+  return object_size(*response);
 }
 
-S3Listing S3Storage::list_page(const std::string& prefix, bool names_only,
-                               const std::string& token) {
+ListingPage S3Storage::list_page(const std::string& prefix, bool names_only,
+                                 const std::string& token) {
   S3Request request{.action = S3Action::list,
                     .method = "GET",
                     .query = {{"list-type", "2"}, {"prefix", prefix}},
@@ -242,63 +165,17 @@ S3Listing S3Storage::list_page(const std::string& prefix, bool names_only,
   return parse_listing(response.body);
 }
 
-namespace {
-
-// Out of order, a listing would hide what was passed over.
-void expect_order(const std::string& prefix, const std::string& key, const std::string& last) {
-  if (key.starts_with(prefix) && (last.empty() || key > last)) return;
-  throw Error(ErrorKind::unavailable, "the object store's listing is out of order",
-              "\"" + key + "\" comes after \"" + last + "\", below \"" + prefix + "\".",
-              "walvault needs a store that lists keys in ascending order.");
-}
-
-// A page without anything new and the same token would come for ever.
-std::string next_token(const S3Listing& page, const std::string& token) {
-  if (page.next.empty() || page.next != token) return page.next;
-  throw Error(ErrorKind::unavailable, "the object store's listing does not end",
-              "A page names itself as the next one.");
-}
-
-}  // namespace
-
 void S3Storage::list(std::string_view prefix, const std::function<void(const ObjectInfo&)>& each) {
   const auto full = prefix_ + std::string(prefix);
-  std::string token;
-  std::string last;
-  do {
-    auto page = list_page(full, false, token);
-    for (auto& object : page.objects) {
-      expect_order(full, object.key, last);
-      last = object.key;
-      object.key.erase(0, prefix_.size());
-      // What others put here is not of this repository.
-      if (is_key(object.key)) each(object);
-    }
-    token = next_token(page, token);
-  } while (!token.empty());
+  list_objects(
+      prefix_, prefix, [&](const std::string& token) { return list_page(full, false, token); },
+      each);
 }
 
 std::vector<std::string> S3Storage::list_names(std::string_view prefix) {
   const auto full = prefix_ + std::string(prefix);
-  std::set<std::string> names;
-  std::string token;
-  std::string last;
-  do {
-    auto page = list_page(full, true, token);
-    auto found = std::move(page.prefixes);
-    for (auto& object : page.objects) found.push_back(std::move(object.key));
-    std::ranges::sort(found);
-    if (!found.empty()) expect_order(full, found.front(), last);
-    for (auto& key : found) {
-      expect_order(full, key, {});
-      last = key;
-      key.erase(0, full.size());
-      if (key.ends_with('/')) key.pop_back();
-      if (is_key_part(key)) names.insert(std::move(key));
-    }
-    token = next_token(page, token);
-  } while (!token.empty());
-  return {names.begin(), names.end()};
+  return list_object_names(prefix_, prefix,
+                           [&](const std::string& token) { return list_page(full, true, token); });
 }
 
 void S3Storage::remove_batch(const std::vector<std::string>& keys) {

@@ -13,10 +13,11 @@
 #pragma once
 
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
+#include "storage/object/conditional_writes.h"
+#include "storage/object/listing.h"
 #include "storage/s3/s3_client.h"
 #include "storage/storage.h"
 
@@ -38,7 +39,7 @@ class S3Storage final : public Storage {
                                          const IsWhole& is_whole) override;
   // A PUT that is broken off leaves nothing.
   std::uint64_t remove_leftovers(Timestamp) override { return 0; }
-  [[nodiscard]] bool has_conditional_writes() override;
+  [[nodiscard]] bool has_conditional_writes() override { return conditional_writes_.are_heeded(); }
   [[nodiscard]] std::string url() const override { return client_.url(); }
 
  private:
@@ -46,18 +47,15 @@ class S3Storage final : public Storage {
   [[nodiscard]] S3Request put_request(std::string full_key, const ObjectContent& content,
                                       bool conditional) const;
   [[nodiscard]] bool probe();
-  // By what was seen earlier, where this process has not asked.
-  [[nodiscard]] bool knows_conditional_writes();
-  [[nodiscard]] S3Listing list_page(const std::string& prefix, bool names_only,
-                                    const std::string& token);
+  [[nodiscard]] ListingPage list_page(const std::string& prefix, bool names_only,
+                                      const std::string& token);
   void remove_batch(const std::vector<std::string>& keys);
   // nullopt: the key is not there.
   [[nodiscard]] std::optional<HttpResponse> get(std::string_view key, ByteRange range);
 
   S3Client client_;
   const std::string prefix_;  // with a slash at its end, or empty
-  std::mutex mutex_;
-  std::optional<bool> conditional_writes_;
+  ConditionalWrites conditional_writes_;
 };
 
 }  // namespace walvault
