@@ -5,7 +5,7 @@
 #include "app/open_repository.h"
 #include "app/places.h"
 #include "base/error.h"
-#include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 #include "maintenance/maintenance_commands.h"
 
 namespace walvault {

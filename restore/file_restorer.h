@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/ordered_workers.h"
-#include "datadir/data_directory.h"
+#include "datadir/data_directory_writer.h"
 #include "repository/chunk_fetcher.h"
 #include "repository/tree_reader.h"
 

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 #include "datadir/running_server.h"
 #include "postgres/control_file.h"
 #include "restore/restore.h"
@@ -85,7 +86,7 @@ void prepare_replacement(const Replacement& replacement, const Repository& repos
   auto names = names_in(directory);
   std::erase(names, "lost+found");
   if (names.empty()) return;
-  expect_stopped(directory);
+  DataDirectory(directory).expect_stopped();
   const auto identity = find_identity_of(identities, directory);
   expect_replaceable(replacement, identities, identity);
   if (!identity || !replacement.saves_wal || !find_status(directory + "/pg_wal")) return;

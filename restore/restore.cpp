@@ -15,6 +15,8 @@
 #include "catalog/records/backup_parts.h"
 #include "codec/crc32c.h"
 #include "datadir/data_directory.h"
+#include "datadir/data_directory_writer.h"
+#include "datadir/file_tree.h"
 #include "datadir/running_server.h"
 #include "postgres/backup_manifest.h"
 #include "postgres/control_file.h"
@@ -155,13 +157,13 @@ void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySetti
 }
 
 // True: one that was begun before was not ended.
-bool begin_delta(const std::string& data_directory, std::uint64_t system_identifier) {
-  make_directory_tree(data_directory, 0700);
-  const auto mark = data_directory + "/" + std::string(mark_path);
+bool begin_delta(const DataDirectory& data, std::uint64_t system_identifier) {
+  make_directory_tree(data.path(), 0700);
+  const auto mark = data.path() + "/" + std::string(mark_path);
   const bool goes_on = find_status(mark).has_value();
-  expect_stopped(data_directory);
+  data.expect_stopped();
   replace_file_durably(mark, as_bytes(std::to_string(system_identifier) + "\n"), private_file);
-  remove_control_file(data_directory);
+  data.remove_control_file();
   return goes_on;
 }
 
@@ -185,11 +187,10 @@ void remove_what_is_not_known(const RestoreRequest& request, int major,
   }
   // Before their links: replay would go on with what it finds in a tablespace that it
   // makes anew.
-  if (request.replace_tablespaces) {
-    remove_other_tablespaces(request.data_directory, major, locations);
-  }
-  remove_what_does_not_belong(request.data_directory, major, places,
-                              [&](const std::string& path) { return known.contains(path); });
+  const DataDirectory data(request.data_directory);
+  if (request.replace_tablespaces) data.remove_other_tablespaces(major, locations);
+  data.remove_what_does_not_belong(major, places,
+                                   [&](const std::string& path) { return known.contains(path); });
 }
 
 // Those that are written, and those that are emptied. Of the latter, one that cannot be reached
@@ -209,7 +210,7 @@ std::vector<DirectoryLock> hold_tablespaces(const RestoreRequest& request,
     hold(tablespace.location);
   }
   if (!request.replace_tablespaces) return held;
-  for (const auto& location : tablespaces_in(request.data_directory)) {
+  for (const auto& location : DataDirectory(request.data_directory).tablespaces()) {
     try {
       hold(location);
     } catch (const Error& error) {
@@ -221,11 +222,12 @@ std::vector<DirectoryLock> hold_tablespaces(const RestoreRequest& request,
 
 // The directories whose content goes before the restore.
 std::vector<std::string> replaced_directories(const RestoreRequest& request) {
-  if (!request.replace || !find_status(request.data_directory)) return {};
-  expect_stopped(request.data_directory);
+  const DataDirectory data(request.data_directory);
+  if (!request.replace || !data.is_there()) return {};
+  data.expect_stopped();
   std::vector<std::string> replaced;
-  if (request.replace_tablespaces) replaced = tablespaces_in(request.data_directory);
-  replaced.push_back(request.data_directory);
+  if (request.replace_tablespaces) replaced = data.tablespaces();
+  replaced.push_back(data.path());
   return replaced;
 }
 
@@ -233,22 +235,22 @@ std::vector<std::string> replaced_directories(const RestoreRequest& request) {
 // can be started. True: a restore with `delta` that was begun goes on.
 bool make_room(TreeReader& tree, const RecoveryPlan& plan, const RestoreRequest& request,
                const std::vector<Tablespace>& tablespaces) {
+  const DataDirectory data(request.data_directory);
   bool goes_on = false;
   const auto major = plan.backup.server_version / 10000;
   if (request.delta) {
-    goes_on = begin_delta(request.data_directory, plan.backup.control.system_identifier);
+    goes_on = begin_delta(data, plan.backup.control.system_identifier);
   } else if (request.replace) {
-    remove_control_file(request.data_directory);
+    data.remove_control_file();
   }
-  if (request.replace && !request.replace_tablespaces) unlink_wal(request.data_directory);
+  if (request.replace && !request.replace_tablespaces) data.unlink_wal();
   if (request.delta) {
     // Before anything is written: what goes makes room for it.
     KnownPaths known;
     find_known_paths(tree, known);
     remove_what_is_not_known(request, major, tablespaces, known);
   } else if (request.replace) {
-    clear_data_directory(request.data_directory,
-                         request.replace_tablespaces ? std::optional(major) : std::nullopt);
+    data.clear(request.replace_tablespaces ? std::optional(major) : std::nullopt);
   }
   return goes_on;
 }
@@ -316,7 +318,8 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
   expect_apart(request.data_directory, tablespaces);
   const auto replaced = replaced_directories(request);
   const auto check_vacant = [&](const std::string& path, const std::string& what) {
-    if (std::ranges::find(replaced, path) == replaced.end()) expect_vacant(path, what);
+    if (std::ranges::find(replaced, path) == replaced.end())
+      DataDirectory(path).expect_vacant(what);
   };
   check_vacant(request.data_directory, "the destination");
   for (const auto& tablespace : tablespaces) {

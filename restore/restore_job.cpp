@@ -235,10 +235,10 @@ RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<voi
   }
   begins();
   if (!held_) {
-    make_directory_tree(request_.data_directory, 0700);
-    held_ = DirectoryLock(request_.data_directory);
+    const DataDirectory destination(request_.data_directory);
+    held_ = destination.make_and_hold();
     // What was looked at before, and saved, is what goes: nothing.
-    if (request_.replace) expect_vacant(request_.data_directory, "the destination");
+    if (request_.replace) destination.expect_vacant("the destination");
   }
   return restore_backup(*archive_, plan, request_, held_, reporter_, {.done = written});
 }

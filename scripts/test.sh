@@ -2,7 +2,8 @@
 # Installs what is needed, builds, and runs the tests.
 #   scripts/test.sh           all but the longest
 #   scripts/test.sh --quick   without those that start PostgreSQL servers
-#   scripts/test.sh --long    the longest too
+#   scripts/test.sh --long    the longest too, for at most 150 minutes: what passed is in a
+#                             file of results, and the next run of the same commit goes on there
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,5 +23,29 @@ bash scripts/install-deps.sh $dependencies
 if [ ${#selection[@]} -eq 0 ]; then bash scripts/install-servers.sh 13 14 16 17 18; fi
 cmake --preset dev >/dev/null
 cmake --build --preset dev
-ctest --test-dir build/dev --output-on-failure --parallel 5 "${selection[@]}"
-if [ "$WALVAULT_TEST_LONG" = 1 ]; then bash scripts/fuzz.sh 60; fi
+if [ "$WALVAULT_TEST_LONG" = 0 ]; then
+  exec ctest --test-dir build/dev --output-on-failure --parallel 5 "${selection[@]}"
+fi
+
+# One test after another, each as long as it takes.
+minutes_max=150
+results=build/long/$(git describe --always --dirty --abbrev=40).passed
+mkdir -p build/long
+touch "$results"
+for test in $(ctest --test-dir build/dev -N | sed -n 's/^ *Test *#[0-9]*: //p') fuzzing; do
+  if grep -qx "$test" "$results"; then
+    echo "$test passed before"
+    continue
+  fi
+  left=$((minutes_max * 60 - SECONDS))
+  if [ "$left" -le 0 ]; then
+    echo "$minutes_max minutes are over; run this again to go on with $test"
+    exit 1
+  fi
+  case $test in
+    fuzzing) timeout "$left" bash scripts/fuzz.sh 60 ;;
+    *) timeout "$left" ctest --test-dir build/dev --output-on-failure --timeout "$left" \
+         -R "^$test\$" ;;
+  esac
+  echo "$test" >>"$results"
+done

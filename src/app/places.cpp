@@ -57,7 +57,8 @@ void expect_outside_of_servers(const NamedPlace& repository, const Place& place)
   for (const auto& above : place.real_paths_above()) {
     const bool is_itself = above == place.real_path();
     const auto name = above.substr(above.find_last_of('/') + 1);
-    if (!is_data_directory(above) && (is_itself || !is_tablespace_version(name))) continue;
+    if (!DataDirectory(above).is_of_a_cluster() && (is_itself || !is_tablespace_version(name)))
+      continue;
     throw Error(ErrorKind::conflict, repository.what + " lies in a PostgreSQL directory",
                 repository.what + ": " + shown(repository, place) + "; \"" + above +
                     "\" is PostgreSQL's. A restore in place of it would delete its own backups.",
@@ -175,7 +176,7 @@ std::vector<NamedPlace> server_places(const std::string& data_directory) {
   // A link is followed by what looks at the place.
   places.push_back({.what = "its pg_wal", .path = data_directory + "/pg_wal"});
   try {
-    for (const auto& location : tablespaces_in(data_directory)) {
+    for (const auto& location : DataDirectory(data_directory).tablespaces()) {
       places.push_back({.what = "a tablespace", .path = location, .may_be_away = true});
     }
   } catch (const Error& error) {
@@ -208,7 +209,7 @@ void expect_server_apart(const Config& config, const std::optional<std::string>&
   // Another machine's may have the name of something here. What its owner keeps from us is
   // compared by its name.
   const bool may_look = ::access(data_directory->c_str(), X_OK) == 0 || errno != EACCES;
-  if (may_look && !is_data_directory(*data_directory)) return;
+  if (may_look && !DataDirectory(*data_directory).is_of_a_cluster()) return;
   expect_repositories_apart(config, server_places(*data_directory));
 }
 

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
-#include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 
 namespace walvault {
 namespace {

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "codec/sha256.h"
 #include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 #include "datadir/running_server.h"
 #include "postgres/control_file.h"
 #include "postgres/wal_page.h"
@@ -24,7 +25,7 @@ void check_data_directory(const std::string& path) {
     throw Error(ErrorKind::not_found, "there is no pg_wal in \"" + path + "\"", {},
                 "Name the data directory of the server.");
   }
-  expect_stopped(path);
+  DataDirectory(path).expect_stopped();
 }
 
 // The first page's header of a file in pg_wal; nullopt when it has none.

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 #include "postgres/control_file.h"
 
 namespace walvault {
@@ -93,7 +94,7 @@ LiveDirectory::LiveDirectory(std::string root, Options options)
     const auto status = find_own_status(root_ + "/pg_tblspc/" + name);
     if (is_number(name) && status && S_ISLNK(status->st_mode)) tablespaces_.push_back(name);
   }
-  for (const auto& location : tablespaces_in(root_)) {
+  for (const auto& location : DataDirectory(root_).tablespaces()) {
     if (location.starts_with(root_ + "/")) {
       inner_tablespaces_.push_back(location.substr(root_.size() + 1));
     }

@@ -18,6 +18,7 @@
 #include "catalog/verification/verification.h"
 #include "storage/posix_storage.h"
 #include "support/fake_backup.h"
+#include "support/seed.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
 #include "support/wal_files.h"
@@ -160,7 +161,7 @@ class PowerLoss : public testing::Test {
 TEST_F(PowerLoss, LosesNothingThatWasAcknowledged) {
   const char* const is_long = std::getenv("WALVAULT_TEST_LONG");
   const int rounds = is_long != nullptr && *is_long == '1' ? 100 : 4;
-  std::mt19937 random(std::random_device{}());
+  std::mt19937 random(test_seed());
   std::vector<Acknowledged> acknowledged;
   std::uint64_t next = 100;
   for (int round = 1; round <= rounds; ++round) {

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "support/main_job.h"
+#include "support/seed.h"
 
 namespace walvault {
 namespace {
@@ -144,9 +145,7 @@ TEST_P(EveryMajorTest, RestoresExactlyTheRowsThatWereCommittedByARandomMoment) {
   const std::string earliest = info["clusters"][0]["windows"][0]["earliest_time"];
   const auto moments = moments_between(rows, earliest);
   ASSERT_GT(moments.size(), 5u);
-  const auto seed = std::random_device{}();
-  SCOPED_TRACE("seed " + std::to_string(seed));
-  std::mt19937 random(seed);
+  std::mt19937 random(test_seed());
   for (int round = 0; round < (long_tests() ? 12 : 3); ++round) {
     const auto moment = moments[random() % moments.size()];
     SCOPED_TRACE(micros_text(moment));

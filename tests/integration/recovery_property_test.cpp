@@ -11,6 +11,7 @@
 
 #include "postgres/lsn.h"
 #include "support/main_job.h"
+#include "support/seed.h"
 
 namespace walvault {
 namespace {
@@ -347,9 +348,7 @@ INSTANTIATE_TEST_SUITE_P(Majors, RecoveryProperty, ::testing::Values(13, 14, 15,
                          [](const auto& of) { return "Postgres" + std::to_string(of.param); });
 
 TEST_P(RecoveryProperty, StopsWhereThePlanSays) {
-  const char* const given = std::getenv("WALVAULT_TEST_SEED");
-  const auto seed =
-      given != nullptr ? static_cast<unsigned>(std::atoi(given)) : std::random_device()();
+  const auto seed = test_seed();
   SCOPED_TRACE("WALVAULT_TEST_SEED=" + std::to_string(seed));
   random_.seed(seed);
   (void)run({"CREATE TABLE t (n int)"});

@@ -1,4 +1,6 @@
 #include "datadir/data_directory.h"
+#include "datadir/data_directory_writer.h"
+#include "datadir/file_tree.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -24,7 +26,7 @@ class DataDirectoryTest : public testing::Test {
     return status.st_mode & 07777u;
   }
   [[nodiscard]] std::string vacancy(const std::string& path) const {
-    return error_of([&] { expect_vacant(path, "the destination"); });
+    return error_of([&] { DataDirectory(path).expect_vacant("the destination"); });
   }
 
   TemporaryDirectory directory_;
@@ -47,7 +49,8 @@ TEST_F(DataDirectoryTest, IsVacantOnAFileSystemOfItsOwn) {
 TEST_F(DataDirectoryTest, IsNotVacantWhenItHoldsAnything) {
   for (const auto* const name : {"PG_VERSION", ".hidden", "zz"}) {
     std::ofstream(directory_.path(name));
-    const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+    const auto words =
+        words_of_error([&] { DataDirectory(directory_.path()).expect_vacant("the destination"); });
     EXPECT_EQ(vacancy(directory_.path()), "conflict");
     EXPECT_NE(words.find(name), std::string::npos) << words;
     fs::remove(directory_.path(name));
@@ -78,7 +81,8 @@ TEST_F(DataDirectoryTest, HasToBeNamedFromTheRootOn) {
 TEST_F(DataDirectoryTest, SaysThatAServerIsRunningThere) {
   const ProcessIn server(directory_.path());
   std::ofstream(directory_.path("postmaster.pid")) << server.pid() << "\n/srv/pg\n";
-  const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+  const auto words =
+      words_of_error([&] { DataDirectory(directory_.path()).expect_vacant("the destination"); });
   EXPECT_EQ(vacancy(directory_.path()), "conflict");
   EXPECT_NE(words.find("running"), std::string::npos) << words;
 }
@@ -94,7 +98,8 @@ TEST_F(DataDirectoryTest, KnowsTheNamesOfATablespace) {
 TEST_F(DataDirectoryTest, DoesNotTakeADeadServersFileForARunningServer) {
   for (const auto* const pid : {"2147483000", "-2147483000", "garbage", "", "0"}) {
     std::ofstream(directory_.path("postmaster.pid")) << pid << "\n";
-    const auto words = words_of_error([&] { expect_vacant(directory_.path(), "the destination"); });
+    const auto words =
+        words_of_error([&] { DataDirectory(directory_.path()).expect_vacant("the destination"); });
     EXPECT_EQ(words.find("running"), std::string::npos) << words;
     EXPECT_EQ(vacancy(directory_.path()), "conflict");
   }
@@ -216,10 +221,10 @@ TEST_F(ClearTest, LeavesAnEmptyDirectoryAndWhatOthersHaveInItsTablespaces) {
   write("space/PG_18_202506291/5/16384");
   write("space/notes.txt");
   link_tablespace("space");
-  EXPECT_EQ(tablespaces_in(directory_.path("pg")),
+  EXPECT_EQ(DataDirectory(directory_.path("pg")).tablespaces(),
             std::vector<std::string>{directory_.path("space")});
   EXPECT_GT(bytes_below(directory_.path("pg")), 0u);
-  clear_data_directory(directory_.path("pg"), 15);
+  DataDirectory(directory_.path("pg")).clear(15);
   EXPECT_EQ(left_in("pg"), std::vector<std::string>{"lost+found"});
   EXPECT_EQ(left_in("space"), (std::vector<std::string>{"PG_18_202506291", "notes.txt"}));
 }
@@ -228,7 +233,7 @@ TEST_F(ClearTest, LeavesTablespacesAloneUnlessToldTo) {
   write("pg/PG_VERSION", "15\n");
   write("space/PG_15_202209061/5/16384");
   link_tablespace("space");
-  clear_data_directory(directory_.path("pg"), std::nullopt);
+  DataDirectory(directory_.path("pg")).clear(std::nullopt);
   EXPECT_TRUE(left_in("pg").empty());
   EXPECT_EQ(left_in("space"), std::vector<std::string>{"PG_15_202209061"});
 }
@@ -238,7 +243,7 @@ TEST_F(ClearTest, ClearsWhatAnInterruptedRestoreLeft) {
   write("space/PG_15_202209061/5/16384");
   write("space/PG_18_202506291/5/16384");
   link_tablespace("space");
-  clear_data_directory(directory_.path("pg"), 15);
+  DataDirectory(directory_.path("pg")).clear(15);
   EXPECT_TRUE(left_in("pg").empty());
   EXPECT_EQ(left_in("space"), std::vector<std::string>{"PG_18_202506291"});
 }
@@ -248,7 +253,7 @@ TEST_F(ClearTest, KeepsAWalDirectoryThatLiesElsewhere) {
   write("wal/000000010000000000000001");
   write("wal/archive_status/000000010000000000000001.ready");
   fs::create_symlink(directory_.path("wal"), directory_.path("pg/pg_wal"));
-  clear_data_directory(directory_.path("pg"), 15);
+  DataDirectory(directory_.path("pg")).clear(15);
   EXPECT_EQ(left_in("pg"), std::vector<std::string>{"pg_wal"});
   EXPECT_TRUE(fs::is_symlink(directory_.path("pg/pg_wal")));
   EXPECT_TRUE(left_in("wal").empty());
@@ -258,7 +263,7 @@ TEST_F(ClearTest, FollowsNoLinkOutOfTheDirectory) {
   write("pg/PG_VERSION", "15\n");
   write("outside/precious");
   fs::create_directory_symlink(directory_.path("outside"), directory_.path("pg/link"));
-  clear_data_directory(directory_.path("pg"), 15);
+  DataDirectory(directory_.path("pg")).clear(15);
   EXPECT_TRUE(left_in("pg").empty());
   EXPECT_EQ(left_in("outside"), std::vector<std::string>{"precious"});
 }

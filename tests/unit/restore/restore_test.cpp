@@ -9,7 +9,7 @@
 #include <set>
 
 #include "base/file.h"
-#include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 #include "support/fake_backup.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"

@@ -13,7 +13,7 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 #include "support/archived_wal.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
