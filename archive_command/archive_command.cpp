@@ -29,14 +29,14 @@ struct Pushed {
   std::vector<FurtherArchives::Absence> absences = {};
 };
 
-Pushed push(Program& program, const std::string& path, Caching caching) {
+Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
   const auto& config = program.config();
   const bool is_alone = config.archived_beside().empty();
   auto ahead = config.segments_ahead();
   auto notes = ahead > 0 ? Acknowledgements::of_current_directory(places_of(config)) : std::nullopt;
   if (notes && !is_alone) notes->believe_recent_only(system_clock());
   if (notes && config.is_remote()) {
-    const auto known = notes->take_recent(config.cluster(), path, system_clock().now());
+    const auto known = notes->take_recent(config.cluster(), offered, system_clock().now());
     if (known) return {.result = {.offered = *known}};
   }
   const auto opened = program.open_repository(caching);
@@ -49,7 +49,7 @@ Pushed push(Program& program, const std::string& path, Caching caching) {
   if (further.lacks_one()) ahead = 0;
   Pushed pushed;
   pushed.result = push_and_ahead(
-      archive, path, system_clock(),
+      archive, offered, system_clock(),
       {.push = options,
        .ahead = ahead,
        // With what is compressed at most as much memory as so many segments have. A directory
@@ -61,14 +61,14 @@ Pushed push(Program& program, const std::string& path, Caching caching) {
 }
 
 // The cluster may have been registered or upgraded less than a minute ago.
-Pushed push(Program& program, const std::string& path) {
-  if (!program.config().is_remote()) return push(program, path, Caching::none);
+Pushed push(Program& program, const OfferedFile& offered) {
+  if (!program.config().is_remote()) return push(program, offered, Caching::none);
   try {
-    return push(program, path, Caching::registration);
+    return push(program, offered, Caching::registration);
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
   }
-  return push(program, path, Caching::none);
+  return push(program, offered, Caching::none);
 }
 
 void warn_of_those_left_out(const Config& config) {

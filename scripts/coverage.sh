@@ -21,7 +21,7 @@ cmake --build --preset coverage
 umask 000
 find build/coverage -name '*.gcda' -delete
 chmod -R a+rwX build/coverage
-ctest --test-dir build/coverage --output-on-failure --parallel 3 "${selection[@]}"
+ctest --test-dir build/coverage --output-on-failure --parallel 3 -LE long "${selection[@]}"
 
 report() {
   gcovr --root . "$@" </dev/null

@@ -24,7 +24,7 @@ if [ ${#selection[@]} -eq 0 ]; then bash scripts/install-servers.sh 13 14 16 17 
 cmake --preset dev >/dev/null
 cmake --build --preset dev
 if [ "$WALVAULT_TEST_LONG" = 0 ]; then
-  exec ctest --test-dir build/dev --output-on-failure --parallel 5 "${selection[@]}"
+  exec ctest --test-dir build/dev --output-on-failure --parallel 5 -LE long "${selection[@]}"
 fi
 
 # One test after another, each as long as it takes.

@@ -232,13 +232,13 @@ bool Acknowledgements::has(const WalArchive& archive, const std::string& name) c
 }
 
 std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
-                                                 const std::string& path) const try {
-  const auto name = path.substr(path.find_last_of('/') + 1);
+                                                 const OfferedFile& offered) const try {
+  const auto& name = offered.name;
   const auto* const directory = own_directory();
   if (directory == nullptr) return std::nullopt;
   const auto note = find(archive, name);
   remove_note(*directory, name);
-  if (!note || !is_of_file(*note, path) ||
+  if (!note || !is_of_file(*note, offered.path) ||
       archive.repository().storage().find_size(note->key) != note->stored_bytes) {
     return std::nullopt;
   }
@@ -249,15 +249,15 @@ std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,
 }
 
 std::optional<PushResult> Acknowledgements::take_recent(const std::string& cluster,
-                                                        const std::string& path,
+                                                        const OfferedFile& offered,
                                                         Timestamp now) const try {
-  const auto name = path.substr(path.find_last_of('/') + 1);
+  const auto& name = offered.name;
   const auto note = read(name);
   // A clock that was set back makes notes of the future, which are none.
   if (!note || note->place != place_ ||
       !note->key.starts_with(prefix_of(ObjectPlace::wal, cluster)) ||
       !note->key.ends_with("/" + name) || note->noted > now || now - note->noted > recent ||
-      !is_of_file(*note, path)) {
+      !is_of_file(*note, offered.path)) {
     return std::nullopt;
   }
   remove_note(*own_directory(), name);

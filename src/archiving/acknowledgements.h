@@ -56,16 +56,17 @@ class Acknowledgements {
   // true.
   [[nodiscard]] bool has(const WalArchive& archive, const std::string& name) const;
 
-  // Whether the segment at `path` is archived: the repository was looked at, and whether
+  // Whether that segment is archived: the repository was looked at, and whether
   // the file is the one that was. The note is gone behind it.
   [[nodiscard]] std::optional<PushResult> take(const WalArchive& archive,
-                                               const std::string& path) const;
+                                               const OfferedFile& offered) const;
 
   // The same where the repository is far away: it is not looked at. Believed are notes
   // that are at most `recent` old, of this archiver, for this place and cluster, whose file
   // was not touched since it was read; docs/guarantees.md tells why that is enough.
   [[nodiscard]] std::optional<PushResult> take_recent(const std::string& cluster,
-                                                      const std::string& path, Timestamp now) const;
+                                                      const OfferedFile& offered,
+                                                      Timestamp now) const;
   static constexpr std::chrono::seconds recent{60};
 
   // Removes the notes of segments before this one, and of other archivers.

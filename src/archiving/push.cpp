@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::uint64_t small_file_bytes_max = 1u << 20;
 
-std::string base_name(const std::string& path) { return path.substr(path.find_last_of('/') + 1); }
-
 Timestamp modified_time(const FileAttributes& file) {
   return Timestamp(
       std::chrono::duration_cast<Timestamp::duration>(std::chrono::nanoseconds(file.modified)));
@@ -104,14 +102,14 @@ PushResult store_everywhere(const WalArchive& archive, const CompressedFile& fil
   return result;
 }
 
-// Reads the file at `path`, to be archived under a name.
-Prepared prepare_file(const WalArchive& archive, const std::string& path, const std::string& name,
-                      Clock& clock, const PushOptions& options) {
+Prepared prepare_file(const WalArchive& archive, const OfferedFile& offered, Clock& clock,
+                      const PushOptions& options) {
   const auto& identity = archive.identity();
   Prepared prepared;
   auto& result = prepared.result;
-  result.name = name;
-  const auto kind = classify_wal_file(result.name);
+  const auto& path = offered.path;
+  result.name = offered.name;
+  const auto kind = offered.kind();
   if (!kind) {
     throw Error(ErrorKind::usage, "\"" + result.name + "\" is not the name of a WAL file",
                 "Segments (24 hexadecimal digits) and .history, .backup and .partial files are "
@@ -164,12 +162,6 @@ Prepared prepare_file(const WalArchive& archive, const std::string& path, const 
   return prepared;
 }
 
-PushResult push_file(const WalArchive& archive, const std::string& path, const std::string& name,
-                     Clock& clock, const PushOptions& options) {
-  auto prepared = prepare_file(archive, path, name, clock, options);
-  return store_everywhere(archive, prepared.file, std::move(prepared.result), options);
-}
-
 }  // namespace
 
 struct PreparedFile::Content {
@@ -177,10 +169,10 @@ struct PreparedFile::Content {
   PushOptions options;
 };
 
-PreparedFile::PreparedFile(const WalArchive& archive, const std::string& path, Clock& clock,
+PreparedFile::PreparedFile(const WalArchive& archive, const OfferedFile& offered, Clock& clock,
                            const PushOptions& options)
     : content_(std::make_unique<Content>(
-          Content{prepare_file(archive, path, base_name(path), clock, options), options})) {}
+          Content{prepare_file(archive, offered, clock, options), options})) {}
 PreparedFile::~PreparedFile() = default;
 PreparedFile::PreparedFile(PreparedFile&&) noexcept = default;
 PreparedFile& PreparedFile::operator=(PreparedFile&&) noexcept = default;
@@ -241,14 +233,15 @@ PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, Byte
   return store_everywhere(archive, compressed, std::move(result), options);
 }
 
-PushResult push_wal_file(const WalArchive& archive, const std::string& path, Clock& clock,
+PushResult push_wal_file(const WalArchive& archive, const OfferedFile& offered, Clock& clock,
                          const PushOptions& options) {
-  return push_file(archive, path, base_name(path), clock, options);
+  auto prepared = prepare_file(archive, offered, clock, options);
+  return store_everywhere(archive, prepared.file, std::move(prepared.result), options);
 }
 
-PushResult push_partial_segment(const WalArchive& archive, const std::string& path, Clock& clock,
+PushResult push_partial_segment(const WalArchive& archive, const OfferedFile& offered, Clock& clock,
                                 const PushOptions& options) {
-  return push_file(archive, path, base_name(path) + ".partial", clock, options);
+  return push_wal_file(archive, offered.as_partial(), clock, options);
 }
 
 }  // namespace walvault

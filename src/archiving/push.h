@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "archiving/offered_file.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "catalog/wal/wal_archive.h"
@@ -37,7 +38,7 @@ struct PushResult {
   bool everywhere = true;
 };
 
-// Archives the segment, .history, .backup or .partial file at `path`. When it
+// Archives a segment, .history, .backup or .partial file. When it
 // returns, the file's content survives power loss in the repository.
 //
 // Nothing is stored when it throws: Error{usage} for a name that is none of a
@@ -45,14 +46,14 @@ struct PushResult {
 // size, a damaged first page or the WAL of another position; {conflict} for a
 // segment of another cluster, major or segment size, and for a name that is
 // archived with other content already.
-[[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const std::string& path,
+[[nodiscard]] PushResult push_wal_file(const WalArchive& archive, const OfferedFile& offered,
                                        Clock& clock, const PushOptions& options);
 
 // The two halves of that, for segments that are compressed at the same time and stored in
 // order: reading, checking and compressing, which changes nothing, and storing.
 class PreparedFile {
  public:
-  PreparedFile(const WalArchive& archive, const std::string& path, Clock& clock,
+  PreparedFile(const WalArchive& archive, const OfferedFile& offered, Clock& clock,
                const PushOptions& options);
   ~PreparedFile();
   PreparedFile(PreparedFile&&) noexcept;
@@ -67,7 +68,7 @@ class PreparedFile {
 
 // The same for the file of a segment that was not filled, which is kept as a
 // .partial of its name.
-[[nodiscard]] PushResult push_partial_segment(const WalArchive& archive, const std::string& path,
+[[nodiscard]] PushResult push_partial_segment(const WalArchive& archive, const OfferedFile& offered,
                                               Clock& clock, const PushOptions& options);
 
 // The same for a whole segment that did not come as a file.

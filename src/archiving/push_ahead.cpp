@@ -41,7 +41,7 @@ std::vector<std::string> waiting_behind(const WalArchive& archive, const std::st
 }
 
 struct Item {
-  std::string path;
+  OfferedFile file;
   std::size_t index = 0;                      // its place in the order; 0: the offered one
   std::optional<PreparedFile> prepared = {};  // nullopt: it cannot be archived
   std::optional<PushResult> stored = {};      // nullopt: it is not
@@ -77,7 +77,7 @@ class Pipeline {
              .in_flight_max = std::max(1u, options.push.threads)},
             [this, alone = alone(options.push)](Item& item, unsigned) {
               (void)attempt(item.index,
-                            [&] { item.prepared.emplace(archive_, item.path, clock_, alone); });
+                            [&] { item.prepared.emplace(archive_, item.file, clock_, alone); });
             },
             [this](Item& item) {
               if (item.prepared && is_wanted(item)) storing_.submit(std::move(item));
@@ -206,28 +206,25 @@ class Pipeline {
 
 }  // namespace
 
-PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& path, Clock& clock,
+PushAheadResult push_and_ahead(const WalArchive& archive, const OfferedFile& offered, Clock& clock,
                                const PushAheadOptions& options, const Acknowledgements* notes) {
-  const auto slash = path.find_last_of('/');
-  const std::string directory = slash == std::string::npos ? "." : path.substr(0, slash);
-  const auto name = path.substr(slash + 1);
   const auto geometry = archive.identity().geometry;
-  const auto segment = SegmentName::parse(name, geometry);
+  const auto segment = offered.segment(geometry);
   const auto alone_only = [&] {
-    return PushAheadResult{.offered = push_wal_file(archive, path, clock, options.push)};
+    return PushAheadResult{.offered = push_wal_file(archive, offered, clock, options.push)};
   };
   if (notes == nullptr || options.ahead == 0 || !segment ||
       geometry.segment_bytes > segment_bytes_max) {
     return alone_only();
   }
-  if (auto archived = notes->take(archive, path)) return {.offered = std::move(*archived)};
+  if (auto archived = notes->take(archive, offered)) return {.offered = std::move(*archived)};
 
   std::vector<std::string> next;
   try {
-    next = waiting_behind(archive, directory, *segment);
+    next = waiting_behind(archive, offered.directory, *segment);
     // What cannot be noted would be done again by each call.
     if (!next.empty() && !notes->can_be_kept()) next.clear();
-    notes->forget_before(archive, name);
+    notes->forget_before(archive, offered.name);
     std::erase_if(next, [&](const std::string& waiting) { return notes->has(archive, waiting); });
     if (next.size() > options.ahead) next.resize(options.ahead);
   } catch (const Error&) {
@@ -239,11 +236,9 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& pat
   Outcome outcome;
   try {
     Pipeline pipeline(archive, clock, options, next, *notes, outcome);
-    bool is_wanted = pipeline.submit({.path = path});
+    bool is_wanted = pipeline.submit({.file = offered});
     for (const auto& waiting : next) {
-      auto waiting_path = directory;
-      waiting_path.append("/").append(waiting);
-      is_wanted = is_wanted && pipeline.submit({.path = std::move(waiting_path)});
+      is_wanted = is_wanted && pipeline.submit({.file = offered.sibling(waiting)});
     }
     pipeline.finish();
   } catch (const std::exception&) {

@@ -23,7 +23,7 @@ struct PushAheadResult {
   unsigned ahead = 0;  // segments that were archived beside it
 };
 
-// As push_wal_file for the file at `path`. Segments that wait behind it
+// As push_wal_file. Segments that wait behind it
 // (archive_status/*.ready beside the file) are archived in parallel, up to `ahead` of
 // them, and noted; a call for one that was noted looks whether the note is true, and is
 // done. What happens to those never fails the call at hand.
@@ -32,7 +32,7 @@ struct PushAheadResult {
 // is archived so far are stored at the same time, behind the offered one.
 //
 // `notes`: nullptr for none; then nothing is archived ahead.
-[[nodiscard]] PushAheadResult push_and_ahead(const WalArchive& archive, const std::string& path,
+[[nodiscard]] PushAheadResult push_and_ahead(const WalArchive& archive, const OfferedFile& offered,
                                              Clock& clock, const PushAheadOptions& options,
                                              const Acknowledgements* notes);
 
