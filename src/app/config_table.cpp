@@ -8,6 +8,28 @@
 namespace walvault {
 namespace {
 
+// Where values go that a key gives as they are.
+template <auto member>
+void store_text(RepositoryConfig& place, const KeyReader& key) {
+  place.object_store.*member = key.text();
+}
+template <auto member>
+void store_flag(RepositoryConfig& place, const KeyReader& key) {
+  place.object_store.*member = key.flag();
+}
+template <auto member, std::int64_t least, std::int64_t most>
+void number(Config& config, const KeyReader& key) {
+  config.*member = key.number(least, most);
+}
+template <auto member, std::int64_t least>
+void retention_number(ClusterConfig& cluster, const KeyReader& key) {
+  cluster.retention.*member = key.number(least, keep_max);
+}
+template <auto member>
+void retention_time(ClusterConfig& cluster, const KeyReader& key) {
+  cluster.retention.*member = key.duration();
+}
+
 // Of every place of a repository: [repository] and [repository.N].
 constexpr std::array place_table = {
     Key<RepositoryConfig>{
@@ -32,36 +54,24 @@ constexpr std::array place_table = {
          "https://HOST[:PORT]. docs/object-storage.md says where each of these is looked for when "
          "it is not set here.",
          "AWS", "\"https://ceph.example.com:7480\""},
-        [](RepositoryConfig& place, const KeyReader& key) {
-          place.object_store.endpoint = key.text();
-        }},
+        store_text<&ObjectStoreConfig::endpoint>},
     Key<RepositoryConfig>{{"region", "The region of the bucket.", "us-east-1", "\"eu-central-1\""},
-                          [](RepositoryConfig& place, const KeyReader& key) {
-                            place.object_store.region = key.text();
-                          }},
+                          store_text<&ObjectStoreConfig::region>},
     Key<RepositoryConfig>{
         {"path_style", "Whether the bucket's name is part of the path instead of the host name.",
          "true with an endpoint, or with dots in the bucket's name", "true"},
-        [](RepositoryConfig& place, const KeyReader& key) {
-          place.object_store.path_style = key.flag();
-        }},
+        store_flag<&ObjectStoreConfig::path_style>},
     Key<RepositoryConfig>{{"ca_file", "The certificate authorities that may vouch for the store.",
                            "those of the system", "\"/etc/ssl/certs/company.pem\""},
-                          [](RepositoryConfig& place, const KeyReader& key) {
-                            place.object_store.ca_file = key.text();
-                          }},
+                          store_text<&ObjectStoreConfig::ca_file>},
     Key<RepositoryConfig>{
         {"allow_http", "Whether a connection without encryption is allowed.", "false", "true"},
-        [](RepositoryConfig& place, const KeyReader& key) {
-          place.object_store.allow_http = key.flag();
-        }},
+        store_flag<&ObjectStoreConfig::allow_http>},
     Key<RepositoryConfig>{
         {"access_key_id",
          "Credentials. A file that contains them must not be readable by everybody (chmod o-rwx).",
          "", "\"\""},
-        [](RepositoryConfig& place, const KeyReader& key) {
-          place.object_store.access_key_id = key.text();
-        }},
+        store_text<&ObjectStoreConfig::access_key_id>},
     Key<RepositoryConfig>{
         {"secret_access_key", "The secret that belongs to access_key_id.", "", "\"\""},
         [](RepositoryConfig& place, const KeyReader& key) {
@@ -79,18 +89,12 @@ constexpr std::array place_table = {
          "Instead of keys: a shell command that prints them as JSON, as the credential_process of "
          "AWS does.",
          "", "\"/usr/local/bin/backup-credentials\""},
-        [](RepositoryConfig& place, const KeyReader& key) {
-          place.object_store.credentials_command = key.text();
-        }},
+        store_text<&ObjectStoreConfig::credentials_command>},
     Key<RepositoryConfig>{{"credentials_file", "Instead of keys: a shared credentials file.",
                            "~/.aws/credentials", "\"/etc/walvault/credentials\""},
-                          [](RepositoryConfig& place, const KeyReader& key) {
-                            place.object_store.credentials_file = key.text();
-                          }},
+                          store_text<&ObjectStoreConfig::credentials_file>},
     Key<RepositoryConfig>{{"profile", "The section of that file.", "default", "\"default\""},
-                          [](RepositoryConfig& place, const KeyReader& key) {
-                            place.object_store.profile = key.text();
-                          }},
+                          store_text<&ObjectStoreConfig::profile>},
     Key<RepositoryConfig>{
         {"retry_for", "How long requests to a store that does not answer are repeated.", "\"2min\"",
          "\"2min\""},
@@ -133,9 +137,7 @@ constexpr std::array content_table = {
          "How many differences may build on one another, 1 to 8. More need slightly less space "
          "and make restores read more.",
          "4", "4", true},
-        [](Config& config, const KeyReader& key) {
-          config.delta_depth_max = key.number(1, delta_bases_max);
-        }},
+        number<&Config::delta_depth_max, 1, delta_bases_max>},
     Key<Config>{
         {"wal_compression", "How WAL is compressed. The values are those of compression.",
          "\"zstd:1\"", "\"zstd:1\"", true},
@@ -161,7 +163,7 @@ constexpr std::array defaults_table = {
         {"jobs", "How many threads compress and decompress.",
          "one for each processor; with an object store, whose answers they wait for, at least 8",
          "4"},
-        [](Config& config, const KeyReader& key) { config.jobs = key.number(1, jobs_max); }},
+        number<&Config::jobs, 1, jobs_max>},
 };
 
 constexpr std::array archive_table = {
@@ -171,9 +173,7 @@ constexpr std::array archive_table = {
          "that their calls find them done. It leaves notes in a directory beside the data "
          "directory (DATA.walvault-archived). 0 means none.",
          "15; 64 with an object store", "15"},
-        [](Config& config, const KeyReader& key) {
-          config.archive_ahead = key.number(0, archive_ahead_max);
-        }},
+        number<&Config::archive_ahead, 0, archive_ahead_max>},
 };
 
 constexpr std::array fetch_table = {
@@ -191,9 +191,7 @@ constexpr std::array fetch_table = {
          "How many segments are fetched ahead while PostgreSQL replays, into a directory beside "
          "the data directory (DATA.walvault-spool). 0 means none.",
          "8; 24 with an object store", "8"},
-        [](Config& config, const KeyReader& key) {
-          config.fetch_prefetch = key.number(0, prefetch_max);
-        }},
+        number<&Config::fetch_prefetch, 0, prefetch_max>},
 };
 
 constexpr std::array cluster_table = {
@@ -209,41 +207,25 @@ constexpr std::array cluster_table = {
          "any rule keeps it; without a rule, nothing is deleted. docs/operations.md, "
          "\"Retention\", has recipes. This one keeps the newest backups, so many of them.",
          "", "7"},
-        [](ClusterConfig& cluster, const KeyReader& key) {
-          cluster.retention.keep_last = key.number(0, keep_max);
-        }},
+        retention_number<&RetentionPolicy::keep_last, 0>},
     Key<ClusterConfig>{{"keep_for", "Keeps every backup for this time: h, d, w.", "", "\"30d\""},
-                       [](ClusterConfig& cluster, const KeyReader& key) {
-                         cluster.retention.keep_for = key.duration();
-                       }},
+                       retention_time<&RetentionPolicy::keep_for>},
     Key<ClusterConfig>{{"keep_daily", "Keeps the newest backup of each of so many days.", "", "30"},
-                       [](ClusterConfig& cluster, const KeyReader& key) {
-                         cluster.retention.keep_daily = key.number(0, keep_max);
-                       }},
+                       retention_number<&RetentionPolicy::keep_daily, 0>},
     Key<ClusterConfig>{
         {"keep_weekly", "Keeps the newest backup of each of so many weeks.", "", "12"},
-        [](ClusterConfig& cluster, const KeyReader& key) {
-          cluster.retention.keep_weekly = key.number(0, keep_max);
-        }},
+        retention_number<&RetentionPolicy::keep_weekly, 0>},
     Key<ClusterConfig>{
         {"keep_monthly", "Keeps the newest backup of each of so many months.", "", "12"},
-        [](ClusterConfig& cluster, const KeyReader& key) {
-          cluster.retention.keep_monthly = key.number(0, keep_max);
-        }},
+        retention_number<&RetentionPolicy::keep_monthly, 0>},
     Key<ClusterConfig>{
         {"keep_yearly", "Keeps the newest backup of each of so many years.", "", "2"},
-        [](ClusterConfig& cluster, const KeyReader& key) {
-          cluster.retention.keep_yearly = key.number(0, keep_max);
-        }},
+        retention_number<&RetentionPolicy::keep_yearly, 0>},
     Key<ClusterConfig>{{"window", "Keeps every moment of this time restorable.", "", "\"30d\""},
-                       [](ClusterConfig& cluster, const KeyReader& key) {
-                         cluster.retention.window = key.duration();
-                       }},
+                       retention_time<&RetentionPolicy::window>},
     Key<ClusterConfig>{
         {"minimum_backups", "The newest backups that are kept whatever the rules say.", "1", "3"},
-        [](ClusterConfig& cluster, const KeyReader& key) {
-          cluster.retention.minimum_backups = key.number(1, keep_max);
-        }},
+        retention_number<&RetentionPolicy::minimum_backups, 1>},
     Key<ClusterConfig>{
         {"expire", "Whether walvault backup runs walvault expire when it is done.", "false",
          "true"},

@@ -173,12 +173,7 @@ TEST(GoldenV1, ClusterIdentity) {
 
   const auto golden = storage_with(key, read_golden("cluster.bin"));
   const auto found = get_cluster(Repository::open(*golden), "main");
-  EXPECT_EQ(found.name, identity.name);
-  EXPECT_EQ(found.number, identity.number);
-  EXPECT_EQ(found.system_identifier, identity.system_identifier);
-  EXPECT_EQ(found.postgres_major, identity.postgres_major);
-  EXPECT_EQ(found.geometry, identity.geometry);
-  EXPECT_EQ(found.registered, identity.registered);
+  EXPECT_TRUE(found == identity);
 }
 
 TEST(GoldenV1, RemovedCluster) {
@@ -671,11 +666,7 @@ TEST(GoldenV1, AcceptedGap) {
                 codec.seal(ObjectKind::accepted_gap, key, encode_accepted_gap(gap)));
   const auto read = decode_accepted_gap(
       codec.unseal(ObjectKind::accepted_gap, key, read_golden("accepted-gap.bin")));
-  EXPECT_EQ(read.timeline, gap.timeline);
-  EXPECT_EQ(read.from, gap.from);
-  EXPECT_EQ(read.to, gap.to);
-  EXPECT_EQ(read.reason, gap.reason);
-  EXPECT_EQ(read.when, gap.when);
+  EXPECT_TRUE(read == gap);
 }
 
 TEST(GoldenV1, BackupKeep) {

@@ -20,8 +20,6 @@ namespace fs = boost::filesystem;
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 
-constexpr int usual_major = 15;
-
 // A registered server with one backup, shared by the tests that do not harm it.
 class BadInputTest : public ::testing::Test {
  protected:

@@ -39,9 +39,7 @@ class ChangesTest : public ::testing::TestWithParam<int> {
     return server.sql(query.replace(query.find("{}"), 2, table));
   }
 };
-INSTANTIATE_TEST_SUITE_P(Majors, ChangesTest, ::testing::Values(17, 18), [](const auto& major) {
-  return "Postgres" + std::to_string(major.param);
-});
+INSTANTIATE_TEST_SUITE_P(Majors, ChangesTest, ::testing::Values(17, 18), name_of_major);
 
 // Tables that will change in every way, in a database and a tablespace of their own, too.
 void make_tables_that_will_change(PostgresServer& server, const std::string& space) {

@@ -12,9 +12,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 class ClonesTest : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Majors, ClonesTest, ::testing::Values(14, 18), [](const auto& major) {
-  return "Postgres" + std::to_string(major.param);
-});
+INSTANTIATE_TEST_SUITE_P(Majors, ClonesTest, ::testing::Values(14, 18), name_of_major);
 
 std::uint64_t stored_bytes(const nlohmann::json& backup) {
   return backup.at("stored_bytes").get<std::uint64_t>();

@@ -17,8 +17,6 @@ namespace fs = boost::filesystem;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int usual_major = 15;
-
 enum class Loss { pack_missing, pack_damaged, wal_damaged };
 
 class LostBackup : public ::testing::TestWithParam<Loss> {

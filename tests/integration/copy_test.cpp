@@ -38,9 +38,7 @@ class CopyOfAServer : public ::testing::TestWithParam<int> {
   PostgresServer& server_ = job_.server();
   std::string other_;
 };
-INSTANTIATE_TEST_SUITE_P(Majors, CopyOfAServer, ::testing::Values(13, 18), [](const auto& major) {
-  return "Postgres" + std::to_string(major.param);
-});
+INSTANTIATE_TEST_SUITE_P(Majors, CopyOfAServer, ::testing::Values(13, 18), name_of_major);
 
 TEST_P(CopyOfAServer, IsAWholeRepository) {
   make_table();

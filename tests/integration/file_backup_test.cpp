@@ -19,10 +19,6 @@ using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr auto name_of_major = [](const auto& major) {
-  return "Postgres" + std::to_string(major.param);
-};
-
 class FileBackupTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Majors, FileBackupTest, ::testing::Values(13, 14, 15, 18), name_of_major);
 

@@ -56,7 +56,7 @@ class FindTest : public ::testing::TestWithParam<int> {
   }
 };
 INSTANTIATE_TEST_SUITE_P(Majors, FindTest, ::testing::Values(13, 14, 15, 16, 17, 18),
-                         [](const auto& of) { return "Postgres" + std::to_string(of.param); });
+                         name_of_major);
 
 void make_tables(PostgresServer& server) {
   for (const auto* name : {"a", "b", "c", "d", "e", "f", "g", "h"}) {

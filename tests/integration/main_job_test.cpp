@@ -22,10 +22,6 @@ namespace fs = boost::filesystem;
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 
-constexpr auto name_of_major = [](const auto& major) {
-  return "Postgres" + std::to_string(major.param);
-};
-
 // What may differ between majors: the stream, the settings, the files.
 class EveryMajorTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Majors, EveryMajorTest, ::testing::Values(13, 14, 15, 16, 17, 18),

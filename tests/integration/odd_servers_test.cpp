@@ -20,12 +20,6 @@ namespace fs = boost::filesystem;
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 
-constexpr int usual_major = 15;
-
-constexpr auto name_of_major = [](const auto& major) {
-  return "Postgres" + std::to_string(major.param);
-};
-
 nlohmann::json finding(const nlohmann::json& check, const std::string& name) {
   for (const auto& each : check.at("check").at("findings")) {
     if (each.at("name") == name) return each;

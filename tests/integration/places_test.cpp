@@ -18,8 +18,6 @@ namespace {
 namespace fs = boost::filesystem;
 using ::testing::HasSubstr;
 
-constexpr int usual_major = 15;
-
 class PlacesTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {

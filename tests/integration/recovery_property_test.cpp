@@ -5,6 +5,7 @@
 #include <boost/filesystem.hpp>
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -37,7 +38,7 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
  protected:
   RecoveryProperty() {
     const auto shim = job_.directory().path("clock_shim.so");
-    fs::copy_file(WALVAULT_CLOCK_SHIM, shim);
+    std::filesystem::copy_file(WALVAULT_CLOCK_SHIM, shim);
     clock_ = job_.directory().path("clock");
     set_clock(0);
     fs::permissions(shim, fs::perms::all_all);
@@ -345,7 +346,7 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
   std::size_t only_from_ = 0;  // the first end that a target may mean
 };
 INSTANTIATE_TEST_SUITE_P(Majors, RecoveryProperty, ::testing::Values(13, 14, 15, 16, 17, 18),
-                         [](const auto& of) { return "Postgres" + std::to_string(of.param); });
+                         name_of_major);
 
 TEST_P(RecoveryProperty, StopsWhereThePlanSays) {
   const auto seed = test_seed();

@@ -20,13 +20,8 @@ using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-constexpr int usual_major = 15;
-
 class RestoredServers : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Majors, RestoredServers, ::testing::Values(13, 15, 16, 18),
-                         [](const auto& major) {
-                           return "Postgres" + std::to_string(major.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(Majors, RestoredServers, ::testing::Values(13, 15, 16, 18), name_of_major);
 
 TEST_P(RestoredServers, WaitForNothingThatAStandbyWasTold) {
   MainJob job(GetParam());

@@ -11,10 +11,7 @@ namespace {
 using ::testing::HasSubstr;
 
 class RetentionOnAServer : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Majors, RetentionOnAServer, ::testing::Values(13, 18),
-                         [](const auto& major) {
-                           return "Postgres" + std::to_string(major.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(Majors, RetentionOnAServer, ::testing::Values(13, 18), name_of_major);
 
 std::vector<std::string> ids_in(const nlohmann::json& cluster) {
   std::vector<std::string> ids;

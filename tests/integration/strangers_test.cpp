@@ -20,13 +20,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr int usual_major = 15;
-
 class Strangers : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Majors, Strangers, ::testing::Values(13, 14, 15, 17, 18),
-                         [](const auto& major) {
-                           return "Postgres" + std::to_string(major.param);
-                         });
+INSTANTIATE_TEST_SUITE_P(Majors, Strangers, ::testing::Values(13, 14, 15, 17, 18), name_of_major);
 
 // Whoever runs SQL in it as a superuser must run none of theirs.
 TEST_P(Strangers, AnOwnerOfADatabaseRunsNoCodeOfHis) {

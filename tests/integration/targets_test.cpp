@@ -15,12 +15,10 @@ namespace fs = boost::filesystem;
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
-constexpr int usual_major = 15;
 const std::string rows = "SELECT string_agg(n::text, ',' ORDER BY n) FROM t";
 
 class TargetTest : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Majors, TargetTest, ::testing::Values(13, 15, 18),
-                         [](const auto& of) { return "Postgres" + std::to_string(of.param); });
+INSTANTIATE_TEST_SUITE_P(Majors, TargetTest, ::testing::Values(13, 15, 18), name_of_major);
 
 // What ends other tools' restores with "recovery ended before configured
 // recovery target was reached".
@@ -193,8 +191,7 @@ TEST_F(DamagedArchive, TwoSegmentsThatChangedPlaces) {
 }
 
 class PrefetchTest : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Majors, PrefetchTest, ::testing::Values(13, 18),
-                         [](const auto& of) { return "Postgres" + std::to_string(of.param); });
+INSTANTIATE_TEST_SUITE_P(Majors, PrefetchTest, ::testing::Values(13, 18), name_of_major);
 
 TEST_P(PrefetchTest, FetchesAheadBoundedlyAndLeavesNothingBehind) {
   MainJob job(GetParam());

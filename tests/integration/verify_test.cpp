@@ -13,9 +13,7 @@ namespace {
 using ::testing::HasSubstr;
 
 class VerifyOnAServer : public ::testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(Majors, VerifyOnAServer, ::testing::Values(13, 18), [](const auto& major) {
-  return "Postgres" + std::to_string(major.param);
-});
+INSTANTIATE_TEST_SUITE_P(Majors, VerifyOnAServer, ::testing::Values(13, 18), name_of_major);
 
 // The largest file below a directory.
 std::string largest_in(const std::string& directory) {

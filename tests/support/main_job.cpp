@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <boost/filesystem.hpp>
+#include <filesystem>
 #include <stdexcept>
 #include <thread>
 
@@ -141,6 +142,21 @@ std::string PostgresServer::sql(const std::string& query, const std::string& dat
   return trimmed(result.out);
 }
 
+// Where the server's user may run them, whoever owns the build. Copied once: with what debuggers
+// need they have 200 MB.
+std::string MainJob::binary(const std::string& name) {
+  static const TestDirectory programs;
+  static const bool are_copied = [] {
+    for (const auto* each : {"walvault", "walvault-archive", "walvault-fetch"}) {
+      // Boost's does not copy to another file system.
+      std::filesystem::copy_file(std::string(WALVAULT_BIN_DIR) + "/" + each, programs.path(each));
+    }
+    return true;
+  }();
+  (void)are_copied;
+  return programs.path(name);
+}
+
 MainJob::MainJob(int major, const std::string& settings,
                  const std::vector<std::string>& initdb_options, MainJobPlace place)
     : major_(major), repository_(directory_.path("repo")), cluster_(std::move(place.cluster)) {
@@ -151,10 +167,6 @@ MainJob::MainJob(int major, const std::string& settings,
     use_bucket(new_bucket("main-job"));
   } else {
     storage_ = std::make_unique<PosixStorage>(repository_, RandomId{});
-  }
-  fs::create_directory(directory_.path("bin"));
-  for (const auto* name : {"walvault", "walvault-archive", "walvault-fetch"}) {
-    fs::copy_file(std::string(WALVAULT_BIN_DIR) + "/" + name, binary(name));
   }
   if (place.copy_of.empty()) {
     server_ = std::make_unique<PostgresServer>(directory_, major, "pg", initdb_options);
@@ -220,6 +232,30 @@ void MainJob::expect_known_objects() const {
 void MainJob::remove_object(const std::string& key) {
   if (!storage_->find_size(key)) throw std::runtime_error("there is no object " + key);
   storage_->remove({key});
+}
+
+void MainJob::expect_others_untouched(const std::vector<std::string>& into_cluster,
+                                      const std::vector<std::string>& into_files) {
+  const auto expect_refused = [&](const std::string& into, const std::vector<std::string>& with) {
+    std::vector<std::string> command{"restore", "--pgdata", into};
+    command.insert(command.end(), with.begin(), with.end());
+    const auto refused = walvault(command);
+    EXPECT_EQ(refused.exit_code, 4) << refused.text();
+    return refused.err;
+  };
+  PostgresServer other(directory_, major_, "other");
+  EXPECT_NE(expect_refused(other.data(), into_cluster).find("another database cluster"),
+            std::string::npos);
+  (void)expect_refused(other.data(), into_files);
+  EXPECT_TRUE(other.start()) << "it was touched";
+  other.stop();
+
+  const auto photos = directory_.path("photos");
+  boost::filesystem::create_directory(photos);
+  write_text(photos + "/holiday.jpg", "x");
+  give_to_server_user(photos);
+  (void)expect_refused(photos, into_files);
+  EXPECT_EQ(::access((photos + "/holiday.jpg").c_str(), F_OK), 0);
 }
 
 std::map<std::string, std::string> MainJob::environment() const {

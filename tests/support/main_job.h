@@ -15,6 +15,15 @@
 
 namespace walvault {
 
+// The major of tests that any will do for, and the newest.
+inline constexpr int usual_major = 15;
+inline constexpr int newest_major = 18;
+
+// "Postgres15", of a parameter that is a major.
+inline constexpr auto name_of_major = [](const auto& major) {
+  return "Postgres" + std::to_string(major.param);
+};
+
 // The directory of a major's server programs; fails the test, naming the
 // script that installs them, when they are not there.
 [[nodiscard]] std::string server_programs(int major);
@@ -92,9 +101,7 @@ class MainJob {
   [[nodiscard]] TestDirectory& directory() { return directory_; }
   [[nodiscard]] PostgresServer& server() { return *server_; }
   [[nodiscard]] const std::string& repository() const { return repository_; }
-  [[nodiscard]] std::string binary(const std::string& name) const {
-    return directory_.path("bin/" + name);
-  }
+  [[nodiscard]] static std::string binary(const std::string& name);
 
   // Of what its programs are given; empty where they need none.
   [[nodiscard]] const std::string& config() const { return config_; }
@@ -122,6 +129,11 @@ class MainJob {
   // Restores into directory().path(name) and starts a server there.
   [[nodiscard]] std::unique_ptr<PostgresServer> restore(const std::string& name,
                                                         std::vector<std::string> arguments);
+
+  // That a restore with these leaves another cluster's data directory alone, and with
+  // `into_files` a directory with somebody's photos, which is left at directory().path("photos").
+  void expect_others_untouched(const std::vector<std::string>& into_cluster,
+                               const std::vector<std::string>& into_files);
 
  private:
   [[nodiscard]] std::map<std::string, std::string> environment() const;

@@ -42,7 +42,8 @@ void give_to_server_user(const std::string& path) {
 }
 
 TestDirectory::TestDirectory() {
-  std::string name = "/tmp/walvault-test-XXXXXX";
+  const char* const above = ::getenv("WALVAULT_TEST_DIR");
+  std::string name = std::string(above != nullptr ? above : "/tmp") + "/walvault-test-XXXXXX";
   if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
   path_ = name;
   ::chmod(path_.c_str(), 0755);

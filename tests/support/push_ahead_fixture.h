@@ -34,6 +34,12 @@ class PushAheadTest : public testing::Test {
   [[nodiscard]] std::string path(const std::string& file) const {
     return directory_.path("pg_wal/" + file);
   }
+  // Of that number, by another server that has the same history before it.
+  void archive_others(const WalArchive& archive, std::uint64_t number) {
+    auto content = chained_segment(1, number);
+    content[100] ^= 1;
+    archive_file(archive, name(number), content);
+  }
   void make_ready(const std::string& file, ByteView content) const {
     std::ofstream(path(file), std::ios::binary) << as_text(content);
     std::ofstream(path("archive_status/" + file + ".ready"));

@@ -3,12 +3,10 @@
 #include "base/error.h"
 
 namespace walvault {
-namespace {}  // namespace
 
 Bytes encode_accepted_gap(const AcceptedGap& gap) {
   ByteWriter out;
-  out.u32(gap.timeline.timeline.value);
-  out.u32(gap.timeline.branch);
+  write_branch(out, gap.timeline);
   out.u64(gap.from.value);
   out.u64(gap.to.value);
   out.time(gap.when);
@@ -19,8 +17,7 @@ Bytes encode_accepted_gap(const AcceptedGap& gap) {
 AcceptedGap decode_accepted_gap(ByteView payload) {
   ByteReader in(payload, "an accepted gap");
   AcceptedGap gap;
-  gap.timeline.timeline = {in.u32()};
-  gap.timeline.branch = in.u32();
+  gap.timeline = read_branch(in);
   gap.from = {in.u64()};
   gap.to = {in.u64()};
   gap.when = in.time();

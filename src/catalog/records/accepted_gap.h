@@ -15,6 +15,8 @@ struct AcceptedGap {
   Lsn to;
   std::string reason;  // in the operator's words
   Timestamp when;
+
+  bool operator==(const AcceptedGap&) const = default;
 };
 
 // Of a gap that expire left: nobody lost it.

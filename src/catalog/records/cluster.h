@@ -25,6 +25,8 @@ struct ClusterIdentity {
   int postgres_major = 0;
   WalGeometry geometry;
   Timestamp registered;
+
+  bool operator==(const ClusterIdentity&) const = default;
 };
 
 // What the keys of one identity begin with: "wal/main/1/".

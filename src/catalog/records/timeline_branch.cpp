@@ -31,14 +31,23 @@ std::optional<TimelineBranch> TimelineBranch::parse(std::string_view text) {
   return TimelineBranch{.timeline = {*timeline}, .branch = *branch};
 }
 
+void write_branch(ByteWriter& out, TimelineBranch branch) {
+  out.u32(branch.timeline.value);
+  out.u32(branch.branch);
+}
+
+TimelineBranch read_branch(ByteReader& in) {
+  TimelineBranch branch;
+  branch.timeline = {in.u32()};
+  branch.branch = in.u32();
+  return branch;
+}
+
 Bytes encode_branch_opening(const BranchOpening& opening) {
   ByteWriter out;
   out.time(opening.when);
   out.varint(opening.descendants.size());
-  for (const auto& descendant : opening.descendants) {
-    out.u32(descendant.timeline.value);
-    out.u32(descendant.branch);
-  }
+  for (const auto& descendant : opening.descendants) write_branch(out, descendant);
   return out.take();
 }
 
@@ -47,10 +56,7 @@ BranchOpening decode_branch_opening(TimelineBranch opened, ByteView payload) {
   BranchOpening opening{.opened = opened, .when = {}, .descendants = {}};
   opening.when = in.time();
   const auto count = in.varint();
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const TimelineId timeline{in.u32()};
-    opening.descendants.push_back({.timeline = timeline, .branch = in.u32()});
-  }
+  for (std::uint64_t i = 0; i < count; ++i) opening.descendants.push_back(read_branch(in));
   in.expect_end();
   return opening;
 }

@@ -27,6 +27,10 @@ struct TimelineBranch {
   [[nodiscard]] static std::optional<TimelineBranch> parse(std::string_view text);
 };
 
+// Its eight bytes in records.
+void write_branch(ByteWriter& out, TimelineBranch branch);
+[[nodiscard]] TimelineBranch read_branch(ByteReader& in);
+
 // The opening of a branch: `opened` took the place of the branch before it,
 // which is part of the histories of `descendants` for ever.
 struct BranchOpening {

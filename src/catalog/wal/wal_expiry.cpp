@@ -30,8 +30,7 @@ Bytes encode_wal_expiry(const WalExpiry& expiry) {
   out.varint(expiry.ranges.size());
   for (const auto& range : expiry.ranges) {
     out.u32(range.identity_number);
-    out.u32(range.timeline.timeline.value);
-    out.u32(range.timeline.branch);
+    write_branch(out, range.timeline);
     out.u64(range.first);
     out.u64(range.behind);
   }
@@ -50,8 +49,7 @@ WalExpiry decode_wal_expiry(ByteView payload) {
   expiry.ranges.resize(count);
   for (auto& range : expiry.ranges) {
     range.identity_number = in.u32();
-    range.timeline.timeline = {in.u32()};
-    range.timeline.branch = in.u32();
+    range.timeline = read_branch(in);
     range.first = in.u64();
     range.behind = in.u64();
   }

@@ -87,18 +87,14 @@ TEST_F(PushAheadTest, NothingIsStoredBehindASegmentThatIsRefused) {
 
 // Two servers on one timeline: the other was first with segments 1 and then 3.
 TEST_F(PushAheadTest, NothingIsStoredBehindAConflict) {
-  auto others = chained_segment(1, 1);
-  others[100] ^= 1;
-  archive_file(archive_, name(1), others);
+  archive_others(archive_, 1);
   for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(error_of([&] { (void)offer(1); }), "conflict");
     for (std::uint64_t number = 2; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
   }
   made_.storage.remove({archive_.key_of(name(1))});
-  others = chained_segment(1, 3);
-  others[100] ^= 1;
-  archive_file(archive_, name(3), others);
+  archive_others(archive_, 3);
   EXPECT_EQ(offer(1).ahead, 1u);
   EXPECT_TRUE(is_archived(2));
   EXPECT_FALSE(is_archived(4));
@@ -143,16 +139,12 @@ TEST_F(ManyUploadsTest, ArchiveWhatWaitsBehindTheOfferedOne) {
 
 // Two servers on one timeline, as above.
 TEST_F(ManyUploadsTest, StoreNothingBehindWhatIsThereAlready) {
-  auto others = chained_segment(1, 1);
-  others[100] ^= 1;
-  archive_file(archive_, name(1), others);
+  archive_others(archive_, 1);
   for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
   EXPECT_EQ(error_of([&] { (void)offer(1); }), "conflict");
   for (std::uint64_t number = 2; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
   made_.storage.remove({archive_.key_of(name(1))});
-  others = chained_segment(1, 3);
-  others[100] ^= 1;
-  archive_file(archive_, name(3), others);
+  archive_others(archive_, 3);
   EXPECT_EQ(offer(1).ahead, 1u);
   EXPECT_FALSE(is_archived(4));
 }
@@ -220,9 +212,7 @@ TEST_F(TwoArchivesTest, BothGetWhatWaits) {
 
 TEST_F(TwoArchivesTest, StoreNothingBehindWhatIsThereAlreadyInTheOther) {
   for (std::uint64_t number = 1; number <= 5; ++number) make_ready(number);
-  auto others = chained_segment(1, 3);
-  others[100] ^= 1;
-  archive_file(other_, name(3), others);
+  archive_others(other_, 3);
   EXPECT_EQ(offer(1).ahead, 1u);
   EXPECT_EQ(notes(), Names{name(2)});
   for (std::uint64_t number = 3; number <= 5; ++number) EXPECT_FALSE(is_archived(number));
