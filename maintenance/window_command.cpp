@@ -78,7 +78,7 @@ void accept_gap(Program& program, const Options& options) {
   program.print({{"accepted", documents}, {"needs_backup", !has_backup}},
                 "Accepted as lost:\n" + text +
                     (has_backup ? ""
-                                : "No backup was taken behind it yet. Take one now, what follows "
+                                : "No backup was taken after it yet. Take one now: what follows "
                                   "can be restored only from there: walvault backup --cluster " +
                                       cluster + "\n"));
 }
