@@ -238,7 +238,9 @@ void run_backup(Program& program, const Options& options) {
                            get_cluster(opened.repository, cluster, ErrorKind::conflict));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
                                .check_cancelled = check_cancelled};
-  const auto info = BackupTries(program, options, archive, connect, std::move(request)).take();
+  // It holds the claim on the server, until the names are stored and what is to go has gone.
+  BackupTries tries(program, options, archive, connect, std::move(request));
+  const auto info = tries.take();
 
   // For walvault find. A replication user need not be allowed to read it.
   const auto unnamed =

@@ -133,11 +133,13 @@ RestoreJob::RestoreJob(const Config& config, const RestoreOptions& options,
   const auto status = find_status(request_.data_directory);
   const bool is_there = status && S_ISDIR(status->st_mode);
   if (is_there && !options.dry_run) held_ = DirectoryLock(request_.data_directory);
+  // Before the repository is asked for, which may be away.
+  cluster_ = config.cluster();
 }
 
 void RestoreJob::plan(const Repository& repository) {
   repository_ = &repository;
-  const auto identities = cluster_identities(repository, config_.cluster());
+  const auto identities = cluster_identities(repository, cluster_);
   if (request_.replace) {
     prepare_replacement(
         {.directory = request_.data_directory,
@@ -155,7 +157,7 @@ void RestoreJob::plan(const Repository& repository) {
 }
 
 void RestoreJob::choose(const std::vector<ClusterIdentity>& identities) {
-  const auto list = list_backups(*repository_, config_.cluster());
+  const auto list = list_backups(*repository_, cluster_);
   for (const auto& key : list.damaged) {
     reporter_.warn("the backup " + key + " is damaged; it is left out");
   }
@@ -199,7 +201,7 @@ void RestoreJob::settle_recovery_settings() {
   settings.server_major = plan.backup.server_version / 10000;
   settings.archiving = archiving_of(options_, plan.backup, request_.data_directory);
   settings.standby = options_.standby;
-  settings.primary_conninfo = primary_conninfo_of(options_, config_, config_.cluster(), reporter_);
+  settings.primary_conninfo = primary_conninfo_of(options_, config_, cluster_, reporter_);
   // Before a gap or damage, reading ahead would ask for the segment that cannot
   // be had, and end a recovery that stops short of it.
   const bool is_whole = !plan.wal.gap_follows && plan.wal.switches_from == TimelineId{} &&

@@ -48,6 +48,7 @@ class RestoreJob {
   const Config& config_;
   const RestoreOptions& options_;
   const Reporter& reporter_;
+  std::string cluster_;
   PlanRequest wanted_;
   RestoreRequest request_;
   DirectoryLock held_;

@@ -124,6 +124,10 @@ void expect_different_places(const Config& config) {
 void read_repositories(const TomlSection& section, Config& config) {
   const auto& path = config.path;
   const auto known = names_of(place_keys(), content_keys());
+  for (const auto& [name, value] : section.values) {
+    if (!repository_number(name)) continue;
+    throw bad_config(path, "[repository." + std::string(name) + "] is not a section.");
+  }
   expect_known(path, section, known);
   for (const auto& [name, further] : section.sections) {
     const auto number = repository_number(name);
@@ -214,6 +218,7 @@ std::optional<unsigned> repository_number(std::string_view text) {
 void read_config_file(Config& config) {
   const auto root = parse_toml(read_file(config.path, file_bytes_max), config.path);
   std::vector<std::string_view> known;
+  known.reserve(sections.size());
   for (const auto& section : sections) known.push_back(section.name);
   for (const auto& [name, value] : root.values) {
     if (std::ranges::find(known, name) != known.end()) {

@@ -38,8 +38,9 @@ TomlSection section_of(const toml::table& table, const std::string& path) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     if (node.is_table()) {
-      section.sections.emplace(
-          name, section_of(*node.as_table(), path.empty() ? name : path + "." + name));
+      auto inner = path;
+      if (!inner.empty()) inner.append(".");
+      section.sections.emplace(name, section_of(*node.as_table(), inner.append(name)));
     } else {
       section.values.emplace(name, value_of(node));
     }

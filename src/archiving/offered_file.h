@@ -11,6 +11,7 @@ namespace walvault {
 
 struct OfferedFile {
   // `offered`: as %p gives it, relative to the data directory, or absolute.
+  // NOLINTNEXTLINE(google-explicit-constructor): a path is what is offered
   OfferedFile(std::string offered)
       : path(std::move(offered)), name(path.substr(path.find_last_of('/') + 1)) {
     const auto slash = path.find_last_of('/');

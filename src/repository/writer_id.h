@@ -15,7 +15,7 @@ struct WriterId {
   RandomId bytes{};
 
   WriterId() = default;
-  // Each run draws one id, which is its writer's when it writes.
+  // NOLINTNEXTLINE(google-explicit-constructor): a run's id is its writer's when it writes
   WriterId(const RandomId& run) : bytes(run) {}
 
   auto operator<=>(const WriterId&) const = default;

@@ -62,6 +62,9 @@ TEST_F(BadInputTest, OptionsAndCommandsThatDoNotExistAreUsageErrorsWithTheNeares
   expect_error(program("walvault", {"info", "--repo", "s4://bucket"}), 2, "scheme");
   expect_error(program("walvault-archive", {"--repo", job().repository(), "x"}), 2,
                "no cluster is named");
+  // Told before a repository is looked for that may be away.
+  expect_error(program("walvault", {"restore", "--repo", "/nowhere", "--pgdata", "/elsewhere/pg"}),
+               2, "no cluster is named");
 }
 
 TEST_F(BadInputTest, ErrorsAreOneJsonDocumentOnStdoutWhenAsked) {

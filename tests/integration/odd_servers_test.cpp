@@ -7,6 +7,7 @@
 #include <boost/filesystem.hpp>
 #include <chrono>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "postgres/client/replication_connection.h"
@@ -234,6 +235,19 @@ TEST(OddCluster, HasARelationOfMoreThanOneGigabyte) {
   auto restored = job.restore("new", {});
   ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
   EXPECT_EQ(restored->sql(sum), before);
+}
+
+// The names of relations are read, and backups expire, while it still holds.
+TEST(TwoBackupsAtOnce, TheClaimLastsUntilTheCommandIsDone) {
+  MainJob job(usual_major, "log_disconnections = on\n");
+  (void)job.backup();
+  job.server().stop();
+  std::istringstream lines(job.server().log());
+  std::string last;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("disconnection:") != std::string::npos) last = line;
+  }
+  EXPECT_THAT(last, HasSubstr("database= ")) << "the replication connection was not the last to go";
 }
 
 TEST(TwoBackupsAtOnce, TheSecondIsRefusedAndNamesTheFirst) {

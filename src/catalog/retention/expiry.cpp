@@ -91,8 +91,9 @@ class ExpiryRun {
     repository_.expect_deletable();
     if (!plan_.is_empty()) check_plan_holds(repository_, cluster_, plan_, now_);
     delete_backups();
+    const auto identities = cluster_identities(repository_, cluster_);
     if (!plan_.wal.empty() && !delete_wal()) return std::move(result_);
-    remove_finished_announcements(repository_, cluster_, cluster_identities(repository_, cluster_));
+    remove_finished_announcements(repository_, cluster_, identities);
     return std::move(result_);
   }
 

@@ -110,12 +110,15 @@ class ObjectReader {
         ++state_.report.objects_read;
       });
     };
-    for (const auto& place : object_table()) {
-      if (!place.is_sealed) continue;
-      const bool is_clusters = state_.request.cluster && place.scope == Scope::cluster;
-      choose(
-          is_clusters ? prefix_of(place.place, *state_.request.cluster) : std::string(place.prefix),
-          place.kind);
+    // What is of the repository first: it is reported first.
+    for (const auto scope : {Scope::repository, Scope::cluster}) {
+      for (const auto& place : object_table()) {
+        if (!place.is_sealed || place.scope != scope) continue;
+        const bool is_clusters = state_.request.cluster && scope == Scope::cluster;
+        choose(is_clusters ? prefix_of(place.place, *state_.request.cluster)
+                           : std::string(place.prefix),
+               place.kind);
+      }
     }
   }
 

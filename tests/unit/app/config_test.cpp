@@ -288,6 +288,7 @@ TEST_F(AConfig, KnowsWhoseARepositoryIs) {
 
 TEST_F(AConfig, RefusesAFurtherRepositoryThatIsNone) {
   EXPECT_THAT(expect_refused("[repository.2]\nregion = \"eu\"\n").detail(), HasSubstr("no url"));
+  EXPECT_THAT(expect_refused("[repository]\n2 = \"x\"\n").detail(), HasSubstr("not a section"));
   EXPECT_THAT(expect_refused("[repository.2]\nurl = \"/x\"\ncompression = \"lz4\"\n").detail(),
               HasSubstr("[repository.2]"));
   EXPECT_THAT(expect_refused("[repository]\nurl = \"/x\"\n[repository.2]\nurl = \"/x\"\n").detail(),

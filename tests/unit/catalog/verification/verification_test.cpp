@@ -417,6 +417,19 @@ TEST_F(VerificationTest, OfOneBackupReadsWhatThatNeeds) {
   EXPECT_EQ(error_of([&] { run({.cluster = "other"}); }), "not_found");
 }
 
+TEST_F(VerificationTest, ReportsWhatIsOfTheRepositoryFirst) {
+  (void)run(VerifyTier::deep);
+  const auto record = keys_under(made_.storage, "verified/").at(0);
+  put_accepted_gap(made_.repository, test_cluster(),
+                   {.timeline = {}, .from = {}, .to = {}, .reason = "x", .when = {}});
+  const auto gap = keys_under(made_.storage, "accepted-gaps/").at(0);
+  for (const auto& key : {gap, record}) flip(key, made_.storage.find_size(key).value() - 40);
+  const auto report = run(VerifyTier::deep);
+  ASSERT_EQ(report.objects.size(), 2u);
+  EXPECT_EQ(report.objects[0].key, record);
+  EXPECT_EQ(report.objects[1].key, gap);
+}
+
 TEST_F(VerificationTest, GoesOnBehindAnObjectThatCannotBeRead) {
   const auto pack = pack_of("a", "base/5/16384");
   hooked_.before = [&](std::string_view operation, std::string_view key) {
