@@ -266,7 +266,7 @@ void add_backup_command(Program& program, CommandLine& commands) {
                  "How long to keep it whatever the retention policy says: 90d, or forever");
   command.option("--checkpoint", options->checkpoint, "fast (now) or spread (gentle, slower)");
   command.option("--max-rate", options->max_rate,
-                 "How much the server may send in a second: 100MB");
+                 "The most that is sent or read in a second: 100MB");
   command.option(
       "--wal", options->wal,
       "archive (the server archives its WAL) or stream (walvault receives it over a second "
@@ -274,8 +274,9 @@ void add_backup_command(Program& program, CommandLine& commands) {
   command.option("--via", options->via,
                  "protocol (the server sends its files) or files (walvault reads them directly, in "
                  "parallel, and skips files that did not change). Default: protocol");
-  command.flag("--checksum-all", options->checksum_all,
-               "Read every file, even those that are known not to have changed");
+  command.flag(
+      "--checksum-all", options->checksum_all,
+      "Read every file, or have the server send it, even if it is known not to have changed");
   command.option("--jobs", options->jobs, "How many threads to use");
   command.option("--wal-timeout", options->wal_timeout,
                  "How long to wait for the backup's WAL to be archived");

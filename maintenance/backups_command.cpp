@@ -108,7 +108,8 @@ void add_backups_command(Program& program, CommandLine& commands) {
     remove(program, *delete_options);
   });
   delete_command.argument("ID", delete_options->id, "The backup");
-  delete_command.flag("--yes", delete_options->yes, "Also one that the retention policy keeps");
+  delete_command.flag("--yes", delete_options->yes,
+                      "Delete it even if the retention policy keeps it");
 }
 
 }  // namespace walvault

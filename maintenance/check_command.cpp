@@ -268,7 +268,7 @@ void check_further(Program& program, const Repository& repository, const std::st
       } else {
         findings.push_back(
             warning(name, one_line(error),
-                    "Archiving goes on without it; walvault copy brings what it lacks."));
+                    "Archiving continues without it; walvault copy copies what is missing."));
       }
     }
   }
@@ -348,7 +348,7 @@ void run_check(Program& program, const Options& options) {
 void add_check_command(Program& program, CommandLine& commands) {
   const auto options = std::make_shared<Options>();
   auto& command =
-      commands.command("check", "Proves that a cluster's WAL arrives, and looks at its settings",
+      commands.command("check", "Proves that WAL is archived, and checks the server's settings",
                        [&program, options] { run_check(program, *options); });
   command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
   command.flag("--repair", options->repair,

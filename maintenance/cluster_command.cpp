@@ -101,10 +101,11 @@ void remove(Program& program, const Options& options) {
                 "If that is meant, add --yes.");
   }
   remove_cluster(opened.repository, options.name, system_clock().now());
-  program.print({{"removed", registered_json(identity)}},
-                "Removed cluster " + identity_text(identity) +
-                    "Its archive_command fails from now on. What is stored of it stays until "
-                    "space comes back; the name can be registered again.\n");
+  program.print(
+      {{"removed", registered_json(identity)}},
+      "Removed cluster " + identity_text(identity) +
+          "Its archive_command fails from now on. Nothing was deleted: its backups and WAL "
+          "keep their space. The name can be registered again.\n");
 }
 
 void list(Program& program) {
@@ -137,8 +138,8 @@ void add_cluster_command(Program& program, CommandLine& commands) {
   };
   add_pg(command("add", "Registers a database cluster under a name", add));
   add_pg(command("upgrade", "Accepts the new system identifier after pg_upgrade", upgrade));
-  command("remove", "Ends a registration and gives up its backups", remove)
-      .flag("--yes", options->yes, "Confirms that the backups are given up");
+  command("remove", "Ends a registration; its backups can no longer be restored", remove)
+      .flag("--yes", options->yes, "Confirms that its backups can no longer be restored");
   cluster.command("list", "Lists the registered clusters", [&program] { list(program); });
 }
 

@@ -191,7 +191,7 @@ void add_copy_command(Program& program, CommandLine& commands) {
                  "Copy only this backup and the WAL that it needs itself (repeatable)");
   command.option("--from", options->from,
                  "Only this backup, later ones, and all WAL from its start on");
-  command.option("--max-rate", options->max_rate, "How much to read in a second at most: 20MB");
+  command.option("--max-rate", options->max_rate, "The most to read in a second: 20MB");
   command.option("--jobs", options->jobs, "How many objects to copy at the same time");
   command.flag("--dry-run", options->dry_run, "Show what would be copied and copy nothing");
 }

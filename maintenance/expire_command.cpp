@@ -71,17 +71,17 @@ void add_expire_command(Program& program, CommandLine& commands) {
   command.option("--keep-last", options->keep_last, "Keep this many of the newest backups");
   command.option("--keep-for", options->keep_for, "Keep every backup for this time: 30d");
   command.option("--keep-daily", options->keep_daily,
-                 "Keep the newest backup of each of so many days");
+                 "Keep the newest backup of each of the last N days that have one");
   command.option("--keep-weekly", options->keep_weekly,
-                 "Keep the newest backup of each of so many weeks");
+                 "Keep the newest backup of each of the last N weeks that have one");
   command.option("--keep-monthly", options->keep_monthly,
-                 "Keep the newest backup of each of so many months");
+                 "Keep the newest backup of each of the last N months that have one");
   command.option("--keep-yearly", options->keep_yearly,
-                 "Keep the newest backup of each of so many years");
+                 "Keep the newest backup of each of the last N years that have one");
   command.option("--window", options->window, "Keep every moment of this time restorable: 30d");
   command.option("--minimum-backups", options->minimum_backups,
                  "Keep at least this many, whatever the other rules say");
-  command.flag("--dry-run", options->dry_run, "Show what would go and delete nothing");
+  command.flag("--dry-run", options->dry_run, "Show what would be deleted and delete nothing");
 }
 
 }  // namespace walvault

@@ -219,8 +219,8 @@ void add_verify_command(Program& program, CommandLine& commands) {
                "Decode everything as well: chunk ids, page checksums, WAL records");
   command.option("--sample", options->sample,
                  "Read only this share of packs and WAL, chosen at random: 5%");
-  command.option("--max-age", options->max_age, "Skip what was verified within this time: 30d");
-  command.option("--max-rate", options->max_rate, "How much to read in a second at most: 100MB");
+  command.option("--max-age", options->max_age, "Skip what was found right within this time: 30d");
+  command.option("--max-rate", options->max_rate, "The most to read in a second: 100MB");
   command.option("--jobs", options->jobs, "How many threads to use");
 }
 

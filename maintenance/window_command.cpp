@@ -88,7 +88,7 @@ void accept_gap(Program& program, const Options& options) {
 void add_window_command(Program& program, CommandLine& commands) {
   auto& window = commands.command("window", "Records which gaps in the WAL are known");
   const auto options = std::make_shared<Options>();
-  auto& command = window.command("accept-gap", "Accepts that WAL is lost, for the record",
+  auto& command = window.command("accept-gap", "Records that missing WAL is lost for good",
                                  [&program, options] { accept_gap(program, *options); });
   command.required_option("--reason", options->reason, "The reason, in words");
   command.flag("--yes", options->yes, "Confirm it");

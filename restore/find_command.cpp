@@ -224,7 +224,7 @@ void add_find_command(Program& program, CommandLine& commands) {
                "Show transactions that deleted rows, and how many rows");
   command.option("--xid", options->xid, "Show what one transaction did");
   command.option("--time", options->time, "Show the transactions that ended around a time");
-  command.option("--around", options->around, "How far around --time");
+  command.option("--around", options->around, "How much time before and after --time");
   command.option("--from", options->from, "Only what ended at this time or later");
   command.option("--until", options->until, "Only what ended at this time or earlier");
   command.option("--timeline", options->timeline,

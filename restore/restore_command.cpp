@@ -104,8 +104,10 @@ void add_restore_command(Program& program, CommandLine& commands) {
                "what does not belong is removed; its WAL is saved first");
   command.flag("--discard-wal", options->discard_wal,
                "With --force or --delta: do not save its WAL");
-  command.flag("--yes", options->yes,
-               "With --force: replace even what does not belong to this cluster");
+  command.flag(
+      "--yes", options->yes,
+      "With --force: replace even another cluster's directory. With --force or --delta: also "
+      "replace the tablespaces and the pg_wal that the directory links to");
   command.flag("--dry-run", options->dry_run, "Print the plan and write nothing");
 }
 

@@ -104,7 +104,7 @@ void expect_nothing_lost(BackupConditions& conditions, const BackupInfo& backup,
               "Of it, " + fault.why + ".",
               "Leave --backup out to have the newest one that can. walvault verify --backup " +
                   backup.id +
-                  " tells what is lost of this one, walvault extract reads single files.");
+                  " says what is lost of this one, walvault extract reads single files.");
 }
 
 }  // namespace

@@ -8,18 +8,20 @@ namespace walvault {
 
 void add_fetch_options(CommandLine& command_line, FetchRequest& request) {
   command_line.argument("NAME", request.name, "The file asked for, as PostgreSQL passes it in %f");
-  command_line.argument("DESTINATION", request.destination, "Where it goes, %p");
+  command_line.argument("DESTINATION", request.destination,
+                        "The file to write, as PostgreSQL passes it in %p");
   command_line.option("--identity", request.identity,
-                      "Which of the cluster's identities is recovered; else the newest");
-  command_line.option("--branch", request.branches,
-                      "TIMELINE-BRANCH: what was set aside of a timeline (repeatable)");
+                      "Which of the cluster's identities is recovered. Default: the newest");
+  command_line.option(
+      "--branch", request.branches,
+      "TIMELINE-BRANCH: the branch to use of a timeline that was set aside (repeatable)");
   command_line.option("--partial", request.partial,
                       "The segment that may be delivered as far as it was written");
   command_line.option("--prefetch", request.prefetch,
-                      "How many segments are fetched ahead, into a directory beside the data "
+                      "How many segments to fetch ahead, into a directory beside the data "
                       "directory; 0 for none");
   command_line.flag("--standby", request.standby,
-                    "The server is a standby: what cannot be had is left to streaming");
+                    "The server is a standby: leave missing segments to streaming");
 }
 
 std::string fetch_line(const std::string& program, const Config& config, const std::string& cluster,

@@ -15,10 +15,10 @@ namespace {
 constexpr std::uint64_t file_bytes_max = 1u << 20;
 
 constexpr std::string_view further_help =
-    "A further repository, up to [repository.9]. Each segment is archived in every repository "
-    "before it counts as archived. --repo 2 names this one, and walvault copy brings it the "
-    "backups, and WAL that it does not have. It has the keys of [repository] but for compression "
-    "and differences. docs/operations.md, \"Off-site copies\".";
+    "A further repository, up to [repository.9]. Each segment is archived in every required "
+    "repository before it counts as archived. --repo 2 names this one, and walvault copy brings "
+    "it the backups, and WAL that it does not have. It has the keys of [repository], except those "
+    "for compression and differences. docs/operations.md, \"Off-site copies\".";
 constexpr std::string_view cache_help =
     "What an object store said is remembered here: backup roots, ledgers, and for a minute which "
     "cluster a name means and which branches its timelines have. It can be deleted at any time, "

@@ -90,11 +90,13 @@ constexpr std::array place_table = {
          "AWS does.",
          "", "\"/usr/local/bin/backup-credentials\""},
         store_text<&ObjectStoreConfig::credentials_command>},
-    Key<RepositoryConfig>{{"credentials_file", "Instead of keys: a shared credentials file.",
-                           "~/.aws/credentials", "\"/etc/walvault/credentials\""},
-                          store_text<&ObjectStoreConfig::credentials_file>},
-    Key<RepositoryConfig>{{"profile", "The section of that file.", "default", "\"default\""},
-                          store_text<&ObjectStoreConfig::profile>},
+    Key<RepositoryConfig>{
+        {"credentials_file", "Instead of keys: a shared credentials file.",
+         "$AWS_SHARED_CREDENTIALS_FILE, or ~/.aws/credentials", "\"/etc/walvault/credentials\""},
+        store_text<&ObjectStoreConfig::credentials_file>},
+    Key<RepositoryConfig>{
+        {"profile", "The section of that file.", "$AWS_PROFILE, or default", "\"default\""},
+        store_text<&ObjectStoreConfig::profile>},
     Key<RepositoryConfig>{
         {"retry_for", "How long requests to a store that does not answer are repeated.", "\"2min\"",
          "\"2min\""},
@@ -117,15 +119,16 @@ constexpr std::array content_table = {
         {"compression",
          "How data files are compressed: none, lz4, zstd, or zstd:LEVEL with a level from -7 to "
          "19. You can change it at any time. With a zstd library before 1.5.5, levels above 12 "
-         "count as 12: it may store at those what cannot be decompressed.",
+         "count as 12: such a library may write data at these levels that cannot be decompressed.",
          "\"zstd:1\"", "\"zstd:1\"", true},
         [](Config& config, const KeyReader& key) { config.data_compression = key.compression(); }},
     Key<Config>{
         {"delta",
          "Whether a changed chunk is stored as the difference from the previous backup: auto, "
-         "always or never. auto means always in a directory. In an object store it means: while "
-         "reading the old chunks takes at most four times as long as storing what is saved, which "
-         "a backup measures while it runs. What is already stored does not change.",
+         "always or never. auto means always in a directory. In an object store it means: only "
+         "while reading the old chunks takes at most four times as long as storing the bytes that "
+         "this saves, which a backup measures while it runs. What is already stored does not "
+         "change.",
          "\"auto\"", "\"auto\"", true},
         [](Config& config, const KeyReader& key) {
           const auto delta = key.choice({"auto", "always", "never"});
@@ -205,21 +208,26 @@ constexpr std::array cluster_table = {
         {"keep_last",
          "The rules down to window say which backups walvault expire keeps. A backup is kept if "
          "any rule keeps it; without a rule, nothing is deleted. docs/operations.md, "
-         "\"Retention\", has recipes. This one keeps the newest backups, so many of them.",
+         "\"Retention\", has recipes. This one keeps this many of the newest backups.",
          "", "7"},
         retention_number<&RetentionPolicy::keep_last, 0>},
     Key<ClusterConfig>{{"keep_for", "Keeps every backup for this time: h, d, w.", "", "\"30d\""},
                        retention_time<&RetentionPolicy::keep_for>},
-    Key<ClusterConfig>{{"keep_daily", "Keeps the newest backup of each of so many days.", "", "30"},
-                       retention_number<&RetentionPolicy::keep_daily, 0>},
     Key<ClusterConfig>{
-        {"keep_weekly", "Keeps the newest backup of each of so many weeks.", "", "12"},
+        {"keep_daily", "Keeps the newest backup of each of the last N days that have one.", "",
+         "30"},
+        retention_number<&RetentionPolicy::keep_daily, 0>},
+    Key<ClusterConfig>{
+        {"keep_weekly", "Keeps the newest backup of each of the last N weeks that have one.", "",
+         "12"},
         retention_number<&RetentionPolicy::keep_weekly, 0>},
     Key<ClusterConfig>{
-        {"keep_monthly", "Keeps the newest backup of each of so many months.", "", "12"},
+        {"keep_monthly", "Keeps the newest backup of each of the last N months that have one.", "",
+         "12"},
         retention_number<&RetentionPolicy::keep_monthly, 0>},
     Key<ClusterConfig>{
-        {"keep_yearly", "Keeps the newest backup of each of so many years.", "", "2"},
+        {"keep_yearly", "Keeps the newest backup of each of the last N years that have one.", "",
+         "2"},
         retention_number<&RetentionPolicy::keep_yearly, 0>},
     Key<ClusterConfig>{{"window", "Keeps every moment of this time restorable.", "", "\"30d\""},
                        retention_time<&RetentionPolicy::window>},
@@ -227,8 +235,10 @@ constexpr std::array cluster_table = {
         {"minimum_backups", "The newest backups that are kept whatever the rules say.", "1", "3"},
         retention_number<&RetentionPolicy::minimum_backups, 1>},
     Key<ClusterConfig>{
-        {"expire", "Whether walvault backup runs walvault expire when it is done.", "false",
-         "true"},
+        {"expire",
+         "Whether walvault backup runs walvault expire when it is done, unless the backup has "
+         "damaged pages.",
+         "false", "true"},
         [](ClusterConfig& cluster, const KeyReader& key) { cluster.expire = key.flag(); }},
 };
 

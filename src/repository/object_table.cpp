@@ -9,7 +9,12 @@ namespace walvault {
 namespace {
 
 constexpr std::string_view derived_loss = "derived: nothing is lost with it, and it may be removed";
-constexpr std::string_view run_loss = "of a run that writes or deletes: gc and expire stop at it";
+constexpr std::string_view pin_loss =
+    "what a running command relies on: gc and expire stop until it is readable or removed";
+constexpr std::string_view plan_loss =
+    "which packs a gc is deleting: backups and copies stop; walvault gc --exclusive removes it";
+constexpr std::string_view announcement_loss =
+    "which WAL is being deleted: backups and expire of the cluster stop";
 
 constexpr std::array table{
     ObjectPlaceInfo{.place = ObjectPlace::format,
@@ -73,7 +78,7 @@ constexpr std::array table{
                     .copied = Copied::no,
                     .deleted_by = "the run that put it, gc",
                     .what = "what a run in progress relies on",
-                    .loss = run_loss},
+                    .loss = pin_loss},
     ObjectPlaceInfo{.place = ObjectPlace::plans,
                     .prefix = "plans/",
                     .kind = ObjectKind::plan,
@@ -83,7 +88,7 @@ constexpr std::array table{
                     .copied = Copied::no,
                     .deleted_by = "gc",
                     .what = "which packs a gc is about to delete",
-                    .loss = run_loss},
+                    .loss = plan_loss},
     ObjectPlaceInfo{.place = ObjectPlace::unfinished,
                     .prefix = "unfinished/",
                     .kind = ObjectKind::root,
@@ -167,7 +172,7 @@ constexpr std::array table{
                     .copied = Copied::no,
                     .deleted_by = "expire",
                     .what = "that WAL is about to be deleted",
-                    .loss = run_loss},
+                    .loss = announcement_loss},
     ObjectPlaceInfo{.place = ObjectPlace::damaged,
                     .prefix = "damaged/",
                     .kind = ObjectKind::damaged_pack,
@@ -284,12 +289,13 @@ std::string object_table_page() {
   }
   page +=
       "\n"
-      "**Deleted by** says which commands delete an object. Whoever may do nothing else needs no\n"
-      "permission to delete: a host that archives and takes backups deletes its own pins alone.\n"
+      "**Deleted by** says which commands delete an object. A host that only archives and takes\n"
+      "backups needs no permission to delete: it deletes its own pins if it may, and else leaves\n"
+      "them to gc.\n"
       "**Derived** objects can be made again from others. **Copied**: how `walvault copy` brings\n"
       "an object to another repository. **Cached**: whether `[cache]` may remember it.\n"
-      "**Class**: which keys open it, once a repository can be encrypted; what is plain holds\n"
-      "names and times alone.\n"
+      "**Class**: which keys will open it when a repository can be encrypted. Plain objects\n"
+      "contain only names and times.\n"
       "\n"
       "| keys begin with | deleted by | derived | copied | cached | class |\n"
       "|---|---|---|---|---|---|\n";
@@ -299,8 +305,8 @@ std::string object_table_page() {
   }
   page +=
       "\n"
-      "What the loss of one object costs, where `walvault verify` does not name the backups and\n"
-      "moments that are lost with it:\n"
+      "If one of these objects is lost, `walvault verify` names no backups or moments that are\n"
+      "lost with it. It says this instead:\n"
       "\n"
       "| keys begin with | what is lost |\n"
       "|---|---|\n";

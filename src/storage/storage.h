@@ -107,7 +107,9 @@ class Storage {
   // The one exception to "never changed": puts right bytes in the place of an object that is
   // damaged. `content` must be right itself. The key shows the old bytes or the new ones at any
   // time; two who do it at once put the same. Once it answers `replaced`, the new ones survive
-  // power loss. Where a store keeps versions, the damaged one stays as an older version.
+  // power loss. `is_whole` may mean that an earlier try of this call has mended it. What is removed
+  // meanwhile may come back in a directory: the caller keeps gc away. Where a store keeps versions,
+  // the damaged one stays as an older version.
   [[nodiscard]] virtual Replaced replace_damaged(std::string_view key, const ObjectContent& content,
                                                  const IsWhole& is_whole) = 0;
 
