@@ -100,11 +100,13 @@ class Comparison:
             self.backup(tool, full=True)
 
     def interleaved(self, row, action, rounds=None, prepare=lambda: None):
-        """Each program in turn, round by round: a row for each."""
+        """Each program in turn, round by round: a row for each. Another begins each round, since
+        what one leaves behind (files to write out, a directory to delete) costs the next."""
         runs = {tool.name: [] for tool in self.tools}
-        for _ in range(rounds or self.runs):
+        for number in range(rounds or self.runs):
             prepare()
-            for tool in self.tools:
+            first = number % len(self.tools)
+            for tool in self.tools[first:] + self.tools[:first]:
                 runs[tool.name].append(action(tool))
         return {name: self.table.add(row, name, taken) for name, taken in runs.items()}
 
