@@ -270,8 +270,9 @@ std::string object_table_page() {
       "# What lies in a repository\n"
       "\n"
       "This page is made from `src/repository/object_table.cpp`, as are the objects that\n"
-      "`verify` looks for, what is remembered on a machine and what `copy` brings. The bytes of\n"
-      "each kind are in [repository-format.md](repository-format.md).\n"
+      "`verify` looks for and what is remembered on a machine; tests hold `copy`, and whatever\n"
+      "is left in a repository, to it. The bytes of each kind are in\n"
+      "[repository-format.md](repository-format.md).\n"
       "\n"
       "| keys begin with | kind | what it is |\n"
       "|---|---|---|\n";

@@ -1,6 +1,7 @@
 // The one table of what a repository holds: under which prefix, of which kind, whose it is,
-// what its loss costs, and who may delete it. verify, copy, gc, the caches and docs/objects.md
-// are made from it; the integration tests hold every object that they leave to it.
+// what its loss costs, and who may delete it. All prefixes come from it; verify, the caches and
+// docs/objects.md are made from it. The integration tests hold every object that they leave to
+// it, and what a copy has brought.
 #pragma once
 
 #include <optional>

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <thread>
 
+#include "repository/object_table.h"
+#include "storage/posix_storage.h"
 #include "support/main_job.h"
 
 namespace walvault {
@@ -28,6 +30,28 @@ class CopyOfAServer : public ::testing::TestWithParam<int> {
     arguments.insert(arguments.begin(), {"copy", "--to", other_});
     return job_.walvault_json(std::move(arguments))["copies"][0];
   }
+  // Everything that the table of objects calls copied is in the other one, and nothing else.
+  void expect_what_the_table_says() {
+    PosixStorage here(job_.repository(), RandomId{});
+    PosixStorage there(other_, RandomId{});
+    std::size_t copied = 0;
+    for (const auto& info : object_table()) {
+      if (info.place == ObjectPlace::format) continue;  // each repository has its own
+      there.list(info.prefix, [&](const ObjectInfo& object) {
+        EXPECT_NE(info.copied, Copied::no) << object.key;
+        if (info.copied != Copied::as_it_is) return;
+        EXPECT_EQ(there.find(object.key, whole_object), here.find(object.key, whole_object))
+            << object.key;
+      });
+      const bool is_here = !here.list_names(info.prefix).empty();
+      const bool is_there = !there.list_names(info.prefix).empty();
+      if (info.copied != Copied::no) {
+        EXPECT_EQ(is_there, is_here) << info.prefix;
+      }
+      copied += is_there ? 1 : 0;
+    }
+    EXPECT_GE(copied, 6u) << "this test should see more";
+  }
   // Its own repository is gone from here on.
   void lose_the_first() {
     std::filesystem::rename(job_.repository(), job_.repository() + ".lost");
@@ -49,7 +73,9 @@ TEST_P(CopyOfAServer, IsAWholeRepository) {
   EXPECT_EQ(first["clusters"][0]["backups"][0]["state"], "copied");
 
   (void)server_.sql("UPDATE t SET filler = filler || 'x' WHERE id % 1000 = 0");
-  (void)job_.backup();
+  const auto id = job_.backup()["id"].get<std::string>();
+  EXPECT_EQ(job_.walvault({"backups", "keep", id, "--for", "30d"}).exit_code, 0);
+  EXPECT_EQ(job_.walvault({"verify"}).exit_code, 0);
   (void)server_.sql("INSERT INTO t VALUES (0, 'the last one')");
   const auto rows = sum();
   job_.archive_everything();
@@ -61,6 +87,7 @@ TEST_P(CopyOfAServer, IsAWholeRepository) {
   EXPECT_LT(backups[1]["pack_bytes"], first["clusters"][0]["backups"][0]["pack_bytes"]);
   const auto third = copy();
   EXPECT_EQ(third["clusters"][0]["wal_files"], 0);
+  expect_what_the_table_says();
 
   const auto info = job_.walvault_json({"info"});
   lose_the_first();
