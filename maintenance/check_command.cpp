@@ -160,7 +160,7 @@ void repair_gaps(const WalArchive& archive, const ConnectOptions& connect,
                  std::vector<Finding>& findings) {
   const auto backups = list_backups(archive.repository(), archive.identity().name).backups;
   for (const auto& gap : recoverable_moments({archive.at_this_moment(true), backups}).gaps) {
-    if (gap.accepted || !gap.damage.empty()) continue;
+    if (gap.state != GapState::open || !gap.damage.empty()) continue;
     const auto where = gap.from.text() + " to " + gap.to.text() + " of timeline " +
                        std::to_string(gap.timeline.timeline.value);
     try {
@@ -206,7 +206,8 @@ void check_repository(const WalArchive& archive, std::vector<Finding>& findings)
   // Only what follows the newest backup can still be mended by another one.
   const auto moments = recoverable_moments({archive.at_this_moment(true), list.backups});
   const auto gap = std::ranges::find_if(moments.gaps, [&](const WalGap& each) {
-    return !each.accepted && each.to > newest.start && each.timeline.timeline >= newest.timeline;
+    return each.state == GapState::open && each.to > newest.start &&
+           each.timeline.timeline >= newest.timeline;
   });
   if (gap == moments.gaps.end()) {
     findings.push_back(good("gaps", "none since the newest backup"));

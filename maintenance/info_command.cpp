@@ -57,11 +57,17 @@ void show_window(const WalArchive& archive, const RecoveryWindow& window, Shown&
 
 void show_gap(const WalArchive& archive, const WalGap& gap, Shown& shown) {
   auto& document = shown.document["gaps"].emplace_back(gap_json(gap));
-  document["accepted"] = gap.accepted;
+  document["accepted"] = gap.state != GapState::open;
+  document["expired"] = gap.state == GapState::expired;
   document["system_identifier"] = std::to_string(archive.identity().system_identifier);
-  const auto where = "the WAL of timeline " + timeline_text(archive, gap.timeline) + ": ";
+  const auto where = "WAL of timeline " + timeline_text(archive, gap.timeline) + ": ";
   const auto range = gap.from.text() + " to " + gap.to.text();
-  shown.text += "  " + std::string(gap.accepted ? "Accepted gap" : "GAP") + " in " + where +
+  if (gap.state == GapState::expired) {
+    shown.text += "  Expired " + where + range + ", which no backup needs\n";
+    return;
+  }
+  shown.text += "  " + std::string(gap.state == GapState::open ? "GAP" : "Accepted gap") +
+                " in the " + where +
                 (gap.damage.empty() ? range + " is not archived"
                                     : range + " cannot be replayed: " + gap.damage) +
                 "\n";

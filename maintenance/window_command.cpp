@@ -35,7 +35,7 @@ void accept_gap(Program& program, const Options& options) {
   const auto archive = WalArchive(opened.repository, identity).at_this_moment(true);
   const auto list = list_backups(opened.repository, cluster);
   auto moments = recoverable_moments({archive, list.backups});
-  std::erase_if(moments.gaps, [](const WalGap& gap) { return gap.accepted; });
+  std::erase_if(moments.gaps, [](const WalGap& gap) { return gap.state != GapState::open; });
   if (moments.gaps.empty()) {
     throw Error(ErrorKind::not_found, "there is no gap to accept",
                 "Every gap in the WAL of cluster " + cluster + " is accepted, or there is none.",

@@ -19,6 +19,17 @@ std::vector<std::string> ids_in(const nlohmann::json& cluster) {
   return ids;
 }
 
+// Expired is the WAL between two backups that stay, here and in a copy.
+void expect_nothing_lost(MainJob& job, const nlohmann::json& gaps) {
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0]["expired"], true);
+  const auto other = job.directory().path("other");
+  ASSERT_EQ(job.walvault({"init", "--repo", other}).exit_code, 0);
+  (void)job.walvault_json({"copy", "--to", other});
+  EXPECT_EQ(job.walvault_json({"info", "--repo", other})["clusters"][0]["gaps"], gaps);
+  EXPECT_THAT(job.walvault({"info", "--repo", other}).out, HasSubstr("no backup needs"));
+}
+
 TEST_P(RetentionOnAServer, WhatStaysIsWholeAndTheSpaceComesBack) {
   MainJob job(GetParam());
   auto& server = job.server();
@@ -49,6 +60,7 @@ TEST_P(RetentionOnAServer, WhatStaysIsWholeAndTheSpaceComesBack) {
   EXPECT_EQ(ids_in(cluster), (std::vector<std::string>{ids[1], ids[2], ids[3]}));
   EXPECT_EQ(cluster["windows"], shown["windows"]);
   EXPECT_EQ(cluster["windows"].size(), 2u);
+  expect_nothing_lost(job, cluster["gaps"]);
 
   // A backup that fails behind its packs: nothing refers to them.
   (void)server.sql("ALTER SYSTEM SET archive_command = 'false'");

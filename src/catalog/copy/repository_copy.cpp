@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/rate_limit.h"
+#include "catalog/copy/copied_gaps.h"
 #include "catalog/copy/copy_choice.h"
-#include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
 #include "catalog/records/backup_list.h"
@@ -262,15 +262,7 @@ class ClusterCopier {
 
   // Gaps that were accepted, and the names of relations.
   void copy_records(const ClusterIdentity& identity) {
-    const auto there = list_accepted_gaps(to_, identity);
-    for (const auto& gap : list_accepted_gaps(from_, identity)) {
-      // What is expired is each one's own.
-      if (gap.reason == expired_reason) continue;
-      const bool is_there = std::ranges::any_of(there, [&](const AcceptedGap& other) {
-        return encode_accepted_gap(other) == encode_accepted_gap(gap);
-      });
-      if (!is_there) put_accepted_gap(to_, identity, gap);
-    }
+    copy_accepted_gaps(from_, to_, identity);
     const auto prefix = prefix_of(ObjectPlace::catalogues, identity);
     const auto names = to_.storage().list_names(prefix);
     const std::set<std::string> known(names.begin(), names.end());

@@ -1,8 +1,24 @@
 #include "catalog/records/accepted_gap.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 
 namespace walvault {
+
+bool AcceptedGap::is_expired() const { return reason == expired_reason; }
+
+bool covers(std::span<const AcceptedGap> gaps, TimelineBranch timeline, Lsn from, Lsn to) {
+  std::vector<std::pair<Lsn, Lsn>> ranges;
+  for (const auto& gap : gaps) {
+    if (gap.timeline == timeline) ranges.emplace_back(gap.from, gap.to);
+  }
+  std::ranges::sort(ranges);
+  for (const auto& [begins, ends] : ranges) {
+    if (begins <= from) from = std::max(from, ends);
+  }
+  return from >= to;
+}
 
 Bytes encode_accepted_gap(const AcceptedGap& gap) {
   ByteWriter out;

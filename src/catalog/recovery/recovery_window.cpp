@@ -129,10 +129,14 @@ class Survey {
 
   void accept_gaps() {
     const auto accepted = list_accepted_gaps(archive_.repository(), archive_.identity());
+    auto expired = accepted;
+    std::erase_if(expired, [](const AcceptedGap& each) { return !each.is_expired(); });
     for (auto& gap : found_.gaps) {
-      gap.accepted = std::ranges::any_of(accepted, [&](const AcceptedGap& each) {
-        return each.timeline == gap.timeline && each.from <= gap.from && each.to >= gap.to;
-      });
+      if (covers(expired, gap.timeline, gap.from, gap.to)) {
+        gap.state = GapState::expired;
+      } else if (covers(accepted, gap.timeline, gap.from, gap.to)) {
+        gap.state = GapState::accepted;
+      }
     }
     std::ranges::sort(found_.gaps, {},
                       [](const WalGap& gap) { return std::tuple(gap.timeline, gap.from); });

@@ -25,13 +25,20 @@ struct RecoveryWindow {
   Lsn latest;
 };
 
+// What is on record about a gap.
+enum class GapState {
+  open,      // nothing: WAL is missing
+  accepted,  // an operator knows that it is lost
+  expired,   // expire deleted it between backups that stay: nobody lost it
+};
+
 // WAL that cannot be replayed, with archived WAL behind it.
 struct WalGap {
   TimelineBranch timeline;
   Lsn from;
   Lsn to;
-  std::string damage;     // of the segment that is there; empty: it is not archived
-  bool accepted = false;  // as lost, by the operator
+  std::string damage;  // of the segment that is there; empty: it is not archived
+  GapState state = GapState::open;
 };
 
 // Of one branch of a timeline, the last segment that is archived.

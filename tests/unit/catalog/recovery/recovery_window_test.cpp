@@ -169,6 +169,27 @@ TEST_F(RecoveryWindowTest, CallsWhatNobodyArchivedOfAnOldTimelineAGap) {
   EXPECT_EQ(found[0].to, lsn_in(5, 0));
 }
 
+// Deleted piece by piece, as backups between them went one after another.
+TEST_F(RecoveryWindowTest, WhatExpireHasDeletedIsNoLoss) {
+  archive_segments(archive_, 1, 2, 4);
+  archive_segments(archive_, 1, 8, 9);
+  AcceptedGap piece{.timeline = {.timeline = {1}, .branch = 0},
+                    .from = lsn_in(6, 0),
+                    .to = lsn_in(8, 0),
+                    .reason = expired_reason,
+                    .when = minute_of(10)};
+  put_accepted_gap(made_.repository, archive_.identity(), piece);
+  piece.timeline.branch = 1;
+  piece.from = lsn_in(2, 0);
+  put_accepted_gap(made_.repository, archive_.identity(), piece);
+  EXPECT_EQ(gaps().at(0).state, GapState::open);
+  piece.timeline.branch = 0;
+  piece.from = lsn_in(4, 0);
+  piece.to = lsn_in(6, 0);
+  put_accepted_gap(made_.repository, archive_.identity(), piece);
+  EXPECT_EQ(gaps().at(0).state, GapState::expired);
+}
+
 TEST_F(RecoveryWindowTest, KnowsWhatIsAcceptedAsLost) {
   archive_segments(archive_, 1, 2, 4);
   archive_segments(archive_, 1, 7, 9);
@@ -178,12 +199,13 @@ TEST_F(RecoveryWindowTest, KnowsWhatIsAcceptedAsLost) {
                          .reason = "a part of it",
                          .when = minute_of(10)};
   put_accepted_gap(made_.repository, archive_.identity(), part);
-  EXPECT_FALSE(gaps().at(0).accepted);
-  auto whole = part;
-  whole.to = lsn_in(7, 0);
-  whole.reason = "the disk is gone";
-  put_accepted_gap(made_.repository, archive_.identity(), whole);
-  EXPECT_TRUE(gaps().at(0).accepted);
+  EXPECT_EQ(gaps().at(0).state, GapState::open);
+  auto rest = part;
+  rest.from = lsn_in(6, 0);
+  rest.to = lsn_in(7, 0);
+  rest.reason = "the disk is gone";
+  put_accepted_gap(made_.repository, archive_.identity(), rest);
+  EXPECT_EQ(gaps().at(0).state, GapState::accepted);
   const auto listed = list_accepted_gaps(made_.repository, archive_.identity());
   ASSERT_EQ(listed.size(), 2u);
   EXPECT_EQ(listed[1].reason, "the disk is gone");

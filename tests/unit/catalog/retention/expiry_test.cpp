@@ -122,7 +122,7 @@ TEST_F(ExpiryTest, ABackupKeptByDecisionKeepsItsOwnWal) {
   ASSERT_EQ(planned.windows[0].after.size(), 2u);
   EXPECT_EQ(now.windows[0].latest, planned.windows[0].after[0].latest);
   ASSERT_EQ(now.gaps.size(), 1u);
-  EXPECT_TRUE(now.gaps[0].accepted) << "it is meant";
+  EXPECT_EQ(now.gaps[0].state, GapState::expired);
 }
 
 TEST_F(ExpiryTest, WalOfATimelineWithoutItsHistoryFileStays) {
@@ -344,8 +344,8 @@ TEST_F(ExpiryTest, WhatGoesAroundAFailoverIsNoGap) {
   EXPECT_EQ(wal(2), range(16, 20));
   const auto backups = list_backups(made_.repository, "main").backups;
   for (const auto& gap : recoverable_moments({archive_, backups}).gaps) {
-    EXPECT_TRUE(gap.accepted) << gap.timeline.text() << " " << gap.from.text() << " "
-                              << gap.to.text();
+    EXPECT_EQ(gap.state, GapState::expired)
+        << gap.timeline.text() << " " << gap.from.text() << " " << gap.to.text();
   }
 }
 
