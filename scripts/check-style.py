@@ -175,7 +175,7 @@ def main() -> int:
     sources = tracked("*.h", "*.cpp")
     for path in sources:
         failures += [f"{path.relative_to(ROOT)}:{each}" for each in check_cpp(path)]
-    failures += check_lengths(sources)
+    failures += check_lengths([*sources, *tracked("*.py", "*.sh")])
     for failure in failures:
         print(failure)
     print(f"{len(failures)} places break the style")
