@@ -29,6 +29,12 @@ void accept_gap(Program& program, const Options& options) {
                 "It may have " + std::to_string(gap_reason_bytes_max) + " bytes.",
                 "--reason 'the archive disk was full'");
   }
+  if (options.reason == expired_reason) {
+    throw Error(
+        ErrorKind::usage, "\"expired\" is no reason for a loss",
+        "With that word walvault expire records what it has deleted, which no backup needs.",
+        "Say how the WAL was lost: --reason 'the archive disk was full'");
+  }
   const auto cluster = program.config().cluster();
   const auto opened = program.open_repository();
   const auto identity = get_cluster(opened.repository, cluster);

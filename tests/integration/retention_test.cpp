@@ -116,6 +116,8 @@ TEST(RetentionCommands, RefuseWhatWouldHurt) {
   EXPECT_EQ(job.walvault({"backups", "keep", first}).exit_code, 2);
   EXPECT_EQ(job.walvault({"expire", "--keep-last", "many"}).exit_code, 2);
   EXPECT_EQ(job.walvault({"gc", "--grace", "soon"}).exit_code, 2);
+  // Else a loss would be shown as what expire has deleted.
+  EXPECT_EQ(job.walvault({"window", "accept-gap", "--reason", "expired", "--yes"}).exit_code, 2);
 
   EXPECT_EQ(job.walvault({"backups", "keep", first, "--for", "0d"}).exit_code, 0);
   const auto deleted = job.walvault({"backups", "delete", first, "--yes"});

@@ -132,7 +132,8 @@ class Survey {
     auto expired = accepted;
     std::erase_if(expired, [](const AcceptedGap& each) { return !each.is_expired(); });
     for (auto& gap : found_.gaps) {
-      if (covers(expired, gap.timeline, gap.from, gap.to)) {
+      // A segment that is there has not expired, whatever is the matter with it.
+      if (gap.damage.empty() && covers(expired, gap.timeline, gap.from, gap.to)) {
         gap.state = GapState::expired;
       } else if (covers(accepted, gap.timeline, gap.from, gap.to)) {
         gap.state = GapState::accepted;

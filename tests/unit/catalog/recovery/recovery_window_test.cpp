@@ -126,6 +126,15 @@ TEST_F(RecoveryWindowTest, EndsAtASegmentThatDoesNotContinueTheOneBefore) {
   EXPECT_EQ(found.gaps[0].to, lsn_in(6, 0));
   EXPECT_NE(found.gaps[0].damage.find("its first record follows"), std::string::npos)
       << found.gaps[0].damage;
+  // It is there, so it has not expired.
+  put_accepted_gap(made_.repository, archive_.identity(),
+                   {.timeline = {.timeline = {1}},
+                    .from = lsn_in(4, 0),
+                    .to = lsn_in(6, 0),
+                    .reason = expired_reason,
+                    .when = minute_of(10)});
+  const auto later = moments({backup_of("a", 1, 2, 3), backup_of("b", 1, 6, 7)});
+  EXPECT_EQ(later.gaps.at(0).state, GapState::accepted);
 }
 
 TEST_F(RecoveryWindowTest, EndsBeforeADamagedLastSegment) {
