@@ -83,7 +83,7 @@ void make(const std::string& directory, std::uint64_t segments, std::uint64_t ba
     WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry), {1});
     summarizer.read(content);
     archive_file(archive, name.text(test_geometry), content, minute_of(number + 1), {},
-                 encode_wal_summary(summarizer.finish()));
+                 encode_wal_summary({summarizer.finish()}));
     copy_out(made.storage);
   }
 }

@@ -1,6 +1,8 @@
 #include "restore/recovery_settings.h"
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 #include <utility>
 
@@ -65,6 +67,55 @@ std::string without_own_settings(const std::string& content) {
   return kept + block;
 }
 
+// A line of a configuration file: a name and, behind blanks or one "=", what stands for it.
+struct SettingLine {
+  std::string name;  // in small letters
+  std::string_view value;
+};
+
+std::optional<SettingLine> setting_line(std::string_view line) {
+  static constexpr std::string_view blanks = " \t\r\v\f";
+  const auto skip = [&](std::string_view what) {
+    line.remove_prefix(std::min(line.find_first_not_of(what), line.size()));
+  };
+  skip(blanks);
+  const auto length = std::min(line.find_first_of(" \t\r\v\f=#"), line.size());
+  if (length == 0) return std::nullopt;
+  SettingLine found;
+  for (const char c : line.substr(0, length)) {
+    found.name += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  }
+  line.remove_prefix(length);
+  skip(blanks);
+  if (line.starts_with('=')) line.remove_prefix(1);
+  skip(blanks);
+  found.value = line;
+  return found;
+}
+
+bool has_include(const std::string& content) {
+  const auto lines = split_lines(content);
+  return std::ranges::any_of(lines, [](std::string_view line) {
+    const auto found = setting_line(line);
+    return found && found->name.starts_with("include");
+  });
+}
+
+// The last one that the file has of a setting: that counts. nullopt: none that is a number.
+std::optional<std::uint32_t> number_in(const std::string& content, std::string_view name) {
+  std::optional<std::uint32_t> number;
+  for (const auto line : split_lines(content)) {
+    auto found = setting_line(line);
+    if (!found || found->name != name) continue;
+    auto& value = found->value;
+    if (value.starts_with('\'')) value.remove_prefix(1);
+    std::uint32_t parsed = 0;
+    const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), parsed);
+    number = failure == std::errc{} && end != value.data() ? std::optional(parsed) : std::nullopt;
+  }
+  return number;
+}
+
 // What the server was told for another life, as a standby above all.
 std::string left_over_settings(int major) {
   std::string content;
@@ -84,12 +135,36 @@ std::string left_over_settings(int major) {
 
 }  // namespace
 
-std::string with_recovery_settings(const std::string& auto_conf, const RecoverySettings& settings) {
+std::vector<RaisedSetting> settings_to_raise(const RequiredSettings& required,
+                                             const std::string& auto_conf,
+                                             const std::optional<std::string>& postgresql_conf) {
+  const auto own = without_own_settings(auto_conf);
+  const bool is_known = postgresql_conf && !has_include(*postgresql_conf);
+  std::vector<RaisedSetting> raised;
+  // What PostgreSQL takes where no file says otherwise, from 13 to 18.
+  const auto look_at = [&](const char* name, std::uint32_t value, std::uint32_t by_default) {
+    if (value == 0) return;
+    auto configured = number_in(own, name);
+    if (!configured && is_known)
+      configured = number_in(*postgresql_conf, name).value_or(by_default);
+    if (!configured || *configured < value) raised.push_back({.name = name, .value = value});
+  };
+  look_at("max_connections", required.max_connections, 100);
+  look_at("max_worker_processes", required.max_worker_processes, 8);
+  look_at("max_wal_senders", required.max_wal_senders, 10);
+  look_at("max_prepared_transactions", required.max_prepared_transactions, 0);
+  look_at("max_locks_per_transaction", required.max_locks_per_transaction, 64);
+  return raised;
+}
+
+std::string with_recovery_settings(const std::string& auto_conf, const RecoverySettings& settings,
+                                   const std::vector<RaisedSetting>& raised) {
   static constexpr std::array<std::string_view, 5> target_names = {
       "recovery_target", "recovery_target_name", "recovery_target_time", "recovery_target_xid",
       "recovery_target_lsn"};
   auto content = without_own_settings(auto_conf);
   content += std::string(begin_mark) + "\n";
+  for (const auto& each : raised) content += setting(each.name, std::to_string(each.value));
   content += setting("restore_command", settings.restore_command);
   // Of several settings of one name the last counts, at its place. So these
   // empty ones take back whatever stood before (in the user's files, or left

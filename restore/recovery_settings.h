@@ -2,9 +2,11 @@
 // postgresql.auto.conf.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <vector>
 
-#include "catalog/recovery/recovery_plan.h"
+#include "catalog/recovery/recovery_demands.h"
 
 namespace walvault {
 
@@ -23,13 +25,30 @@ struct RecoverySettings {
   std::string primary_conninfo = {};  // of a standby; empty: it has the archive only
   // PostgreSQL may read WAL ahead of what it replays (from 15 on it does).
   bool reads_ahead = true;
+  // What of the server's own is raised where it is smaller.
+  RequiredSettings required = {};
 };
 
-// The file's content with these settings at its end. What an earlier restore
-// of this program wrote there goes; everything else stays, but whatever would make a
-// recovery to a target wait or run commands (left over from a delayed standby, say) is
-// taken back by a setting of its own.
+struct RaisedSetting {
+  std::string name;
+  std::uint32_t value = 0;
+
+  bool operator==(const RaisedSetting&) const = default;
+};
+
+// Which of those that are required have to be raised, in a data directory with these files.
+// `postgresql_conf`: nullopt where that lies elsewhere, as on Debian; what it says is not known
+// then, as little as what it includes.
+[[nodiscard]] std::vector<RaisedSetting> settings_to_raise(
+    const RequiredSettings& required, const std::string& auto_conf,
+    const std::optional<std::string>& postgresql_conf);
+
+// The file's content with these settings at its end, and those that are raised before them. What an
+// earlier restore of this program wrote there goes; everything else stays, but whatever would make
+// a recovery to a target wait or run commands (left over from a delayed standby, say) is taken back
+// by a setting of its own.
 [[nodiscard]] std::string with_recovery_settings(const std::string& auto_conf,
-                                                 const RecoverySettings& settings);
+                                                 const RecoverySettings& settings,
+                                                 const std::vector<RaisedSetting>& raised = {});
 
 }  // namespace walvault

@@ -22,6 +22,7 @@
 #include "postgres/control_file.h"
 #include "postgres/manifest_writer.h"
 #include "repository/tree_reader.h"
+#include "restore/created_tablespaces.h"
 #include "restore/file_restorer.h"
 
 namespace walvault {
@@ -31,7 +32,7 @@ constexpr mode_t private_file = 0600;
 // Tells an interrupted delta from a directory of whatever else.
 constexpr std::string_view mark_path = "walvault.restoring";
 constexpr std::uint64_t mark_bytes_max = 64;
-constexpr std::uint64_t auto_conf_bytes_max = 16u << 20;
+constexpr std::uint64_t conf_bytes_max = 16u << 20;
 constexpr std::string_view auto_conf_path = "postgresql.auto.conf";
 // Room for what the file system itself needs beside the files.
 constexpr std::uint64_t headroom_bytes = 1u << 20;
@@ -147,13 +148,20 @@ void write_manifest(TreeReader& tree, DataDirectoryWriter& directory,
   rewriter.finish();
 }
 
-void write_recovery_settings(DataDirectoryWriter& directory, const RecoverySettings& settings) {
+std::vector<RaisedSetting> write_recovery_settings(DataDirectoryWriter& directory,
+                                                   const RecoverySettings& settings) {
   const auto path = directory.path_of(std::string(auto_conf_path));
-  const bool exists = find_status(path).has_value();
-  const auto content = exists ? read_file(path, auto_conf_bytes_max) : Bytes{};
-  const auto changed = with_recovery_settings(std::string(as_text(content)), settings);
+  const auto content_of = [](const std::string& file) {
+    if (!find_status(file)) return std::optional<std::string>();
+    return std::optional(std::string(as_text(read_file(file, conf_bytes_max))));
+  };
+  const auto content = content_of(path).value_or("");
+  auto raised = settings_to_raise(settings.required, content,
+                                  content_of(directory.path_of("postgresql.conf")));
+  const auto changed = with_recovery_settings(content, settings, raised);
   replace_file_durably(path, as_bytes(changed), private_file);
   directory.write_file(settings.standby ? "standby.signal" : "recovery.signal", {}, private_file);
+  return raised;
 }
 
 // True: one that was begun before was not ended.
@@ -306,6 +314,7 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
                                           const RestoreRequest& request) {
   const TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
   auto tablespaces = tablespaces_of(tree.root());
+  refuse_mappings_of(request.created_tablespaces, request.mappings);
   for (const auto& mapping : request.mappings) {
     const auto it = std::ranges::find(tablespaces, mapping.from, &Tablespace::location);
     if (it == tablespaces.end()) {
@@ -332,6 +341,9 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
                       "=NEW; or, if it belongs to " + request.data_directory + " alone, --yes.");
     }
   }
+  auto ours = replaced;
+  for (const auto& tablespace : tablespaces) ours.push_back(tablespace.location);
+  expect_free_places_for(request.created_tablespaces, ours);
   // Where the tablespaces lie on other file systems this asks for too much
   // only of the first; each is told by its own when it fills up.
   const auto needed = plan.backup.size_bytes - plan.backup.zero_bytes + headroom_bytes;
@@ -365,7 +377,8 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   const auto control = write_tree(tree, directory, files, reporter, result);
   result.kept_bytes = files.kept_bytes();
   write_notes(tree, directory, tablespaces);
-  write_recovery_settings(directory, request.settings);
+  result.raised = write_recovery_settings(directory, request.settings);
+  make_places_for(request.created_tablespaces);
   reporter.check_cancelled();
   directory.apply_modes();
   DataDirectoryWriter::sync_all(directories);

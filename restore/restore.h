@@ -28,6 +28,8 @@ struct RestoreRequest {
   // not have; chunks of files that are as they should be are not written.
   bool replace = false;
   bool delta = false;
+  // Made by replay, at these places of the original's.
+  std::vector<TablespaceCreation> created_tablespaces = {};
   // And in the tablespaces, and the pg_wal, that it links to. A copy of a data directory
   // links to those of the original.
   bool replace_tablespaces = false;
@@ -37,6 +39,7 @@ struct RestoreResult {
   std::uint64_t files = 0;
   std::uint64_t bytes = 0;
   std::uint64_t kept_bytes = 0;  // of those, in chunks that were there already
+  std::vector<RaisedSetting> raised;
 };
 
 // Whether a restore with `delta` into this directory was begun and not ended, for a
@@ -47,7 +50,8 @@ struct RestoreResult {
 // Where each tablespace of a backup will lie. Error{usage} for a mapping of a
 // tablespace that the backup does not have, {conflict} for a directory that
 // is not empty and is not to be replaced, for the data directory too;
-// {unavailable} when there is too little room. Writes nothing.
+// {unavailable} when there is too little room. {conflict} where replay would make a
+// tablespace in a directory that holds something. Writes nothing.
 [[nodiscard]] std::vector<Tablespace> check_destination(const WalArchive& archive,
                                                         const RecoveryPlan& plan,
                                                         const RestoreRequest& request);

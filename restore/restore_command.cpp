@@ -19,6 +19,19 @@ constexpr std::string_view copy_hint =
     "archive_mode; ALTER SYSTEM RESET max_logical_replication_workers; ALTER SYSTEM "
     "RESET synchronous_standby_names; then restart.\n";
 
+// What recovery demands, and how the server gets its own back.
+std::string raised_text(const std::vector<RaisedSetting>& raised) {
+  if (raised.empty()) return {};
+  std::string numbers;
+  std::string back;
+  for (const auto& each : raised) {
+    numbers += (numbers.empty() ? "" : ", ") + each.name + " = " + std::to_string(each.value);
+    back += (back.empty() ? "" : " ") + ("ALTER SYSTEM RESET " + each.name + ";");
+  }
+  return "Replay needs, and postgresql.auto.conf sets: " + numbers +
+         ".\nTo take that back when it runs: " + back + " Then restart.\n";
+}
+
 std::string result_text(const RestoreOptions& options, const RestoreRequest& request,
                         const RestoreResult& result, std::chrono::milliseconds duration) {
   std::string text = "Restored " + std::to_string(result.files) + " files, " +
@@ -28,6 +41,7 @@ std::string result_text(const RestoreOptions& options, const RestoreRequest& req
   text += "Start the server to let it ";
   text += options.standby ? "follow its primary" : "recover";
   text += ": pg_ctl -D " + request.data_directory + " start\n";
+  text += raised_text(result.raised);
   if (!request.settings.archiving) text += copy_hint;
   return text;
 }
@@ -60,11 +74,14 @@ void run_restore(Program& program, const RestoreOptions& options) {
   const auto duration =
       std::chrono::duration_cast<std::chrono::milliseconds>(system_clock().steady() - began);
   const auto& request = job.request();
+  auto raised = nlohmann::ordered_json::object();
+  for (const auto& each : result.raised) raised[each.name] = each.value;
   program.print({{"plan", plan_document},
                  {"restored", true},
                  {"data_directory", request.data_directory},
                  {"archiving", request.settings.archiving},
                  {"standby", request.settings.standby},
+                 {"raised_settings", raised},
                  {"files", result.files},
                  {"kept_bytes", result.kept_bytes},
                  {"duration_s", static_cast<double>(duration.count()) / 1000}},

@@ -207,6 +207,9 @@ void RestoreJob::settle_recovery_settings() {
   const bool is_whole = !plan.wal.gap_follows && plan.wal.switches_from == TimelineId{} &&
                         proved_->chain.broken.empty();
   settings.reads_ahead = is_whole || plan.backup.server_version < prefetch_version_min;
+  auto demands = recovery_demands(*proved_);
+  settings.required = demands.settings;
+  request_.created_tablespaces = std::move(demands.tablespaces);
 }
 
 void RestoreJob::check_places() {
@@ -217,6 +220,9 @@ void RestoreJob::check_places() {
   std::vector<NamedPlace> locations;
   for (const auto& tablespace : check_destination(*archive_, plan, request_)) {
     locations.push_back({.what = "a tablespace's directory", .path = tablespace.location});
+  }
+  for (const auto& creation : request_.created_tablespaces) {
+    locations.push_back({.what = "a tablespace's directory", .path = creation.location});
   }
   expect_repositories_apart(config_, locations);
 }

@@ -24,9 +24,9 @@ std::uint64_t last_needed(const WalArchive& view, const ProvedPlan& proved, bool
   auto number = geometry.number_of(*proved.stop.lsn);
   for (; number < end; ++number) {
     const auto key = key_in_stretch(view, plan.wal, number);
-    const auto summary =
+    const auto chain =
         key ? view.find_chain_summary({.timeline = {}, .number = number}, *key) : std::nullopt;
-    if (summary && summary->last >= *proved.stop.lsn) break;
+    if (chain && chain->summary.last >= *proved.stop.lsn) break;
   }
   return number;
 }
@@ -49,7 +49,7 @@ bool expect_readable(const WalArchive& archive, const ProvedPlan& proved, unsign
   const auto number = damaged->name.number - 1;
   if (const auto key = key_in_stretch(view, plan.wal, number)) {
     const auto before = view.find_chain_summary({.timeline = {}, .number = number}, *key);
-    if (before) last = before->last;
+    if (before) last = before->summary.last;
   }
   throw Error(ErrorKind::unreachable_target, "the archived WAL is damaged on the way to the target",
               "Segment " + damaged->name.text(geometry) + ": " + damaged->why + ".",

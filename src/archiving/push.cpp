@@ -42,7 +42,7 @@ void compress_segment(const WalArchive& archive, ByteView first, const ReadConte
       (header.kind == WalFileKind::segment || summary.stop->reason == WalStopReason::damage)) {
     result.damage = summary.stop->text;
   }
-  compressed.summary = encode_wal_summary(summary);
+  compressed.summary = encode_wal_summary({.summary = summary, .origin = {}});
 }
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,

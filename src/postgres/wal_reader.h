@@ -29,6 +29,7 @@ enum class ResourceManager : std::uint8_t {  // access/rmgrlist.h
   transaction = 1,
   storage = 2,
   database = 4,
+  tablespace = 5,
   heap2 = 9,
   heap = 10,
 };

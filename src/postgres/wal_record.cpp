@@ -230,22 +230,69 @@ std::optional<TransactionGlimpse> transaction_glimpse(ByteView record) {
   return std::nullopt;
 }
 
-std::optional<RestorePoint> restore_point_in(ByteView record, Lsn lsn) {
-  // Behind the header the data alone: xl_restore_point, of a fixed length.
-  constexpr std::uint8_t xlog_restore_point = 0x70;
-  constexpr std::size_t name_bytes = 64;
-  constexpr std::size_t data_offset = wal_record_header_bytes + 2;
-  if (record.size() < data_offset + sizeof(std::int64_t) + name_bytes ||
-      static_cast<ResourceManager>(record[17]) != ResourceManager::xlog ||
-      (record[16] & 0xF0) != xlog_restore_point ||
-      record[wal_record_header_bytes] != id_data_short) {
+namespace {
+
+constexpr std::size_t previous_offset = 8;
+constexpr std::size_t info_offset = 16;
+constexpr std::size_t manager_offset = 17;
+
+// The data of a record that names no block, which then stands behind its header alone; nullopt:
+// it is of another kind, or not whole.
+std::optional<ByteReader> data_of(ByteView record, ResourceManager manager, std::uint8_t info) {
+  constexpr std::uint8_t info_mask = 0xF0;
+  if (record.size() <= wal_record_header_bytes ||
+      static_cast<ResourceManager>(record[manager_offset]) != manager ||
+      (record[info_offset] & info_mask) != info) {
     return std::nullopt;
   }
-  ByteReader in(record.subspan(data_offset), "a restore point");
-  RestorePoint point{.lsn = lsn, .time = from_postgres_time(in.i64()), .name = {}};
-  const auto name = as_text(in.raw(name_bytes));
+  ByteReader in(record.subspan(wal_record_header_bytes), "a record without blocks");
+  const auto id = in.u8();
+  const bool is_long = id == id_data_long;
+  if ((!is_long && id != id_data_short) || in.left() < (is_long ? 4u : 1u)) return std::nullopt;
+  const std::uint32_t length = is_long ? in.u32() : in.u8();
+  if (length > in.left()) return std::nullopt;
+  return ByteReader(in.raw(length), "the data of a record");
+}
+
+}  // namespace
+
+std::optional<RestorePoint> restore_point_in(ByteView record, Lsn lsn) {
+  constexpr std::uint8_t xlog_restore_point = 0x70;
+  constexpr std::size_t name_bytes = 64;
+  auto in = data_of(record, ResourceManager::xlog, xlog_restore_point);
+  if (!in || in->left() < sizeof(std::int64_t) + name_bytes) return std::nullopt;
+  RestorePoint point{.lsn = lsn, .time = from_postgres_time(in->i64()), .name = {}};
+  const auto name = as_text(in->raw(name_bytes));
   point.name = name.substr(0, name.find('\0'));
   return point;
+}
+
+std::optional<ParameterChange> parameter_change_in(ByteView record, Lsn lsn) {
+  constexpr std::uint8_t xlog_parameter_change = 0x60;
+  constexpr std::size_t numbers = 6;
+  auto in = data_of(record, ResourceManager::xlog, xlog_parameter_change);
+  if (!in || in->left() < numbers * sizeof(std::uint32_t)) return std::nullopt;
+  ByteReader header(record.subspan(previous_offset), "a record's header");
+  ParameterChange change{.lsn = lsn, .previous = {header.u64()}};
+  change.max_connections = in->u32();
+  change.max_worker_processes = in->u32();
+  change.max_wal_senders = in->u32();
+  change.max_prepared_transactions = in->u32();
+  change.max_locks_per_transaction = in->u32();
+  const auto level = in->u32();
+  if (level > static_cast<std::uint32_t>(WalLevel::logical)) return std::nullopt;
+  change.wal_level = static_cast<WalLevel>(level);
+  return change;
+}
+
+std::optional<TablespaceCreation> tablespace_creation_in(ByteView record, Lsn lsn) {
+  constexpr std::uint8_t tblspc_create = 0x00;
+  auto in = data_of(record, ResourceManager::tablespace, tblspc_create);
+  if (!in || in->left() <= sizeof(std::uint32_t)) return std::nullopt;
+  TablespaceCreation creation{.lsn = lsn, .oid = in->u32(), .location = {}};
+  const auto location = as_text(in->raw(in->left()));
+  creation.location = location.substr(0, location.find('\0'));
+  return creation;
 }
 
 }  // namespace walvault

@@ -101,6 +101,38 @@ struct RestorePoint {
 // or not whole.
 [[nodiscard]] std::optional<RestorePoint> restore_point_in(ByteView record, Lsn lsn);
 
+// How much a server writes into its WAL (access/xlog.h).
+enum class WalLevel : std::uint8_t { minimal = 0, replica = 1, logical = 2 };
+
+// The settings of a server that the recovery of its WAL depends on (xl_parameter_change): it
+// writes them when it starts with others than before. Replay goes on only where the server
+// that recovers has numbers no smaller, and never past a level of minimal.
+struct ParameterChange {
+  Lsn lsn;
+  Lsn previous;  // the record before it
+  std::uint32_t max_connections = 0;
+  std::uint32_t max_worker_processes = 0;
+  std::uint32_t max_wal_senders = 0;
+  std::uint32_t max_prepared_transactions = 0;
+  std::uint32_t max_locks_per_transaction = 0;
+  WalLevel wal_level = WalLevel::replica;
+
+  bool operator==(const ParameterChange&) const = default;
+};
+
+// A tablespace that was made: replay makes the link to the same place, on whatever machine.
+struct TablespaceCreation {
+  Lsn lsn;
+  std::uint32_t oid = 0;
+  std::string location;
+
+  bool operator==(const TablespaceCreation&) const = default;
+};
+
+// What a record of that kind says, from its bytes; nullopt: it is none, or not whole.
+[[nodiscard]] std::optional<ParameterChange> parameter_change_in(ByteView record, Lsn lsn);
+[[nodiscard]] std::optional<TablespaceCreation> tablespace_creation_in(ByteView record, Lsn lsn);
+
 // PostgreSQL's microseconds since 2000.
 [[nodiscard]] Timestamp from_postgres_time(std::int64_t microseconds);
 

@@ -14,6 +14,7 @@ constexpr std::uint8_t info_mask = 0xF0;
 constexpr std::uint8_t xlog_checkpoint_shutdown = 0x00;
 constexpr std::uint8_t xlog_checkpoint_online = 0x10;
 constexpr std::uint8_t xlog_switch = 0x40;
+constexpr std::uint8_t xlog_parameter_change = 0x60;
 constexpr std::uint8_t xlog_restore_point = 0x70;
 constexpr std::uint8_t xlog_end_of_recovery = 0x90;
 constexpr std::uint8_t xlog_overwrite_contrecord = 0xD0;
@@ -57,15 +58,17 @@ std::size_t WalSummarizer::RowKeyHash::operator()(const RowKey& key) const {
 }
 
 WalSummarizer::WalSummarizer(const WalSegmentHeader& first, Lsn start, TimelineId timeline,
-                             std::size_t list_max)
+                             const SummaryLimits& limits)
     : postgres_major_(postgres_major_of_magic(first.page.magic).value_or(postgres_major_max)),
-      list_max_(list_max),
+      limits_(limits),
       reader_(first, start, timeline) {
   summary_.begin = start;
 }
 
 void WalSummarizer::read(ByteView pages) {
   reader_.read(pages, [this](const WalRecord& record) {
+    is_cut_ |= limits_.before != Lsn{} && record.start >= limits_.before;
+    if (is_cut_) return;
     if (summary_.records == 0) {
       summary_.first = record.start;
       summary_.first_previous = record.previous;
@@ -88,6 +91,7 @@ void WalSummarizer::add(const WalRecord& record) {
     case ResourceManager::transaction: return add_transaction(record);
     case ResourceManager::storage: return add_storage(record);
     case ResourceManager::database: return add_database(record);
+    case ResourceManager::tablespace: return add_tablespace(record);
     case ResourceManager::heap:
     case ResourceManager::heap2: return add_heap(record);
   }
@@ -100,13 +104,19 @@ void WalSummarizer::add_xlog(const WalRecord& record) {
     return;
   }
   if (info != xlog_checkpoint_shutdown && info != xlog_checkpoint_online &&
-      info != xlog_restore_point && info != xlog_end_of_recovery &&
+      info != xlog_restore_point && info != xlog_end_of_recovery && info != xlog_parameter_change &&
       info != xlog_overwrite_contrecord) {
     return;
   }
   if (info == xlog_restore_point) {
     if (auto point = restore_point_in(record.bytes, record.start)) {
       append(summary_.restore_points, std::move(*point));
+    }
+    return;
+  }
+  if (info == xlog_parameter_change) {
+    if (const auto change = parameter_change_in(record.bytes, record.start)) {
+      append(summary_.parameter_changes, *change);
     }
     return;
   }
@@ -196,6 +206,12 @@ void WalSummarizer::add_database(const WalRecord& record) {
                                      .dropped = (record.info & info_mask) == drop});
 }
 
+void WalSummarizer::add_tablespace(const WalRecord& record) {
+  if (auto creation = tablespace_creation_in(record.bytes, record.start)) {
+    append(summary_.tablespace_creations, std::move(*creation));
+  }
+}
+
 void WalSummarizer::add_heap(const WalRecord& record) {
   const auto operation = record.info & heap_operation_mask;
   std::uint64_t inserted = 0;
@@ -257,17 +273,39 @@ void WalSummarizer::choose_row_counts() {
   for (auto& count : counts) append(summary_.row_counts, count);
 }
 
+bool has_restart_at_end(const WalSummary& summary) {
+  // Room for the few records with which a server goes on.
+  constexpr std::uint64_t near_bytes = 4096;
+  const auto is_near = [&](Lsn lsn) {
+    return summary.end >= lsn && summary.end.value - lsn.value <= near_bytes;
+  };
+  return std::ranges::any_of(
+             summary.checkpoints,
+             [&](const Checkpoint& each) { return each.shutdown && is_near(each.lsn); }) ||
+         std::ranges::any_of(summary.timeline_changes,
+                             [&](const TimelineChange& each) { return is_near(each.lsn); });
+}
+
 WalSummary WalSummarizer::finish() {
   summary_.end = reader_.end();
   summary_.head = reader_.head();
   summary_.tail = reader_.tail();
   summary_.stop = reader_.stop();
+  // What crosses into the next segment begins behind all records of this one.
+  if (is_cut_ ||
+      (summary_.tail && limits_.before != Lsn{} && summary_.tail->start >= limits_.before)) {
+    summary_.end = limits_.before;
+    summary_.switched = false;
+    summary_.tail.reset();
+    summary_.stop.reset();
+  }
   if (summary_.tail) {
     if (const auto ended = transaction_glimpse(summary_.tail->first)) {
       add_end(ended->end, ended->time, ended->xid);
     }
   }
   choose_row_counts();
+  summary_.restarts_at_end = has_restart_at_end(summary_);
   return std::move(summary_);
 }
 

@@ -113,6 +113,13 @@ struct WalSummary {
   // Of system catalogs, of transactions that made or removed files, and of
   // those that deleted most, in this order of preference.
   std::vector<RowCount> row_counts;
+  // Both absent of WAL that was summed up before they were looked for, unless `knows_changes`.
+  std::vector<ParameterChange> parameter_changes;
+  std::vector<TablespaceCreation> tablespace_creations;
+  bool knows_changes = true;
+  // A server stopped or changed its timeline so near the end that what it wrote when it went on
+  // may stand in the next segment.
+  bool restarts_at_end = false;
   std::uint64_t left_out = 0;  // entries, of all lists
   // Records whose content is not what this program expects; 0 as a rule.
   std::uint64_t not_understood = 0;
@@ -120,11 +127,21 @@ struct WalSummary {
   bool operator==(const WalSummary&) const = default;
 };
 
+// What `WalSummary::restarts_at_end` is, from the lists.
+[[nodiscard]] bool has_restart_at_end(const WalSummary& summary);
+
+// What of a stretch of WAL a summary takes.
+struct SummaryLimits {
+  std::size_t list_max = wal_summary_list_max;
+  // Records from this position on are as if they were not there. Zero: there is no such limit.
+  Lsn before = {};
+};
+
 class WalSummarizer {
  public:
   // As for WalReader.
   WalSummarizer(const WalSegmentHeader& first, Lsn start, TimelineId timeline,
-                std::size_t list_max = wal_summary_list_max);
+                const SummaryLimits& limits = {});
 
   // REQUIRES: whole pages, the next ones.
   void read(ByteView pages);
@@ -151,6 +168,7 @@ class WalSummarizer {
   void add_transaction(const WalRecord& record);
   void add_storage(const WalRecord& record);
   void add_database(const WalRecord& record);
+  void add_tablespace(const WalRecord& record);
   void add_heap(const WalRecord& record);
   void add_end(TransactionEnd end, Timestamp time, std::uint32_t xid);
   void add_xid(std::uint32_t xid);
@@ -158,7 +176,7 @@ class WalSummarizer {
 
   template <typename Entry>
   void append(std::vector<Entry>& list, Entry entry) {
-    if (list.size() < list_max_) {
+    if (list.size() < limits_.list_max) {
       list.push_back(std::move(entry));
     } else {
       ++summary_.left_out;
@@ -166,7 +184,8 @@ class WalSummarizer {
   }
 
   const int postgres_major_;
-  const std::size_t list_max_;
+  const SummaryLimits limits_;
+  bool is_cut_ = false;  // records were left out by the limit
   WalReader reader_;
   WalRecordParts parts_;
   WalSummary summary_;

@@ -633,25 +633,26 @@ TEST(GoldenV1, WalSegment) {
 }
 
 TEST(GoldenV1, WalSummary) {
-  expect_golden("wal-summary.bin", encode_wal_summary(example_summary()));
-  EXPECT_EQ(decode_wal_summary(read_golden("wal-summary.bin"), "k"), example_summary());
-
+  const auto example = example_stored_summary();
+  expect_golden("wal-summary-2.bin", encode_wal_summary(example));
+  EXPECT_EQ(decode_wal_summary(read_golden("wal-summary-2.bin"), "k"), example);
   const auto file = wal_segment({});
   const auto trailer = encode_wal_object_trailer(file.header, 200, 300);
-  expect_golden("wal-trailer-with-summary.bin", trailer);
-  const auto place = parse_wal_object_trailer(read_golden("wal-trailer-with-summary.bin"), "k");
-  EXPECT_EQ(place.offset, 200u);
-  EXPECT_EQ(place.length, 300u);
+  expect_golden("wal-trailer-with-summary-2.bin", trailer);
+  const auto place = parse_wal_object_trailer(read_golden("wal-trailer-with-summary-2.bin"), "k");
+  EXPECT_EQ(std::tuple(place.offset, place.length), std::tuple(200u, 300u));
 }
 
 TEST(GoldenV1, WalLedger) {
   WalLedger ledger;
-  ledger.entries = {{.number = 3, .summary = example_summary()}};
-  ledger.entries.push_back({.number = 260, .summary = example_summary()});
+  const auto stored = example_stored_summary();
+  const ChainSummary chain{
+      .summary = stored.summary, .origin = stored.origin, .digest = digest_of(9)};
+  ledger.entries = {{.number = 3, .chain = chain}, {.number = 260, .chain = chain}};
   trim_for_ledger(ledger.entries);
   const std::string key = "wal-ledger/main/1/00000001-0/00000000/0123456789abcdef";
-  expect_golden("wal-ledger.bin", codec.seal(ObjectKind::ledger, key, encode_wal_ledger(ledger)));
-  const auto payload = codec.unseal(ObjectKind::ledger, key, read_golden("wal-ledger.bin"));
+  expect_golden("wal-ledger-2.bin", codec.seal(ObjectKind::ledger, key, encode_wal_ledger(ledger)));
+  const auto payload = codec.unseal(ObjectKind::ledger, key, read_golden("wal-ledger-2.bin"));
   EXPECT_TRUE(decode_wal_ledger(payload, key).entries == ledger.entries);
 }
 

@@ -6,15 +6,27 @@
 #include <string>
 
 #include "catalog/wal/wal_archive.h"
+#include "codec/crc32c.h"
 #include "support/wal_builder.h"
 #include "support/wal_files.h"
 
 namespace walvault {
 
+inline void set_summary_version(std::span<std::uint8_t> trailer, std::uint32_t version) {
+  constexpr std::size_t version_offset = 20;
+  ByteWriter number;
+  number.u32(version);
+  std::ranges::copy(number.bytes(), trailer.begin() + version_offset);
+  ByteWriter crc;
+  crc.u32(crc32c(trailer.first(version_offset + 4)));
+  std::ranges::copy(crc.bytes(), trailer.begin() + version_offset + 4);
+}
+
 // Stores a file as docs/repository-format.md describes it, and returns its key.
 inline std::string archive_file(const WalArchive& archive, const std::string& name,
                                 ByteView content, Timestamp modified = {}, Timestamp archived = {},
-                                const Bytes& summary = {}) {
+                                const Bytes& summary = {},
+                                std::uint32_t summary_version = wal_summary_version) {
   WalObjectHeader header;
   header.kind = classify_wal_file(name).value();
   header.name = name;
@@ -44,7 +56,8 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
   const auto key = header.kind == WalFileKind::partial ? archive.partial_key(name, header.digest)
                                                        : archive.key_of(name);
   const auto prefix = encode_wal_object_header(ObjectCodec(), header, key);
-  const auto trailer = encode_wal_object_trailer(header, prefix.size(), summary.size());
+  auto trailer = encode_wal_object_trailer(header, prefix.size(), summary.size());
+  if (summary_version != wal_summary_version) set_summary_version(trailer, summary_version);
   if (!archive.repository().storage().put_if_absent(
           key, ObjectContent{prefix, frames, summary, trailer})) {
     throw Error(ErrorKind::internal, key + " is there already");

@@ -1,7 +1,8 @@
 // A summary of a segment's WAL that has everything.
 #pragma once
 
-#include "postgres/wal_summary.h"
+#include "catalog/wal/stored_summary.h"
+#include "codec/crc32c.h"
 
 namespace walvault {
 
@@ -48,6 +49,41 @@ namespace walvault {
   summary.left_out = 3;
   summary.not_understood = 1;
   return summary;
+}
+
+// One with everything that version 2 has.
+[[nodiscard]] inline StoredSummary example_stored_summary() {
+  StoredSummary stored{.summary = example_summary()};
+  const Lsn lsn{0x3'0012'3458};
+  stored.summary.parameter_changes = {{.lsn = lsn,
+                                       .previous = {0x3'0012'3400},
+                                       .max_connections = 300,
+                                       .max_worker_processes = 8,
+                                       .max_wal_senders = 10,
+                                       .max_prepared_transactions = 5,
+                                       .max_locks_per_transaction = 64,
+                                       .wal_level = WalLevel::minimal}};
+  stored.summary.tablespace_creations = {{.lsn = lsn, .oid = 16500, .location = "/srv/fast"}};
+  stored.summary.restarts_at_end = true;
+  stored.origin.before = sha256(as_bytes("the segment before"));
+  stored.origin.archiver.emplace().fill(7);
+  return stored;
+}
+
+// As version 1 has it: what it lacks is given up.
+[[nodiscard]] inline Bytes encode_wal_summary_1(WalSummary summary) {
+  summary.parameter_changes.clear();
+  summary.tablespace_creations.clear();
+  summary.knows_changes = true;
+  summary.restarts_at_end = false;
+  auto stored = encode_wal_summary({summary});
+  constexpr std::size_t crc_bytes = 4;
+  constexpr std::size_t empty_lists = 2;
+  stored.resize(stored.size() - crc_bytes - empty_lists);
+  ByteWriter out;
+  out.raw(stored);
+  out.u32(crc32c(stored));
+  return out.take();
 }
 
 }  // namespace walvault

@@ -108,6 +108,21 @@ class WalBuilder {
     return add_main(1, static_cast<std::uint8_t>(operation | (xinfo != 0 ? 0x80 : 0)), xid,
                     main.bytes());
   }
+  // XLOG_PARAMETER_CHANGE, as a server writes it that starts with other settings.
+  Lsn add_parameter_change(WalLevel level, std::uint32_t max_connections = 100) {
+    ByteWriter main;
+    for (const std::uint32_t number : {max_connections, 8u, 10u, 0u, 64u}) main.u32(number);
+    main.u32(static_cast<std::uint32_t>(level));
+    main.u32(0);  // wal_log_hints, track_commit_timestamp
+    return add_main(0, 0x60, 0, main.bytes());
+  }
+  Lsn add_tablespace(std::uint32_t oid, const std::string& location) {
+    ByteWriter main;
+    main.u32(oid);
+    main.raw(as_bytes(location));
+    main.u8(0);
+    return add_main(5, 0x00, 0, main.bytes());
+  }
   Lsn add_commit(std::uint32_t xid, Timestamp time) { return add_end(xid, time, {}); }
 
   // A record that changes one page.

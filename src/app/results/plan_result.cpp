@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/format.h"
+#include "catalog/recovery/recovery_demands.h"
 
 namespace walvault {
 namespace {
@@ -38,6 +39,14 @@ std::string stop_text(const RecoveryStop& stop) {
   return text + "\n";
 }
 
+ordered_json created_tablespaces(const ProvedPlan& proved) {
+  auto list = ordered_json::array();
+  for (const auto& creation : recovery_demands(proved).tablespaces) {
+    list.push_back({{"location", creation.location}, {"lsn", creation.lsn.text()}});
+  }
+  return list;
+}
+
 }  // namespace
 
 ordered_json plan_json(const ProvedPlan& proved, WalGeometry geometry) {
@@ -66,7 +75,10 @@ ordered_json plan_json(const ProvedPlan& proved, WalGeometry geometry) {
           {"last_segment", name(plan.wal.last)},
           {"partial_segment", optional(plan.wal.partial.has_value(),
                                        plan.wal.partial.value_or(SegmentName{}).text(geometry))},
-          {"data_bytes", plan.backup.size_bytes}};
+          {"data_bytes", plan.backup.size_bytes},
+          {"created_tablespaces", created_tablespaces(proved)},
+          {"linked_by_content", proved.chain.linked_by_content},
+          {"linked_by_position", proved.chain.linked_by_position}};
 }
 
 std::string plan_text(const ProvedPlan& proved, WalGeometry geometry) {
@@ -82,6 +94,10 @@ std::string plan_text(const ProvedPlan& proved, WalGeometry geometry) {
   if (plan.wal.partial) {
     text += "            and of " + plan.wal.partial->text(geometry) +
             " what its server wrote, up to " + plan.wal.end.text() + "\n";
+  }
+  for (const auto& creation : recovery_demands(proved).tablespaces) {
+    text += "  Replay makes a tablespace in " + creation.location + ", at " + creation.lsn.text() +
+            "\n";
   }
   return text;
 }

@@ -95,7 +95,7 @@ class Search {
     auto found = archive_.find_summary(key_of(name));
     if (!found) return;
     if (found->summary.left_out > 0) {
-      auto detailed = archive_.make_summary(key_of(name), detailed_list_max);
+      auto detailed = archive_.make_summary(key_of(name), {.list_max = detailed_list_max});
       if (detailed) found->summary = std::move(*detailed);
     }
     const auto& summary = found->summary;

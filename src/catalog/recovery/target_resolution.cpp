@@ -59,24 +59,31 @@ class Resolver {
   }
 
   [[nodiscard]] Error broken() const {
-    return {ErrorKind::unreachable_target, "the archived WAL is damaged on the way to the target",
-            "Segment " + segment_text(chain_.broken_in) + ": " + chain_.broken + ". Proved until " +
-                chain_.end.text() +
-                (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") +
-                ".",
-            nearest() +
-                next_moment({archive_, backups_}, plan_,
-                            chain_.broken_in.end(archive_.identity().geometry)) +
-                " Or put a good copy of that segment in its place."};
+    const auto next = next_moment({archive_, backups_}, plan_,
+                                  chain_.broken_in.end(archive_.identity().geometry));
+    if (chain_.is_minimal) {
+      return {ErrorKind::unreachable_target,
+              "the WAL on the way to the target was written with wal_level = minimal",
+              "Segment " + segment_text(chain_.broken_in) + ": " + chain_.broken + ". " +
+                  proved_until(),
+              nearest() + next};
+    }
+    return {
+        ErrorKind::unreachable_target, "the archived WAL is damaged on the way to the target",
+        "Segment " + segment_text(chain_.broken_in) + ": " + chain_.broken + ". " + proved_until(),
+        nearest() + next + " Or put a good copy of that segment in its place."};
+  }
+
+  [[nodiscard]] std::string proved_until() const {
+    return "Proved until " + chain_.end.text() +
+           (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") + ".";
   }
 
   [[nodiscard]] Error behind(const std::string& what) const {
     auto [evidence, hint] = describe_wal_end({archive_, backups_}, plan_);
-    return {
-        ErrorKind::unreachable_target, what,
-        "Asked: " + plan_.target.asked + ". " + evidence + " Proved until " + chain_.end.text() +
-            (chain_.has_ends ? ", the last transaction of " + to_rfc3339(chain_.until) : "") + ".",
-        nearest() + " " + hint};
+    return {ErrorKind::unreachable_target, what,
+            "Asked: " + plan_.target.asked + ". " + evidence + " " + proved_until(),
+            nearest() + " " + hint};
   }
 
   void reach_consistency() {
@@ -230,7 +237,8 @@ class Resolver {
   [[nodiscard]] std::vector<RestorePoint> all_points(const ChainSegment& segment) const {
     const auto& listed = segment.summary.restore_points;
     if (listed.size() < wal_summary_list_max) return listed;
-    auto whole = archive_.make_summary(segment.key, std::numeric_limits<std::size_t>::max());
+    auto whole =
+        archive_.make_summary(segment.key, {.list_max = std::numeric_limits<std::size_t>::max()});
     if (!whole) return listed;
     return std::move(whole->restore_points);
   }
@@ -260,6 +268,8 @@ class Resolver {
       }
       if (segment.summary.tail) previous = segment;
     });
+    // The WAL itself was searched, and no recovery gets there.
+    if (match && chain_.is_minimal && match->lsn >= chain_.end) match.reset();
     return match;
   }
 

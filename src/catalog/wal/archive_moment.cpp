@@ -117,8 +117,8 @@ std::vector<StoredSegment> WalArchive::segments(TimelineId timeline, std::uint64
   return {std::ranges::lower_bound(*all, first, {}, &StoredSegment::number), all->end()};
 }
 
-std::optional<WalSummary> WalArchive::find_chain_summary(const SegmentName& name,
-                                                         const std::string& key) const {
+std::optional<ChainSummary> WalArchive::find_chain_summary(const SegmentName& name,
+                                                           const std::string& key) const {
   if (memory_ && key == key_of(name.text(identity_.geometry))) {
     const auto ledger = find_ledger(name);
     const auto* const known = ledger ? ledger->find(name.number) : nullptr;
@@ -127,8 +127,8 @@ std::optional<WalSummary> WalArchive::find_chain_summary(const SegmentName& name
   return find_own_summary(name, key);
 }
 
-std::optional<WalSummary> WalArchive::find_own_summary(const SegmentName& name,
-                                                       const std::string& key) const {
+std::optional<ChainSummary> WalArchive::find_own_summary(const SegmentName& name,
+                                                         const std::string& key) const {
   auto found = find_summary(key);
   if (!found) return std::nullopt;
   if (found->header.start != name.start(identity_.geometry) ||
@@ -136,7 +136,19 @@ std::optional<WalSummary> WalArchive::find_own_summary(const SegmentName& name,
     throw Error(ErrorKind::corrupt, "it holds other WAL than its name says",
                 "It starts at " + found->header.start.text() + ".");
   }
-  return std::move(found->summary);
+  ChainSummary chain{.summary = std::move(found->summary),
+                     .origin = found->origin,
+                     .digest = found->header.digest};
+  // Of an older version: settings change with a restart alone, so few are read for them.
+  const auto& checkpoints = chain.summary.checkpoints;
+  const bool has_restart = std::ranges::any_of(checkpoints, &Checkpoint::shutdown) ||
+                           !chain.summary.timeline_changes.empty();
+  if (!chain.summary.knows_changes && has_restart) {
+    auto anew = make_summary(key);
+    if (!anew) return std::nullopt;
+    chain.summary = std::move(*anew);
+  }
+  return chain;
 }
 
 // Of a directory that its timeline goes on behind nothing new comes as a rule, and if it
@@ -226,14 +238,14 @@ std::shared_ptr<const WalLedger> WalArchive::make_ledger(const std::string& key,
                                                          const WalLedger* known) const {
   WalLedger ledger;
   for (const auto& segment : segments) {
-    if (const auto* const summary = known != nullptr ? known->find(segment.number) : nullptr) {
-      ledger.entries.push_back({.number = segment.number, .summary = *summary});
+    if (const auto* const chain = known != nullptr ? known->find(segment.number) : nullptr) {
+      ledger.entries.push_back({.number = segment.number, .chain = *chain});
       continue;
     }
     const SegmentName name{.timeline = timeline, .number = segment.number};
     try {
       auto found = find_own_summary(name, key_of(name.text(identity_.geometry)));
-      if (found) ledger.entries.push_back({.number = segment.number, .summary = std::move(*found)});
+      if (found) ledger.entries.push_back({.number = segment.number, .chain = std::move(*found)});
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt) throw;
     }

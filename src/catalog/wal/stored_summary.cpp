@@ -1,5 +1,6 @@
 #include "catalog/wal/stored_summary.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/error.h"
@@ -13,7 +14,12 @@ constexpr std::uint8_t flag_switched = 1;
 constexpr std::uint8_t flag_head_overwrites = 2;
 constexpr std::uint8_t flag_tail = 4;
 constexpr std::uint8_t flag_stop = 8;
-constexpr std::uint8_t known_flags = 15;
+constexpr std::uint8_t known_flags_1 = 15;
+// From version 2 on.
+constexpr std::uint8_t flag_before = 16;
+constexpr std::uint8_t flag_archiver = 32;
+constexpr std::uint8_t flag_changes_not_known = 64;
+constexpr std::uint8_t flag_restarts_at_end = 128;
 
 // Positions are stored as distances from `base`, either way, as varints.
 class SummaryWriter {
@@ -224,15 +230,76 @@ void read_lists(SummaryReader& reader, std::string_view key, WalSummary& summary
   });
 }
 
+// What version 2 adds.
+void write_changes(SummaryWriter& writer, const StoredSummary& stored) {
+  auto& out = writer.out();
+  writer.list(stored.summary.parameter_changes, [&](const ParameterChange& change) {
+    writer.lsn(change.lsn);
+    writer.lsn(change.previous);
+    out.varint(change.max_connections);
+    out.varint(change.max_worker_processes);
+    out.varint(change.max_wal_senders);
+    out.varint(change.max_prepared_transactions);
+    out.varint(change.max_locks_per_transaction);
+    out.u8(static_cast<std::uint8_t>(change.wal_level));
+  });
+  writer.list(stored.summary.tablespace_creations, [&](const TablespaceCreation& creation) {
+    writer.lsn(creation.lsn);
+    out.varint(creation.oid);
+    out.string(creation.location);
+  });
+  if (stored.origin.before) out.raw(stored.origin.before->view());
+  if (stored.origin.archiver) out.raw(*stored.origin.archiver);
+}
+
+void read_changes(SummaryReader& reader, std::uint8_t flags, std::string_view key,
+                  StoredSummary& stored) {
+  auto& in = reader.in();
+  reader.list(stored.summary.parameter_changes, 8, [&](ParameterChange& change) {
+    change.lsn = reader.lsn();
+    change.previous = reader.lsn();
+    change.max_connections = reader.number();
+    change.max_worker_processes = reader.number();
+    change.max_wal_senders = reader.number();
+    change.max_prepared_transactions = reader.number();
+    change.max_locks_per_transaction = reader.number();
+    change.wal_level = enum_from_disk(in.u8(), WalLevel::logical, key);
+  });
+  reader.list(stored.summary.tablespace_creations, 3, [&](TablespaceCreation& creation) {
+    creation.lsn = reader.lsn();
+    creation.oid = reader.number();
+    creation.location = in.string();
+  });
+  if ((flags & flag_before) != 0) stored.origin.before = Digest::read(in);
+  if ((flags & flag_archiver) != 0) {
+    std::ranges::copy(in.raw(sizeof(RandomId)), stored.origin.archiver.emplace().begin());
+  }
+}
+
+std::uint8_t flags_of(const StoredSummary& stored) {
+  const auto& summary = stored.summary;
+  std::uint8_t flags = 0;
+  const auto set = [&](bool is_set, std::uint8_t flag) {
+    if (is_set) flags = static_cast<std::uint8_t>(flags | flag);
+  };
+  set(summary.switched, flag_switched);
+  set(summary.head.overwrites, flag_head_overwrites);
+  set(summary.tail.has_value(), flag_tail);
+  set(summary.stop.has_value(), flag_stop);
+  set(stored.origin.before.has_value(), flag_before);
+  set(stored.origin.archiver.has_value(), flag_archiver);
+  set(!summary.knows_changes, flag_changes_not_known);
+  set(summary.restarts_at_end, flag_restarts_at_end);
+  return flags;
+}
+
 }  // namespace
 
-Bytes encode_wal_summary(const WalSummary& summary) {
+Bytes encode_wal_summary(const StoredSummary& stored) {
+  const auto& summary = stored.summary;
   SummaryWriter writer(summary.begin);
   auto& out = writer.out();
-  out.u8(static_cast<std::uint8_t>((summary.switched ? flag_switched : 0) |
-                                   (summary.head.overwrites ? flag_head_overwrites : 0) |
-                                   (summary.tail ? flag_tail : 0) |
-                                   (summary.stop ? flag_stop : 0)));
+  out.u8(flags_of(stored));
   out.u64(summary.begin.value);
   for (const auto lsn :
        {summary.first, summary.first_previous, summary.last, summary.end, summary.overwritten}) {
@@ -251,11 +318,12 @@ Bytes encode_wal_summary(const WalSummary& summary) {
   write_lists(writer, summary);
   out.varint(summary.left_out);
   out.varint(summary.not_understood);
+  write_changes(writer, stored);
   out.u32(crc32c(out.bytes()));
   return out.take();
 }
 
-WalSummary decode_wal_summary(ByteView stored, std::string_view key) {
+StoredSummary decode_wal_summary(ByteView stored, std::string_view key, std::uint32_t version) {
   const auto what = "the summary of " + std::string(key);
   constexpr std::size_t crc_bytes = 4;
   if (stored.size() < crc_bytes || stored.size() > wal_summary_bytes_max) {
@@ -269,10 +337,12 @@ WalSummary decode_wal_summary(ByteView stored, std::string_view key) {
   }
   ByteReader in(body, what);
   const auto flags = in.u8();
-  if ((flags & ~known_flags) != 0) {
+  const bool has_changes = version > wal_summary_version_min;
+  if (!has_changes && (flags & ~known_flags_1) != 0) {
     throw Error(ErrorKind::corrupt, what + " is damaged", "Its flags are not known.");
   }
-  WalSummary summary;
+  StoredSummary result;
+  auto& summary = result.summary;
   summary.switched = (flags & flag_switched) != 0;
   summary.begin = {in.u64()};
   SummaryReader reader(in, summary.begin);
@@ -293,8 +363,12 @@ WalSummary decode_wal_summary(ByteView stored, std::string_view key) {
   read_lists(reader, key, summary);
   summary.left_out = in.varint();
   summary.not_understood = in.varint();
+  if (has_changes) read_changes(reader, flags, key, result);
+  summary.knows_changes = has_changes && (flags & flag_changes_not_known) == 0;
+  summary.restarts_at_end =
+      has_changes ? (flags & flag_restarts_at_end) != 0 : has_restart_at_end(summary);
   in.expect_end();
-  return summary;
+  return result;
 }
 
 }  // namespace walvault

@@ -172,7 +172,7 @@ std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::str
   if (place.length == 0) {
     auto summary = make_summary(key);
     if (!summary) return std::nullopt;
-    return SummarizedWal{.header = std::move(header), .summary = std::move(*summary)};
+    return SummarizedWal{.header = std::move(header), .summary = std::move(*summary), .origin = {}};
   }
   const auto needed = std::uint64_t{place.length} + wal_object_trailer_bytes;
   if (place.offset + needed != *size) {
@@ -181,18 +181,19 @@ std::optional<WalArchive::SummarizedWal> WalArchive::find_summary(const std::str
                 "Restore it from a copy of the repository.");
   }
   if (needed > tail.size() && !read_last(needed)) return std::nullopt;
-  const auto stored = tail.last(needed).first(place.length);
-  return SummarizedWal{.header = std::move(header), .summary = decode_wal_summary(stored, key)};
+  auto stored = decode_wal_summary(tail.last(needed).first(place.length), key, place.version);
+  return SummarizedWal{
+      .header = std::move(header), .summary = std::move(stored.summary), .origin = stored.origin};
 }
 
 std::optional<WalSummary> WalArchive::make_summary(const std::string& key,
-                                                   std::size_t list_max) const {
+                                                   const SummaryLimits& limits) const {
   const auto object = repository_.storage().find(key);
   if (!object) return std::nullopt;
   const auto wal = decode_wal_object(repository_.codec(), *object, key, 1, repository_.buffers());
   const auto first = parse_wal_segment_header(wal);
   WalSummarizer summarizer(first, first.page.page_address,
-                           timeline_of(key.substr(key.rfind('/') + 1)), list_max);
+                           timeline_of(key.substr(key.rfind('/') + 1)), limits);
   summarizer.read(wal);
   return summarizer.finish();
 }

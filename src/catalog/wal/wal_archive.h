@@ -12,6 +12,7 @@
 
 #include "catalog/records/cluster.h"
 #include "catalog/records/timeline_branch.h"
+#include "catalog/wal/stored_summary.h"
 #include "catalog/wal/wal_object.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_summary.h"
@@ -21,6 +22,15 @@ namespace walvault {
 struct StoredSegment {
   std::uint64_t number = 0;
   std::uint64_t stored_bytes = 0;
+};
+
+// What proves how a segment hangs together with its neighbours.
+struct ChainSummary {
+  WalSummary summary;  // of its lists only those of points, changes and tablespaces need be there
+  WalOrigin origin;
+  Digest digest;  // of its file
+
+  bool operator==(const ChainSummary&) const = default;
 };
 
 struct WalLedger;
@@ -84,19 +94,19 @@ class WalArchive {
   struct SummarizedWal {
     WalObjectHeader header;
     WalSummary summary;
+    WalOrigin origin;
   };
   [[nodiscard]] std::optional<SummarizedWal> find_summary(const std::string& key) const;
 
-  // A summary made anew, each of whose lists may have `list_max` entries.
-  [[nodiscard]] std::optional<WalSummary> make_summary(
-      const std::string& key, std::size_t list_max = wal_summary_list_max) const;
+  // A summary made anew.
+  [[nodiscard]] std::optional<WalSummary> make_summary(const std::string& key,
+                                                       const SummaryLimits& limits = {}) const;
 
   // Of a segment or .partial stored under `key`, what tells whether and how it
-  // continues the WAL before it: its summary, of whose lists only the restore
-  // points need be there. Error{corrupt} also where it holds other WAL than its
+  // continues the WAL before it. Error{corrupt} also where it holds other WAL than its
   // name says.
-  [[nodiscard]] std::optional<WalSummary> find_chain_summary(const SegmentName& name,
-                                                             const std::string& key) const;
+  [[nodiscard]] std::optional<ChainSummary> find_chain_summary(const SegmentName& name,
+                                                               const std::string& key) const;
 
   // All that are archived of a .partial of this name.
   [[nodiscard]] std::vector<std::string> partial_keys(std::string_view file_name) const;
@@ -138,8 +148,8 @@ class WalArchive {
       TimelineId timeline) const;
   void list_all() const;
   // As stored, or Error{corrupt} where it holds other WAL than its name says.
-  [[nodiscard]] std::optional<WalSummary> find_own_summary(const SegmentName& name,
-                                                           const std::string& key) const;
+  [[nodiscard]] std::optional<ChainSummary> find_own_summary(const SegmentName& name,
+                                                             const std::string& key) const;
   [[nodiscard]] std::shared_ptr<const WalLedger> find_ledger(const SegmentName& name) const;
   [[nodiscard]] std::string ledger_prefix(const SegmentName& name) const;
   [[nodiscard]] std::shared_ptr<const WalLedger> look_for_ledger(

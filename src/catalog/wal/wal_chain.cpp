@@ -1,6 +1,7 @@
 #include "catalog/wal/wal_chain.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/error.h"
 
@@ -28,17 +29,18 @@ class Walk {
   // False: the chain breaks here.
   bool take(const SegmentName& name) {
     const auto key = key_in_stretch(archive_, stretch_, name.number).value();
-    std::optional<WalSummary> found;
+    std::optional<ChainSummary> found;
     try {
-      found = archive_.find_chain_summary(name, key);
+      found = read(name, key);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt) throw;
       return breaks(name, one_line(error));
     }
     if (!found) return breaks(name, "it is not there any more");
     ChainSegment segment{
-        .name = name, .key = key, .summary = std::move(*found), .crossing = std::nullopt};
-    if (!joins(segment)) return false;
+        .name = name, .key = key, .summary = std::move(found->summary), .crossing = std::nullopt};
+    if (!follows_by_content(segment, *found) || !joins(segment)) return false;
+    if (const auto minimal = first_minimal(segment)) return ends_before(segment, *minimal);
     follow(segment);
     each_(segment);
     const auto& stop = segment.summary.stop;
@@ -48,6 +50,89 @@ class Walk {
                                 ? name == *stretch_.partial
                                 : name == stretch_.last && stop->reason != WalStopReason::damage;
     return ends_early || breaks(name, stop->text);
+  }
+
+  // The summary as stored, or made anew where it does not tell what matters.
+  [[nodiscard]] std::optional<ChainSummary> read(const SegmentName& name, const std::string& key) {
+    auto found = archive_.find_chain_summary(name, key);
+    if (!found) return std::nullopt;
+    const auto& summary = found->summary;
+    const bool is_behind_restart = !summary.knows_changes && restarts_at_end_;
+    const bool is_full = summary.parameter_changes.size() >= wal_summary_list_max ||
+                         summary.tablespace_creations.size() >= wal_summary_list_max;
+    if (is_behind_restart || is_full) {
+      auto anew = archive_.make_summary(key, {.list_max = list_max});
+      if (!anew) return std::nullopt;
+      found->summary = std::move(*anew);
+    }
+    restarts_at_end_ = found->summary.restarts_at_end;
+    return found;
+  }
+
+  // Where both sides of the border are known: whether the segment before, as this one's source
+  // had it, is the one that is archived.
+  bool follows_by_content(const ChainSegment& segment, const ChainSummary& found) {
+    const auto& origin = found.origin;
+    if (origin.archiver && archiver_ && *origin.archiver != *archiver_ &&
+        chain_.archiver_changes.size() < wal_summary_list_max) {
+      chain_.archiver_changes.push_back(
+          {.segment = segment.name, .from = *archiver_, .to = *origin.archiver});
+    }
+    if (origin.archiver) archiver_ = origin.archiver;
+    const auto before = std::exchange(digest_before_, found.digest);
+    if (!before) return true;
+    if (!origin.before) {
+      ++chain_.linked_by_position;
+      return true;
+    }
+    if (*origin.before != *before) {
+      return breaks(segment.name,
+                    "its server had another segment before it than the one that is "
+                    "archived: sha256 " +
+                        origin.before->hex().substr(0, 16) + "..., not " +
+                        before->hex().substr(0, 16) + "...");
+    }
+    ++chain_.linked_by_content;
+    return true;
+  }
+
+  // The first record, from where replay begins, behind which its server wrote too little.
+  [[nodiscard]] std::optional<ParameterChange> first_minimal(const ChainSegment& segment) const {
+    const auto is_minimal = [&](const ParameterChange& change) {
+      return change.wal_level == WalLevel::minimal && change.lsn >= stretch_.begin;
+    };
+    if (segment.crossing && segment.crossing->parameter_change &&
+        is_minimal(*segment.crossing->parameter_change)) {
+      return segment.crossing->parameter_change;
+    }
+    const auto& changes = segment.summary.parameter_changes;
+    const auto it = std::ranges::find_if(changes, is_minimal);
+    return it == changes.end() ? std::nullopt : std::optional(*it);
+  }
+
+  // The chain goes to the record before that one: what lies before it can be recovered.
+  bool ends_before(ChainSegment& segment, const ParameterChange& minimal) {
+    chain_.is_minimal = true;
+    const auto why =
+        "from " + minimal.lsn.text() +
+        " on its server wrote with wal_level = minimal, and no recovery goes past that";
+    if (minimal.lsn < segment.summary.begin) {
+      // It begins in the segment before, all of whose other records are proved.
+      chain_.begin = minimal.previous;
+      chain_.end = minimal.lsn;
+      return breaks(segment.name, why);
+    }
+    try {
+      auto cut = archive_.make_summary(segment.key, {.list_max = list_max, .before = minimal.lsn});
+      if (!cut) return breaks(segment.name, "it is not there any more");
+      segment.summary = std::move(*cut);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+      return breaks(segment.name, one_line(error));
+    }
+    follow(segment);
+    each_(segment);
+    return breaks(segment.name, why);
   }
 
   bool breaks(const SegmentName& name, std::string why) {
@@ -113,14 +198,20 @@ class Walk {
   // What the record says that is proved just now, if it is of those that a
   // target can mean. All of such a record, or as much as matters, is kept.
   std::optional<CrossingRecord> crossing_record() const {
-    CrossingRecord crossing{.lsn = tail_->start, .end = {}, .restore_point = {}};
+    CrossingRecord crossing{};
+    crossing.lsn = tail_->start;
     auto bytes = tail_->first;
     if (bytes.size() == tail_->bytes) {
       bytes.insert(bytes.end(), heads_.front().first.begin(), heads_.front().first.end());
     }
     crossing.end = transaction_glimpse(bytes);
     crossing.restore_point = restore_point_in(bytes, tail_->start);
-    if (!crossing.end && !crossing.restore_point) return std::nullopt;
+    crossing.parameter_change = parameter_change_in(bytes, tail_->start);
+    crossing.tablespace_creation = tablespace_creation_in(bytes, tail_->start);
+    if (!crossing.end && !crossing.restore_point && !crossing.parameter_change &&
+        !crossing.tablespace_creation) {
+      return std::nullopt;
+    }
     return crossing;
   }
 
@@ -139,6 +230,7 @@ class Walk {
     for (const auto& point : summary.restore_points) {
       chain_.frontier = std::max(chain_.frontier, point.time);
     }
+    note_changes(segment);
     if (summary.records > 0) {
       expected_previous_ = summary.last;
       chain_.begin = summary.last;
@@ -150,11 +242,36 @@ class Walk {
     }
   }
 
+  // What replay will meet.
+  void note_changes(const ChainSegment& segment) {
+    const auto note = [&](auto& noted, const auto& change) {
+      if (change.lsn >= stretch_.begin && noted.size() < list_max) noted.push_back(change);
+    };
+    if (segment.crossing && segment.crossing->parameter_change) {
+      note(chain_.parameter_changes, *segment.crossing->parameter_change);
+    }
+    if (segment.crossing && segment.crossing->tablespace_creation) {
+      note(chain_.tablespace_creations, *segment.crossing->tablespace_creation);
+    }
+    for (const auto& change : segment.summary.parameter_changes) {
+      note(chain_.parameter_changes, change);
+    }
+    for (const auto& creation : segment.summary.tablespace_creations) {
+      note(chain_.tablespace_creations, creation);
+    }
+  }
+
+  // Of changes and tablespaces, in one segment and in all: more than any server makes.
+  static constexpr std::size_t list_max = 65'536;
+
   const WalArchive& archive_;
   const WalStretch& stretch_;
   const std::function<void(const ChainSegment&)>& each_;
   WalChain chain_;
   bool is_first_ = true;
+  bool restarts_at_end_ = false;  // the segment before
+  std::optional<Digest> digest_before_;
+  std::optional<RandomId> archiver_;  // the last one that is known
   Lsn expected_previous_;
   std::optional<WalTail> tail_;
   std::vector<WalHead> heads_;  // behind the tail

@@ -5,18 +5,20 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "catalog/wal/wal_stretch.h"
 #include "postgres/wal_summary.h"
 
 namespace walvault {
 
-// The end of a transaction, or a restore point, whose record crosses from one
-// segment into the next.
+// A record that crosses from one segment into the next, of the kinds that matter to a recovery.
 struct CrossingRecord {
   Lsn lsn;
   std::optional<TransactionGlimpse> end;
   std::optional<RestorePoint> restore_point;
+  std::optional<ParameterChange> parameter_change;
+  std::optional<TablespaceCreation> tablespace_creation;
 };
 
 // A segment that continues the chain.
@@ -26,6 +28,13 @@ struct ChainSegment {
   WalSummary summary;
   // The record that began in the segment before and ends in this one.
   std::optional<CrossingRecord> crossing;
+};
+
+// Who archived changes behind a segment, as far as that is known.
+struct ArchiverChange {
+  SegmentName segment;  // the first of the other
+  RandomId from{};
+  RandomId to{};
 };
 
 struct WalChain {
@@ -40,6 +49,17 @@ struct WalChain {
   // one chain.
   std::string broken;
   SegmentName broken_in;
+  // It breaks because its server wrote what no recovery can pass: nothing is damaged.
+  bool is_minimal = false;
+
+  // What is in it, from where replay begins.
+  std::vector<ParameterChange> parameter_changes;
+  std::vector<TablespaceCreation> tablespace_creations;
+  std::vector<ArchiverChange> archiver_changes;
+  // Borders of segments at which the later one's source had the very segment before it that is
+  // archived; and those at which only the positions of records tell that one follows the other.
+  std::uint64_t linked_by_content = 0;
+  std::uint64_t linked_by_position = 0;
 };
 
 // Walks a stretch from its first segment on, and hands each one that continues

@@ -104,7 +104,7 @@ std::optional<WalSummary> read_summary(ByteView rest, std::uint64_t offset,
   if (place.offset != offset || place.length != rest.size() - wal_object_trailer_bytes) {
     throw damaged(key, "Its summary does not lie between its content and its trailer.");
   }
-  return decode_wal_summary(rest.first(place.length), key);
+  return decode_wal_summary(rest.first(place.length), key, place.version).summary;
 }
 
 enum class WalCheckDepth {

@@ -9,7 +9,7 @@
 namespace walvault {
 namespace {
 
-constexpr std::uint8_t ledger_version = 1;
+constexpr std::uint8_t ledger_version = 2;
 // No segment size gives a directory more: 4 GiB of 1 MiB.
 constexpr std::size_t ledger_entries_max = 4096;
 constexpr std::size_t manager_offset = 17;  // of xl_rmid in a record's header
@@ -18,18 +18,21 @@ constexpr std::size_t manager_offset = 17;  // of xl_rmid in a record's header
 bool may_be_target(const WalTail& tail) {
   if (tail.first.size() <= manager_offset) return true;
   const auto manager = static_cast<ResourceManager>(tail.first[manager_offset]);
-  return manager == ResourceManager::transaction || manager == ResourceManager::xlog;
+  return manager == ResourceManager::transaction || manager == ResourceManager::xlog ||
+         manager == ResourceManager::tablespace;
 }
 
 }  // namespace
 
-const WalSummary* WalLedger::find(std::uint64_t number) const {
+const ChainSummary* WalLedger::find(std::uint64_t number) const {
   const auto it = std::ranges::lower_bound(entries, number, {}, &LedgerEntry::number);
-  return it != entries.end() && it->number == number ? &it->summary : nullptr;
+  return it != entries.end() && it->number == number ? &it->chain : nullptr;
 }
 
 std::string ledger_name(std::span<const StoredSegment> segments) {
   ByteWriter list;
+  // What another version has made lies beside it.
+  list.u64(ledger_version);
   for (const auto& segment : segments) {
     list.u64(segment.number);
     list.u64(segment.stored_bytes);
@@ -40,7 +43,7 @@ std::string ledger_name(std::span<const StoredSegment> segments) {
 void trim_for_ledger(std::vector<LedgerEntry>& entries) {
   const WalTail* before = nullptr;
   for (std::size_t i = 0; i < entries.size(); ++i) {
-    auto& summary = entries[i].summary;
+    auto& summary = entries[i].chain.summary;
     summary.checkpoints.clear();
     summary.timeline_changes.clear();
     summary.database_changes.clear();
@@ -63,7 +66,7 @@ void trim_for_ledger(std::vector<LedgerEntry>& entries) {
     }
   }
   for (auto& entry : entries) {
-    auto& tail = entry.summary.tail;
+    auto& tail = entry.chain.summary.tail;
     // With a header that is cut in two, how much of it lies here counts.
     if (tail && !may_be_target(*tail) && tail->first.size() > wal_record_header_bytes) {
       tail->first.resize(wal_record_header_bytes);
@@ -77,7 +80,8 @@ Bytes encode_wal_ledger(const WalLedger& ledger) {
   out.varint(ledger.entries.size());
   for (const auto& entry : ledger.entries) {
     out.varint(entry.number);
-    out.string(as_text(encode_wal_summary(entry.summary)));
+    out.raw(entry.chain.digest.view());
+    out.string(as_text(encode_wal_summary({entry.chain.summary, entry.chain.origin})));
   }
   return out.take();
 }
@@ -103,8 +107,11 @@ WalLedger decode_wal_ledger(ByteView payload, std::string_view key) {
                   "Its entries are not in order.");
     }
     behind = entry.number + 1;
+    entry.chain.digest = Digest::read(in);
     const auto length = in.count(1);
-    entry.summary = decode_wal_summary(in.raw(length), key);
+    auto stored = decode_wal_summary(in.raw(length), key);
+    entry.chain.summary = std::move(stored.summary);
+    entry.chain.origin = stored.origin;
   }
   in.expect_end();
   return ledger;

@@ -15,7 +15,7 @@ namespace walvault {
 struct LedgerEntry {
   std::uint64_t number = 0;  // of the segment
   // Without what the chain and the search for a target do not need.
-  WalSummary summary;
+  ChainSummary chain;
 
   bool operator==(const LedgerEntry&) const = default;
 };
@@ -25,7 +25,7 @@ struct WalLedger {
   std::vector<LedgerEntry> entries;  // ascending by number
 
   // nullptr: it has none.
-  [[nodiscard]] const WalSummary* find(std::uint64_t number) const;
+  [[nodiscard]] const ChainSummary* find(std::uint64_t number) const;
 };
 
 // The last part of a ledger's key: a digest over which segments there are and

@@ -68,14 +68,14 @@ SummaryPlace parse_wal_object_trailer(ByteView trailer, std::string_view key) {
   SummaryPlace place;
   place.offset = in.u64();
   place.length = in.u32();
-  const auto version = in.u32();
+  place.version = in.u32();
   const auto crc = crc32c(trailer.first(in.position()));
   if (in.u32() != crc || in.u32() != trailer_magic) {
     throw damaged(key, "The checksum of its trailer does not fit.");
   }
   // What another version has summed up is passed over, however long it is: the WAL says the
   // same.
-  if (version != wal_summary_version) {
+  if (place.version < wal_summary_version_min || place.version > wal_summary_version) {
     place.length = 0;
   } else if (place.length > wal_summary_bytes_max) {
     throw damaged(key, "Its trailer tells of a summary that is too long.");

@@ -69,6 +69,7 @@ inline constexpr std::size_t wal_object_trailer_bytes = 32;
 struct SummaryPlace {
   std::uint64_t offset = 0;
   std::uint32_t length = 0;
+  std::uint32_t version = 0;
 };
 [[nodiscard]] SummaryPlace parse_wal_object_trailer(ByteView trailer, std::string_view key);
 

@@ -61,6 +61,7 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
   };
 
   WalStretch stretch;
+  stretch.begin = start;
   stretch.end = start;
   auto number = geometry.number_of(start);
   while (true) {

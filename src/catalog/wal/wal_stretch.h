@@ -25,7 +25,8 @@ struct WalStretch {
   std::uint64_t stored_bytes = 0;
   SegmentName first;  // valid when segments > 0
   SegmentName last;
-  Lsn end;  // the position behind it; the start when there is nothing
+  Lsn begin;  // where replay begins
+  Lsn end;    // the position behind it; the start when there is nothing
   // When the last file was last written to: no commit in it is later.
   Timestamp until;
   // What follows is archived only in part, and nothing behind it: the last

@@ -230,5 +230,38 @@ TEST(RecoverySettings, MakeAStandbyFollowItsPrimaryThroughPromotions) {
   EXPECT_THAT(with_recovery_settings("", settings), Not(HasSubstr("primary_conninfo")));
 }
 
+TEST(RecoverySettings, AreRaisedWhereTheServersOwnAreSmaller) {
+  const RequiredSettings required{.max_connections = 60,
+                                  .max_worker_processes = 8,
+                                  .max_wal_senders = 10,
+                                  .max_prepared_transactions = 0,
+                                  .max_locks_per_transaction = 64};
+  const auto raised = [&](const std::string& auto_conf, const std::optional<std::string>& conf) {
+    std::string names;
+    for (const auto& each : settings_to_raise(required, auto_conf, conf)) {
+      names += each.name + "=" + std::to_string(each.value) + " ";
+    }
+    return names;
+  };
+  // What no file says is PostgreSQL's default.
+  EXPECT_EQ(raised("", "# nothing\n"), "");
+  EXPECT_EQ(raised("", "max_connections = 20\t# few\n"), "max_connections=60 ");
+  EXPECT_EQ(raised("", "MAX_CONNECTIONS '100'\n"), "");
+  EXPECT_EQ(raised("", "max_connections=20\nmax_connections=100\n"), "");
+  EXPECT_EQ(raised("", "#max_connections = 20\nmax_connections_else = 20\n"), "");
+  // What ALTER SYSTEM has set counts before that, what an earlier restore wrote does not.
+  EXPECT_EQ(raised("max_connections = '20'\n", "max_connections = 100\n"), "max_connections=60 ");
+  const auto earlier = with_recovery_settings("", settings_for(to_lsn(0x100)),
+                                              {{.name = "max_connections", .value = 90}});
+  EXPECT_THAT(earlier, HasSubstr("max_connections = '90'\n"));
+  EXPECT_EQ(raised(earlier, "max_connections = 20\n"), "max_connections=60 ");
+  // Of files that are not known nothing is believed.
+  const std::string all =
+      "max_connections=60 max_worker_processes=8 max_wal_senders=10 max_locks_per_transaction=64 ";
+  EXPECT_EQ(raised("", std::nullopt), all);
+  EXPECT_EQ(raised("", "include_dir 'conf.d'\nmax_connections = 100\n"), all);
+  EXPECT_EQ(raised("max_connections = 100\n", std::nullopt), all.substr(all.find(' ') + 1));
+}
+
 }  // namespace
 }  // namespace walvault

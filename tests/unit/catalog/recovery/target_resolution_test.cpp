@@ -86,7 +86,7 @@ class TargetResolutionTest : public testing::Test {
     if (with_summary) {
       WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry), {1});
       summarizer.read(content);
-      summary = encode_wal_summary(summarizer.finish());
+      summary = encode_wal_summary({summarizer.finish()});
     }
     archive_file(archive_, name.text(test_geometry), content, minute_of(first_segment + index), {},
                  summary);
@@ -345,7 +345,7 @@ TEST_F(TargetResolutionTest, ARecordThatCrossesIntoTheNextSegmentIsFound) {
       WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry), {1});
       summarizer.read(content);
       archive_file(archive, name.text(test_geometry), content, minute_of(name.number), {},
-                   encode_wal_summary(summarizer.finish()));
+                   encode_wal_summary({summarizer.finish()}));
     }
     const auto stop_of = [&](const RecoveryTarget& target) {
       return plan_proved_recovery({archive, backups_}, {.target = target}).stop;

@@ -24,7 +24,7 @@ Bytes summary_of(ByteView wal, std::uint32_t timeline) {
   const auto first = parse_wal_segment_header(wal);
   WalSummarizer summarizer(first, first.page.page_address, {timeline});
   summarizer.read(wal);
-  return encode_wal_summary(summarizer.finish());
+  return encode_wal_summary({summarizer.finish()});
 }
 
 // Blocks of a relation, each with the checksum of its place.

@@ -4,8 +4,6 @@
 
 #include <random>
 
-#include <random>
-
 #include "codec/crc32c.h"
 #include "support/summary_example.h"
 #include "support/test_data.h"
@@ -14,12 +12,30 @@ namespace walvault {
 namespace {
 
 TEST(StoredSummary, ComesBackAsItWas) {
-  EXPECT_EQ(decode_wal_summary(encode_wal_summary(example_summary()), "k"), example_summary());
-  EXPECT_EQ(decode_wal_summary(encode_wal_summary({}), "k"), WalSummary{});
+  const auto example = example_stored_summary();
+  EXPECT_EQ(decode_wal_summary(encode_wal_summary(example), "k"), example);
+  EXPECT_EQ(decode_wal_summary(encode_wal_summary({}), "k"), StoredSummary{});
+}
+
+TEST(StoredSummary, OfVersion1SaysThatChangesAreNotKnown) {
+  const auto first = decode_wal_summary(encode_wal_summary_1(example_summary()), "k", 1);
+  auto expected = example_summary();
+  expected.knows_changes = false;
+  EXPECT_EQ(first, StoredSummary{expected});
+  // And still does once it went through a ledger.
+  EXPECT_EQ(decode_wal_summary(encode_wal_summary(first), "k"), first);
+  // None of its flags has a meaning there.
+  auto flagged = encode_wal_summary_1(example_summary());
+  flagged[0] |= 16;
+  flagged.resize(flagged.size() - 4);
+  ByteWriter out;
+  out.raw(flagged);
+  out.u32(crc32c(flagged));
+  EXPECT_EQ(error_of([&] { (void)decode_wal_summary(out.bytes(), "k", 1); }), "corrupt");
 }
 
 TEST(StoredSummary, EveryWrongBitAndEveryCutIsDamage) {
-  const auto stored = encode_wal_summary(example_summary());
+  const auto stored = encode_wal_summary(example_stored_summary());
   for (std::size_t i = 0; i < stored.size(); ++i) {
     EXPECT_EQ(error_of([&] { (void)decode_wal_summary(ByteView(stored).first(i), "k"); }),
               "corrupt");
@@ -31,7 +47,7 @@ TEST(StoredSummary, EveryWrongBitAndEveryCutIsDamage) {
 
 // With a checksum that fits: no byte makes it fail otherwise, or take memory.
 TEST(StoredSummary, TakesArbitraryBytes) {
-  const auto stored = encode_wal_summary(example_summary());
+  const auto stored = encode_wal_summary(example_stored_summary());
   std::mt19937 random(3);
   for (int round = 0; round < 20'000; ++round) {
     auto bytes = stored;

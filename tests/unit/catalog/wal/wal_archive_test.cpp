@@ -213,7 +213,7 @@ TEST_F(WalArchiveTest, FindsStoredSummariesOfAnyLength) {
   for (const std::uint64_t number : {3u, 4u}) {
     const SegmentName name{.timeline = {1}, .number = number};
     const auto key = archive_file(archive_, name.text(test_geometry), whole_segments(number, 1), {},
-                                  {}, encode_wal_summary(summary));
+                                  {}, encode_wal_summary({summary}));
     const auto found = archive_.find_summary(key);
     ASSERT_TRUE(found);
     EXPECT_EQ(found->summary, summary);
@@ -238,13 +238,7 @@ TEST_F(WalArchiveTest, PassesOverASummaryOfALaterVersion) {
   const auto key =
       archive_file(archive_, name.text(test_geometry), whole_segments(3, 1), {}, {}, later);
   auto object = *made_.storage.find(key, whole_object);
-  const auto trailer = std::span(object).last(wal_object_trailer_bytes);
-  constexpr std::size_t version_offset = 20;
-  ASSERT_EQ(trailer[version_offset], wal_summary_version);
-  trailer[version_offset] = wal_summary_version + 1;
-  ByteWriter crc;
-  crc.u32(crc32c(ByteView(trailer).first(version_offset + 4)));
-  std::ranges::copy(crc.bytes(), trailer.begin() + version_offset + 4);
+  set_summary_version(std::span(object).last(wal_object_trailer_bytes), wal_summary_version + 1);
   made_.storage.overwrite(key, object);
 
   const auto found = archive_.find_summary(key);
@@ -257,7 +251,7 @@ TEST_F(WalArchiveTest, PassesOverASummaryOfALaterVersion) {
 }
 
 TEST_F(WalArchiveTest, NoticesADamagedSummaryOrTrailer) {
-  const auto stored = encode_wal_summary(example_summary());
+  const auto stored = encode_wal_summary({example_summary()});
   const auto key =
       archive_file(archive_, "000000010000000000000003", whole_segments(3, 1), {}, {}, stored);
   const auto object = *made_.storage.find(key, whole_object);

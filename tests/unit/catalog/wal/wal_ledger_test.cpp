@@ -207,7 +207,7 @@ TEST_F(WalLedgerTest, IsSmall) {
 }
 
 TEST(WalLedger, OfAnotherVersionOrWithTooManyEntriesIsDamage) {
-  for (const auto& [version, entries] : {std::pair(2, 0), std::pair(1, 4097)}) {
+  for (const auto& [version, entries] : {std::pair(3, 0), std::pair(1, 0), std::pair(2, 4097)}) {
     ByteWriter out;
     out.u8(static_cast<std::uint8_t>(version));
     out.varint(static_cast<std::uint64_t>(entries));
@@ -219,8 +219,10 @@ TEST(WalLedger, OfAnotherVersionOrWithTooManyEntriesIsDamage) {
 
 TEST(WalLedger, IsReadAsItWasWritten) {
   WalLedger ledger;
-  ledger.entries = {{.number = 3, .summary = example_summary()},
-                    {.number = 7, .summary = example_summary()}};
+  const ChainSummary chain{.summary = example_summary(),
+                           .origin = example_stored_summary().origin,
+                           .digest = sha256(as_bytes("a segment"))};
+  ledger.entries = {{.number = 3, .chain = chain}, {.number = 7, .chain = chain}};
   const auto bytes = encode_wal_ledger(ledger);
   const auto read = decode_wal_ledger(bytes, "wal-ledger/x");
   EXPECT_TRUE(read.entries == ledger.entries);
