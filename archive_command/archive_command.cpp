@@ -8,6 +8,8 @@
 #include "app/program.h"
 #include "archiving/further_archives.h"
 #include "archiving/push_ahead.h"
+#include "archiving/server_notes.h"
+#include "archiving/wal_gate.h"
 
 namespace walvault {
 namespace {
@@ -29,15 +31,27 @@ struct Pushed {
   std::vector<FurtherArchives::Absence> absences = {};
 };
 
+// What the next call's gate asks for.
+void note_last(const ServerNotes& server, const std::string& place, const PushResult& archived) {
+  if (classify_wal_file(archived.name) != WalFileKind::segment) return;
+  server.put_last({.place = place, .key = archived.key, .digest = archived.digest});
+}
+
 Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
   const auto& config = program.config();
+  const auto place = places_of(config);
+  const auto server = ServerNotes::of_current_directory();
+  const auto archiver = server ? server->archiver(system_randomness()) : std::nullopt;
   const bool is_alone = config.archived_beside().empty();
   auto ahead = config.segments_ahead();
-  auto notes = ahead > 0 ? Acknowledgements::of_current_directory(places_of(config)) : std::nullopt;
+  auto notes = ahead > 0 ? Acknowledgements::of_current_directory(place) : std::nullopt;
   if (notes && !is_alone) notes->believe_recent_only(system_clock());
   if (notes && config.is_remote()) {
     const auto known = notes->take_recent(config.cluster(), offered, system_clock().now());
-    if (known) return {.result = {.offered = *known}};
+    if (known) {
+      if (server) note_last(*server, place, *known);
+      return {.result = {.offered = *known}};
+    }
   }
   const auto opened = program.open_repository(caching);
   const WalArchive archive(opened.repository,
@@ -46,6 +60,11 @@ Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
   PushOptions options{.compression = config.wal_compression,
                       .threads = std::min(config.worker_threads(), threads_max)};
   options.elsewhere = [&](const PushOptions::DoIn& what) { return further.each(what); };
+  options.origin.archiver = archiver;
+  if (const auto segment = offered.segment(archive.identity().geometry)) {
+    options.origin.before = expect_follows_archived(archive, offered, *segment, place,
+                                                    server ? server->last() : std::nullopt);
+  }
   if (further.lacks_one()) ahead = 0;
   Pushed pushed;
   pushed.result = push_and_ahead(
@@ -57,6 +76,7 @@ Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
        .uploads = std::min(config.profile().segment_uploads, further.segment_uploads())},
       notes ? &*notes : nullptr);
   if (!pushed.result.offered.everywhere) pushed.absences = further.absences();
+  if (server) note_last(*server, place, pushed.result.offered);
   return pushed;
 }
 

@@ -35,6 +35,19 @@ void archive_timeline_history(const WalArchive& archive, ReplicationConnection& 
                               {.compression = request.compression, .threads = 1});
 }
 
+// A restore takes the newest timeline: this backup is not on it.
+void warn_of_newer_timelines(const WalArchive& archive, ReplicationConnection& server,
+                             const Reporter& reporter) {
+  const auto own = server.identify_system().timeline;
+  const auto archived = archive.timelines();
+  if (archived.empty() || archived.back() <= own) return;
+  const auto newest = std::to_string(archived.back().value);
+  reporter.warn("timeline " + newest + " is archived, newer than this server's own, " +
+                std::to_string(own.value) +
+                ": another server archives under this name, and a restore without --timeline "
+                "follows that one. walvault check says what to do");
+}
+
 // What is found damaged is marked, so that the next try does not borrow of it.
 BackupContent receive(BackupSource& source) {
   try {
@@ -88,6 +101,7 @@ class BackupRun {
   BackupInfo run() {
     claim();
     archive_timeline_history(archive_, server_, clock_, request_);
+    warn_of_newer_timelines(archive_, server_, reporter_);
     describe();
     const auto session = begin_session();
     const AbandonOnError abandon(session);
@@ -108,7 +122,11 @@ class BackupRun {
     expect_registered_server(archive_.identity(), server_, streams_wal);
     // The slot is made before the backup's checkpoint, so that the server keeps
     // every byte of WAL from there on.
-    if (streams_wal) wal_server_ = request_.connect_for_wal();
+    if (streams_wal) {
+      wal_server_ = request_.connect_for_wal();
+      // The slot reserves from a checkpoint before that.
+      kept_from_ = wal_server_->identify_system().flushed;
+    }
     // Before the claim, which ends with a command that is refused.
     info_.data_directory = server_.show("data_directory").value_or("");
     slot_ = claim_slot();
@@ -160,6 +178,7 @@ class BackupRun {
     if (wal_server_) {
       streamer_.emplace(archive_, *wal_server_, slot_, clock_,
                         PushOptions{.compression = request_.wal_compression, .threads = 1});
+      streamer_->keeps_from(kept_from_);
     }
     TreeWriter tree(session, {.compression = request_.compression,
                               .jobs = request_.jobs,
@@ -254,6 +273,7 @@ class BackupRun {
   SteadyTime began_;
   Lender lender_;
   BackupInfo info_;
+  Lsn kept_from_;
   std::optional<WalStreamer> streamer_;
 };
 

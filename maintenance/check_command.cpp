@@ -32,6 +32,7 @@ struct Options {
   std::optional<std::string> pg;
   std::string timeout = "1min";
   bool repair = false;
+  bool accept = false;
 };
 
 Finding good(const std::string& name, const std::string& text) {
@@ -155,8 +156,24 @@ void check_with_sql(Program& program, const WalArchive& archive, const ConnectOp
       check_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));
 }
 
+// That nobody archives a newer timeline under this name: a restore takes that one.
+Finding check_timelines(const WalArchive& archive, TimelineId own) {
+  const auto archived = archive.timelines();
+  if (archived.empty() || archived.back() <= own) {
+    return good("timelines",
+                "none is archived that is newer than this server's, " + std::to_string(own.value));
+  }
+  const auto newest = std::to_string(archived.back().value);
+  return bad("timelines",
+             "timeline " + newest + " is archived, newer than this server's own, " +
+                 std::to_string(own.value) + ": another server archives under this name",
+             "A restore follows timeline " + newest +
+                 ". If that is a copy's, stop its archiving, then: walvault timeline set-aside " +
+                 newest + " --yes. If this server was left, check the one that is in its place.");
+}
+
 // Of the gaps that the operator has not accepted, those that the server can fill.
-void repair_gaps(const WalArchive& archive, const ConnectOptions& connect,
+void repair_gaps(const WalArchive& archive, const ConnectOptions& connect, bool accepted,
                  std::vector<Finding>& findings) {
   const auto backups = list_backups(archive.repository(), archive.identity().name).backups;
   for (const auto& gap : recoverable_moments({archive.at_this_moment(true), backups}).gaps) {
@@ -164,14 +181,15 @@ void repair_gaps(const WalArchive& archive, const ConnectOptions& connect,
     const auto where = gap.from.text() + " to " + gap.to.text() + " of timeline " +
                        std::to_string(gap.timeline.timeline.value);
     try {
-      fetch_missing_wal(archive, gap, connect, system_clock());
+      fetch_missing_wal(archive, gap, accepted, connect, system_clock());
       findings.push_back(good("repair", "WAL from " + where + " was missing and is archived now"));
     } catch (const Error& error) {
       check_cancelled();
       findings.push_back(
           bad("repair", "WAL from " + where + " cannot be had from this server: " + one_line(error),
-              "Look for it on the old server (walvault wal rescue). If it is lost: "
-              "walvault window accept-gap, and a new backup."));
+              "Look for it on the old server (walvault wal rescue). If only the segment before the "
+              "gap is gone there, and the WAL is this cluster's: check --repair --accept. If it is "
+              "lost: walvault window accept-gap, and a new backup."));
     }
   }
 }
@@ -322,9 +340,10 @@ void run_check(Program& program, const Options& options) {
   findings.insert(findings.end(), judged.begin(), judged.end());
   // A foreign server is not made to switch.
   if (is_right_server) {
+    findings.push_back(check_timelines(archive, server->identify_system().timeline));
     check_with_sql(program, archive, connect, settings, timeout, findings);
   }
-  if (options.repair && is_right_server) repair_gaps(archive, connect, findings);
+  if (options.repair && is_right_server) repair_gaps(archive, connect, options.accept, findings);
   check_repository(archive, findings);
   check_further(program, opened.repository, cluster, findings);
 
@@ -354,6 +373,9 @@ void add_check_command(Program& program, CommandLine& commands) {
   command.option("--pg", options->pg, "How to connect to the server (a libpq connection string)");
   command.flag("--repair", options->repair,
                "Fetch WAL that is missing in the archive from the server, if it still has it");
+  command.flag("--accept", options->accept,
+               "With --repair: the WAL is this cluster's, though the segment before cannot be "
+               "compared any more");
   command.option("--timeout", options->timeout, "How long to wait for the switched segment");
 }
 

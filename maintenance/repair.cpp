@@ -12,8 +12,8 @@ constexpr std::chrono::minutes silence_max{2};
 
 }  // namespace
 
-void fetch_missing_wal(const WalArchive& archive, const WalGap& gap, const ConnectOptions& options,
-                       Clock& clock) {
+void fetch_missing_wal(const WalArchive& archive, const WalGap& gap, bool accepted,
+                       const ConnectOptions& options, Clock& clock) {
   const auto geometry = archive.identity().geometry;
   const auto server = connect_replication(options);
   const auto slot = "walvault_repair_" + archive.repository().id().substr(0, 8);
@@ -23,6 +23,7 @@ void fetch_missing_wal(const WalArchive& archive, const WalGap& gap, const Conne
   }
   const auto view = archive.view_of(gap.timeline);
   WalStreamer streamer(view, *server, slot, clock, {});
+  if (!accepted) streamer.keeps_from({});
   streamer.start({.lsn = gap.from, .timeline = gap.timeline.timeline});
   auto deadline = clock.steady() + silence_max;
   auto number = geometry.number_of(gap.from);

@@ -15,14 +15,15 @@ using nlohmann::ordered_json;
 
 struct Options {
   std::string pgdata;
+  bool accept = false;
 };
 
 void rescue(Program& program, const Options& options) {
   const auto& config = program.config();
   const auto cluster = config.cluster();
+  const auto pgdata = absolute_path(options.pgdata);
   const auto opened = program.open_repository();
-  const auto identity =
-      find_identity_of(cluster_identities(opened.repository, cluster), options.pgdata);
+  const auto identity = find_identity_of(cluster_identities(opened.repository, cluster), pgdata);
   if (!identity) {
     throw Error(ErrorKind::conflict,
                 "\"" + options.pgdata + "\" is not the data directory of cluster " + cluster,
@@ -31,9 +32,9 @@ void rescue(Program& program, const Options& options) {
                 "Check --cluster and --pgdata.");
   }
   const WalArchive archive(opened.repository, *identity);
-  const auto result =
-      rescue_wal(archive, options.pgdata, system_clock(),
-                 {.compression = config.wal_compression, .threads = config.worker_threads()});
+  const auto result = rescue_wal(
+      archive, pgdata, options.accept ? RescueOf::anything : RescueOf::what_follows, system_clock(),
+      {.compression = config.wal_compression, .threads = config.worker_threads()});
 
   ordered_json archived = ordered_json::array();
   std::size_t anew = 0;
@@ -70,6 +71,8 @@ void add_wal_command(Program& program, CommandLine& commands) {
   auto& command = wal.command("rescue", "Archives what a dead server left in its pg_wal",
                               [&program, options] { rescue(program, *options); });
   command.required_option("--pgdata", options->pgdata, "The data directory of the dead server");
+  command.flag("--accept", options->accept,
+               "The WAL is this cluster's, though that cannot be shown: archive it");
 }
 
 }  // namespace walvault

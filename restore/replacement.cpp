@@ -63,7 +63,16 @@ void expect_archived_timeline(const WalArchive& archive, const std::string& dire
 
 void save_wal(const WalArchive& archive, const std::string& directory, const PushOptions& push,
               const Reporter& reporter) {
-  const auto rescued = rescue_wal(archive, directory, archive.repository().clock(), push);
+  const auto rescued = [&] {
+    try {
+      return rescue_wal(archive, directory, RescueOf::the_same_server, archive.repository().clock(),
+                        push);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::conflict) throw;
+      throw Error(error.kind(), error.message(), error.detail(),
+                  error.hint() + " If what only this directory holds may go: --discard-wal.");
+    }
+  }();
   for (const auto& file : rescued.archived) {
     if (!file.already_there) reporter.info("archived " + file.name + " of the old directory");
     if (!file.damage.empty()) {

@@ -19,6 +19,10 @@ constexpr std::string_view copy_hint =
     "archive_mode; ALTER SYSTEM RESET max_logical_replication_workers; ALTER SYSTEM "
     "RESET synchronous_standby_names; then restart.\n";
 
+constexpr std::string_view original_hint =
+    "It is the original: it archives under the same name and goes on with the history. If it is to "
+    "be a copy: restore with --as copy.\n";
+
 // What recovery demands, and how the server gets its own back.
 std::string raised_text(const std::vector<RaisedSetting>& raised) {
   if (raised.empty()) return {};
@@ -42,7 +46,7 @@ std::string result_text(const RestoreOptions& options, const RestoreRequest& req
   text += options.standby ? "follow its primary" : "recover";
   text += ": pg_ctl -D " + request.data_directory + " start\n";
   text += raised_text(result.raised);
-  if (!request.settings.archiving) text += copy_hint;
+  text += request.settings.archiving ? original_hint : copy_hint;
   return text;
 }
 
@@ -79,6 +83,7 @@ void run_restore(Program& program, const RestoreOptions& options) {
   program.print({{"plan", plan_document},
                  {"restored", true},
                  {"data_directory", request.data_directory},
+                 {"role", request.settings.archiving ? "original" : "copy"},
                  {"archiving", request.settings.archiving},
                  {"standby", request.settings.standby},
                  {"raised_settings", raised},
@@ -108,8 +113,10 @@ void add_restore_command(Program& program, CommandLine& commands) {
                  "OLD=NEW: where to put a tablespace (repeatable)");
   command.option("--action", options->action,
                  "What to do at the target: promote, pause or shutdown");
-  command.option("--archiving", options->archiving,
-                 "keep or off: whether the restored server archives its WAL");
+  command.option("--as", options->role,
+                 "original or copy: an original archives under the same name, a copy archives "
+                 "nothing and acts on nobody. Default: original where the archived server was");
+  command.option("--archiving", options->archiving, "keep or off: as --as original and --as copy");
   command.option("--jobs", options->jobs, "How many threads to use");
   command.flag("--standby", options->standby, "Make a standby that follows its primary");
   command.option("--pg", options->pg,

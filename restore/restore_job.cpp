@@ -8,11 +8,13 @@
 #include "app/connection_options.h"
 #include "app/hold_backup.h"
 #include "app/places.h"
+#include "archiving/server_notes.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/format.h"
 #include "base/path.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/recovery/rival_timeline.h"
 #include "datadir/data_directory.h"
 #include "restore/fetch/fetch_request.h"
 #include "restore/replacement.h"
@@ -49,21 +51,32 @@ std::string restore_command(const Config& config, const ClusterIdentity& identit
   return fetch_line(fetch_program(), config, identity.name, request);
 }
 
-// A restored server keeps the archive_command it was backed up with, and would
-// write into the original's history unless it is the original.
-bool takes_the_originals_place(const BackupInfo& backup, const std::string& pgdata) {
+// Whether the backup was taken of a server at this place, by the names of both.
+bool is_backed_up_here(const BackupInfo& backup, const std::string& pgdata) {
   std::array<char, 256> host{};
   return !backup.host.empty() && ::gethostname(host.data(), host.size() - 1) == 0 &&
          backup.host == host.data() && backup.data_directory == pgdata;
 }
 
-bool archiving_of(const RestoreOptions& options, const BackupInfo& backup,
-                  const std::string& pgdata) {
-  if (!options.archiving) {
-    // A standby archives once it is promoted, when it goes on with the history.
-    return options.standby || takes_the_originals_place(backup, pgdata);
+// A restored server keeps the archive_command it was backed up with, and would write into the
+// original's history unless it is the original. It is if it comes to the place whose server
+// archived the WAL, on that very machine. Names alone do not tell: a container with a copy may
+// have those of its original. They count only where nobody noted for whom the WAL was archived.
+bool takes_the_originals_place(const ProvedPlan& proved, const std::string& pgdata) {
+  const auto note = find_archiver_note(pgdata);
+  if (note && is_of_this_machine(*note) && proved.chain.archiver) {
+    return note->id == *proved.chain.archiver;
   }
-  return parse_choice(*options.archiving, "--archiving", {"keep", "off"}) == "keep";
+  return !proved.chain.archiver && is_backed_up_here(proved.plan.backup, pgdata);
+}
+
+bool is_original(const RestoreOptions& options, bool takes_place) {
+  if (options.role) return parse_choice(*options.role, "--as", {"original", "copy"}) == "original";
+  if (options.archiving) {
+    return parse_choice(*options.archiving, "--archiving", {"keep", "off"}) == "keep";
+  }
+  // A standby archives once it is promoted, when it goes on with the history.
+  return options.standby || takes_place;
 }
 
 std::string primary_conninfo_of(const RestoreOptions& options, const Config& config,
@@ -177,6 +190,11 @@ void RestoreJob::choose(const std::vector<ClusterIdentity>& identities) {
                             " is tried anyway: " + fault.why);
            }});
   if (options_.backup) expect_nothing_lost(conditions, proved_->plan.backup, reporter_);
+  // Nobody chose: then it has to be clear which is meant.
+  if (options_.timeline == "latest" && !options_.standby) {
+    const auto rivals = find_rivals(*archive_, *proved_);
+    if (!rivals.empty()) throw two_timelines(*proved_, rivals.front());
+  }
 }
 
 void RestoreJob::warn_of(const RecoveryPlan& plan) const {
@@ -199,7 +217,8 @@ void RestoreJob::settle_recovery_settings() {
   settings.target = stop_target(*proved_);
   settings.timeline = plan.timeline;
   settings.server_major = plan.backup.server_version / 10000;
-  settings.archiving = archiving_of(options_, plan.backup, request_.data_directory);
+  takes_place_ = takes_the_originals_place(*proved_, request_.data_directory);
+  settings.archiving = is_original(options_, takes_place_);
   settings.standby = options_.standby;
   settings.primary_conninfo = primary_conninfo_of(options_, config_, cluster_, reporter_);
   // Before a gap or damage, reading ahead would ask for the segment that cannot
@@ -214,9 +233,7 @@ void RestoreJob::settle_recovery_settings() {
 
 void RestoreJob::check_places() {
   const auto& plan = proved_->plan;
-  request_.replace_tablespaces =
-      request_.replace &&
-      (options_.yes || takes_the_originals_place(plan.backup, request_.data_directory));
+  request_.replace_tablespaces = request_.replace && (options_.yes || takes_place_);
   std::vector<NamedPlace> locations;
   for (const auto& tablespace : check_destination(*archive_, plan, request_)) {
     locations.push_back({.what = "a tablespace's directory", .path = tablespace.location});

@@ -56,6 +56,7 @@ class RestoreJob {
   const Repository* repository_ = nullptr;
   std::optional<WalArchive> archive_;
   std::optional<ProvedPlan> proved_;
+  bool takes_place_ = false;  // of the server whose WAL was archived
 };
 
 }  // namespace walvault

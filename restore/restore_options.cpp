@@ -28,6 +28,9 @@ void check_agreement(const RestoreOptions& options) {
         "A standby follows its primary through promotions: --standby takes no "
         "--timeline.");
   }
+  if (options.role && options.archiving) {
+    throw exclude("--archiving keep means --as original, --archiving off means --as copy.");
+  }
   if (options.pg && !options.standby) {
     throw exclude("--pg says what a standby follows: it goes with --standby.");
   }

@@ -23,6 +23,7 @@ struct RestoreOptions {
   std::string timeline = "latest";
   std::vector<std::string> tablespaces;
   std::optional<std::string> action;
+  std::optional<std::string> role;  // --as
   std::optional<std::string> archiving;
   std::optional<std::string> jobs;
   std::optional<std::string> pg;

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <vector>
 
+#include "archiving/server_notes.h"
 #include "base/directory.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -19,7 +20,7 @@
 namespace walvault {
 namespace {
 
-constexpr std::string_view magic = "walvault archived 3";
+constexpr std::string_view magic = "walvault archived 4";
 constexpr std::uint64_t note_bytes_max = 16384;
 constexpr std::size_t segment_digits = 24;
 constexpr int ancestors_max = 4;
@@ -86,6 +87,7 @@ struct Acknowledgements::Note {
   std::string place;
   std::string key;
   std::uint64_t stored_bytes = 0;
+  Digest digest;
   FileAttributes file;  // as it was when it was read
   Timestamp noted{};
 };
@@ -94,7 +96,7 @@ std::optional<Acknowledgements> Acknowledgements::of_current_directory(std::stri
   const auto data = current_data_directory();
   auto archiver = find_archiver();
   if (!data || !archiver) return std::nullopt;
-  return Acknowledgements(*data + ".walvault-archived", std::move(*archiver), std::move(place));
+  return Acknowledgements(notes_directory(*data), std::move(*archiver), std::move(place));
 }
 
 const FileDescriptor* Acknowledgements::own_directory(bool makes) const {
@@ -137,6 +139,7 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   out.string(place_);
   out.string(archive.key_of(result.name));
   out.u64(result.stored_bytes);
+  out.raw(result.digest.view());
   out.u64(result.file->device);
   out.u64(result.file->inode);
   out.u64(result.file->size);
@@ -180,6 +183,7 @@ std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& 
   note.place = in.string();
   note.key = in.string();
   note.stored_bytes = in.u64();
+  note.digest = Digest::read(in);
   note.file.device = in.u64();
   note.file.inode = in.u64();
   note.file.size = in.u64();
@@ -223,12 +227,20 @@ PushResult Acknowledgements::result_of(const std::string& name, const Note& note
   result.already_there = true;
   result.plain_bytes = note.file.size;
   result.stored_bytes = note.stored_bytes;
+  result.digest = note.digest;
+  result.key = note.key;
   result.file = note.file;
   return result;
 }
 
 bool Acknowledgements::has(const WalArchive& archive, const std::string& name) const {
   return find(archive, name).has_value();
+}
+
+std::optional<Digest> Acknowledgements::digest_of(const WalArchive& archive,
+                                                  const std::string& name) const {
+  const auto note = find(archive, name);
+  return note ? std::optional(note->digest) : std::nullopt;
 }
 
 std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,

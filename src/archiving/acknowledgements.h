@@ -56,6 +56,10 @@ class Acknowledgements {
   // true.
   [[nodiscard]] bool has(const WalArchive& archive, const std::string& name) const;
 
+  // What was noted of the content of a segment; nullopt: there is no note.
+  [[nodiscard]] std::optional<Digest> digest_of(const WalArchive& archive,
+                                                const std::string& name) const;
+
   // Whether that segment is archived: the repository was looked at, and whether
   // the file is the one that was. The note is gone behind it.
   [[nodiscard]] std::optional<PushResult> take(const WalArchive& archive,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -17,7 +18,7 @@ namespace walvault {
 struct CompressedFile {
   WalObjectHeader header;
   std::vector<Bytes> frames;
-  Bytes summary;  // encoded; of WAL only
+  std::optional<WalSummary> summary;  // of WAL only
 };
 
 // Fills the span with the content from an offset on, or throws.

@@ -36,22 +36,21 @@ void compress_segment(const WalArchive& archive, ByteView first, const ReadConte
   WalSummarizer summarizer(segment, header.start, timeline_of(header.name));
   compress_content(read, compress_options(options), archive.repository().buffers(), &summarizer,
                    compressed);
-  const auto summary = summarizer.finish();
+  const auto& summary = compressed.summary.emplace(summarizer.finish());
   // A .partial ends early as a rule.
   if (summary.stop &&
       (header.kind == WalFileKind::segment || summary.stop->reason == WalStopReason::damage)) {
     result.damage = summary.stop->text;
   }
-  compressed.summary = encode_wal_summary({.summary = summary, .origin = {}});
 }
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
-           PushResult& result) {
+           const Bytes& summary, PushResult& result) {
   const auto prefix = encode_wal_object_header(archive.repository().codec(), file.header, key);
-  const auto trailer = encode_wal_object_trailer(file.header, prefix.size(), file.summary.size());
+  const auto trailer = encode_wal_object_trailer(file.header, prefix.size(), summary.size());
   std::vector<ByteView> parts{prefix};
   parts.insert(parts.end(), file.frames.begin(), file.frames.end());
-  parts.emplace_back(file.summary);
+  parts.emplace_back(summary);
   parts.emplace_back(trailer);
   const ObjectContent content(std::move(parts));
   result.stored_bytes = content.size();
@@ -92,11 +91,14 @@ struct Prepared {
 
 PushResult store_everywhere(const WalArchive& archive, const CompressedFile& file,
                             PushResult result, const PushOptions& options) {
-  store(archive, key_in(archive, file.header), file, result);
+  const auto summary = file.summary ? encode_wal_summary({*file.summary, options.origin}) : Bytes{};
+  result.digest = file.header.digest;
+  result.key = key_in(archive, file.header);
+  store(archive, result.key, file, summary, result);
   if (options.elsewhere) {
     result.everywhere = options.elsewhere([&](const WalArchive& other) {
       auto there = result;
-      store(other, key_in(other, file.header), file, there);
+      store(other, key_in(other, file.header), file, summary, there);
     });
   }
   return result;
@@ -177,8 +179,11 @@ PreparedFile::~PreparedFile() = default;
 PreparedFile::PreparedFile(PreparedFile&&) noexcept = default;
 PreparedFile& PreparedFile::operator=(PreparedFile&&) noexcept = default;
 
-PushResult PreparedFile::store(const WalArchive& archive) {
+const Digest& PreparedFile::digest() const { return content_->prepared.file.header.digest; }
+
+PushResult PreparedFile::store(const WalArchive& archive, const std::optional<Digest>& before) {
   auto& [prepared, options] = *content_;
+  options.origin.before = before;
   return store_everywhere(archive, prepared.file, std::move(prepared.result), options);
 }
 

@@ -9,6 +9,7 @@
 #include "archiving/offered_file.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "catalog/wal/stored_summary.h"
 #include "catalog/wal/wal_archive.h"
 #include "codec/compression.h"
 
@@ -22,6 +23,8 @@ struct PushOptions {
   // False: in some place it was not done. From any thread.
   using DoIn = std::function<void(const WalArchive& other)>;
   std::function<bool(const DoIn&)> elsewhere = {};
+  // Of WAL: what is noted of where it comes from.
+  WalOrigin origin = {};
 };
 
 struct PushResult {
@@ -29,6 +32,8 @@ struct PushResult {
   bool already_there = false;  // with the same content
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
+  Digest digest = {};  // of the whole file
+  std::string key;     // in the first archive
   // The file before it was read; nullopt: it did not come as one.
   std::optional<FileAttributes> file = {};
   // Where and why its WAL breaks off; empty: it does not. Such a segment is
@@ -59,7 +64,9 @@ class PreparedFile {
   PreparedFile(PreparedFile&&) noexcept;
   PreparedFile& operator=(PreparedFile&&) noexcept;
 
-  [[nodiscard]] PushResult store(const WalArchive& archive);
+  // `before`: the digest of the segment before, known by now.
+  [[nodiscard]] PushResult store(const WalArchive& archive, const std::optional<Digest>& before);
+  [[nodiscard]] const Digest& digest() const;
 
  private:
   struct Content;

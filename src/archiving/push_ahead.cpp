@@ -6,6 +6,7 @@
 #include <limits>
 #include <mutex>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
@@ -23,7 +24,7 @@ constexpr std::uint64_t segment_bytes_max = 64u << 20;
 // acknowledged before, and a server that shuts down waits for its archiver.
 constexpr std::chrono::seconds ahead_time_max{10};
 
-// The segments of the same timeline that wait behind this one, the oldest first.
+// The segments of the same timeline that wait right behind this one, the oldest first.
 std::vector<std::string> waiting_behind(const WalArchive& archive, const std::string& directory,
                                         const SegmentName& offered) {
   const auto geometry = archive.identity().geometry;
@@ -37,6 +38,13 @@ std::vector<std::string> waiting_behind(const WalArchive& archive, const std::st
     }
   }
   std::ranges::sort(waiting);
+  // Each goes on with the one before it: so far they are one after another.
+  std::size_t next = 0;
+  while (next < waiting.size() &&
+         SegmentName::parse(waiting[next], geometry)->number == offered.number + next + 1) {
+    ++next;
+  }
+  waiting.resize(next);
   return waiting;
 }
 
@@ -44,8 +52,32 @@ struct Item {
   OfferedFile file;
   std::size_t index = 0;                      // its place in the order; 0: the offered one
   std::optional<PreparedFile> prepared = {};  // nullopt: it cannot be archived
-  std::optional<PushResult> stored = {};      // nullopt: it is not
+  // Of the segment before: of the offered one's, and of that which is archived and noted already;
+  // else that is the item before.
+  std::optional<Digest> before = {};
+  bool follows_item = false;
+  std::optional<PushResult> stored = {};  // nullopt: it is not
 };
+
+// Those that are to be archived behind the offered one.
+std::vector<Item> items_of(const std::vector<std::string>& waiting, const WalArchive& archive,
+                           const OfferedFile& offered, const Acknowledgements& notes) {
+  const auto geometry = archive.identity().geometry;
+  std::vector<Item> items;
+  auto last = *offered.segment(geometry);
+  for (const auto& name : waiting) {
+    const auto segment = *SegmentName::parse(name, geometry);
+    Item item{.file = offered.sibling(name)};
+    item.follows_item = segment.number == last.number + 1;
+    if (!item.follows_item) {
+      const SegmentName before{.timeline = segment.timeline, .number = segment.number - 1};
+      item.before = notes.digest_of(archive, before.text(geometry));
+    }
+    items.push_back(std::move(item));
+    last = segment;
+  }
+  return items;
+}
 
 // What became of the offered one: neither, where it could not be prepared, or the pipeline
 // itself broke.
@@ -80,7 +112,10 @@ class Pipeline {
                             [&] { item.prepared.emplace(archive_, item.file, clock_, alone); });
             },
             [this](Item& item) {
-              if (item.prepared && is_wanted(item)) storing_.submit(std::move(item));
+              if (!item.prepared || !is_wanted(item)) return;
+              const auto before = std::exchange(before_, item.prepared->digest());
+              if (item.follows_item) item.before = before;
+              storing_.submit(std::move(item));
             }) {}
 
   // False: no further one is wanted.
@@ -137,7 +172,8 @@ class Pipeline {
 
   void store(Item& item) {
     if (!wait_for_turn(item)) return;
-    const auto failure = attempt(item.index, [&] { item.stored = item.prepared->store(archive_); });
+    const auto failure =
+        attempt(item.index, [&] { item.stored = item.prepared->store(archive_, item.before); });
     // Of what is the matter with others their own calls tell.
     if (item.index == 0) outcome_.failure = failure;
     if (failure) return;
@@ -199,8 +235,10 @@ class Pipeline {
   std::size_t open_ = 1;  // items before this one may be stored
   std::size_t end_ = std::numeric_limits<std::size_t>::max();  // this one and others never
   bool noting_ = true;                                         // the delivering thread's
+  // Of the one that was handed on last: they are prepared, and handed on, in order.
+  std::optional<Digest> before_;
   OrderedWorkers<Item> storing_;
-  // Last: it hands to the other.
+  // Behind it: it hands to the other.
   OrderedWorkers<Item> preparing_;
 };
 
@@ -220,6 +258,7 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const OfferedFile& off
   if (auto archived = notes->take(archive, offered)) return {.offered = std::move(*archived)};
 
   std::vector<std::string> next;
+  std::vector<Item> items;
   try {
     next = waiting_behind(archive, offered.directory, *segment);
     // What cannot be noted would be done again by each call.
@@ -227,6 +266,7 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const OfferedFile& off
     notes->forget_before(archive, offered.name);
     std::erase_if(next, [&](const std::string& waiting) { return notes->has(archive, waiting); });
     if (next.size() > options.ahead) next.resize(options.ahead);
+    items = items_of(next, archive, offered, *notes);
   } catch (const Error&) {
     // The one at hand is what counts.
     next.clear();
@@ -236,10 +276,8 @@ PushAheadResult push_and_ahead(const WalArchive& archive, const OfferedFile& off
   Outcome outcome;
   try {
     Pipeline pipeline(archive, clock, options, next, *notes, outcome);
-    bool is_wanted = pipeline.submit({.file = offered});
-    for (const auto& waiting : next) {
-      is_wanted = is_wanted && pipeline.submit({.file = offered.sibling(waiting)});
-    }
+    bool is_wanted = pipeline.submit({.file = offered, .before = options.push.origin.before});
+    for (auto& item : items) is_wanted = is_wanted && pipeline.submit(std::move(item));
     pipeline.finish();
   } catch (const std::exception&) {
     // No thread, no memory: what is ahead waits for its own call.

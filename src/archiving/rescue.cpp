@@ -6,6 +6,8 @@
 #include <map>
 #include <set>
 
+#include "archiving/server_notes.h"
+#include "archiving/wal_gate.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "codec/sha256.h"
@@ -19,6 +21,7 @@ namespace walvault {
 namespace {
 
 constexpr std::uint64_t control_file_bytes_max = 65536;
+constexpr std::uint64_t history_bytes_max = 1u << 20;
 
 void check_data_directory(const std::string& path) {
   if (!find_status(path + "/pg_wal")) {
@@ -70,13 +73,17 @@ OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_
 
 class Rescue {
  public:
-  Rescue(const WalArchive& archive, std::string data_directory, Clock& clock,
+  Rescue(const WalArchive& archive, const std::string& data_directory, RescueOf what, Clock& clock,
          const PushOptions& options)
       : archive_(archive),
-        pg_wal_(std::move(data_directory) + "/pg_wal"),
+        pg_wal_(data_directory + "/pg_wal"),
+        data_directory_(data_directory),
+        what_(what),
         clock_(clock),
         options_(options),
-        names_(names_in(pg_wal_)) {
+        names_(names_in(pg_wal_)),
+        last_(find_last_archived(data_directory)) {
+    options_.origin.archiver = find_archiver_id(data_directory);
     for (const auto& name : names_in(pg_wal_ + "/archive_status")) {
       const auto dot = name.rfind('.');
       const auto suffix = name.substr(dot == std::string::npos ? name.size() : dot);
@@ -90,6 +97,8 @@ class Rescue {
     const auto segments = own_segments(archive_.identity(), pg_wal_);
     look_at_others(segments);
     if (segments.by_timeline.empty()) return std::move(result_);
+    has_archived_itself_ = has_archived_itself();
+    expect_placed(segments);
     // Histories first, as a server does: they say what the segments belong to.
     for (const auto& name : names_) {
       if (classify_wal_file(name) == WalFileKind::timeline) push(name, WalFileKind::timeline);
@@ -106,14 +115,98 @@ class Rescue {
           ++result_.passed_over;
           continue;
         }
-        const bool is_whole = !is_last || complete_.contains(name);
-        push(name, is_whole ? WalFileKind::segment : WalFileKind::partial);
+        push_segment(segment, name, !is_last || complete_.contains(name));
       }
     }
     return std::move(result_);
   }
 
  private:
+  // All that is to be archived, before any of it is.
+  void expect_placed(const OwnSegments& segments) {
+    for (const auto& name : names_) {
+      if (classify_wal_file(name) == WalFileKind::timeline) expect_same_history(name);
+    }
+    for (const auto& [timeline, list] : segments.by_timeline) {
+      const auto geometry = archive_.identity().geometry;
+      const auto placement = place_segments(archive_, pg_wal_, list,
+                                            complete_.contains(list.back().text(geometry)), last_);
+      if (placement.shared) digests_.emplace(*placement.shared, *placement.digest);
+      find_unplaced(list, placement);
+    }
+    if (!unplaced_.empty() && what_ != RescueOf::anything) throw not_placed();
+  }
+
+  void expect_same_history(const std::string& name) {
+    const auto archived = archive_.find_file(name);
+    if (!archived || *archived == read_file(pg_wal_ + "/" + name, history_bytes_max)) return;
+    throw Error(ErrorKind::conflict,
+                "\"" + data_directory_ + "\" is on a timeline " +
+                    std::to_string(timeline_of(name).value) + " of its own",
+                "The archived " + name + " has other content: two servers took the same number.",
+                "What is archived is another server's. Keep a copy of pg_wal if it may be needed.");
+  }
+
+  // What of a timeline is not archived, and not shown to go on with what is.
+  void find_unplaced(const std::vector<SegmentName>& list, const WalPlacement& placement) {
+    const auto geometry = archive_.identity().geometry;
+    const auto stored = archive_.segments(list.front().timeline, list.front().number);
+    const auto before = find_segment_before(pg_wal_, list.front(), geometry);
+    const bool follows_rescued = before && placed_.contains(*before);
+    std::optional<std::uint64_t> last;
+    if (placement.shared) last = placement.shared->number;
+    if (!placement.shared && follows_rescued) last = list.front().number - 1;
+    const bool is_this_server = is_archived_for_this(placement) || follows_rescued;
+    for (const auto& segment : list) {
+      const auto name = segment.text(geometry);
+      const bool is_archived =
+          std::ranges::binary_search(stored, segment.number, {}, &StoredSegment::number) ||
+          (segment == list.back() && is_archived_in_part(name));
+      const bool follows = is_first_of_all() || (last && segment.number <= *last + 1);
+      if (follows) last = std::max(last.value_or(0), segment.number);
+      if (is_archived || (follows && is_this_server)) {
+        placed_.insert(segment);
+      } else {
+        unplaced_.push_back(name);
+      }
+    }
+  }
+
+  // Nothing is archived of the cluster that could contradict it.
+  [[nodiscard]] bool is_first_of_all() const { return archive_.branches().empty(); }
+
+  // Two servers may archive the same WAL (archive_mode = always), and the other one may have been
+  // first: what this directory's server noted is as good as what is archived says.
+  [[nodiscard]] bool has_archived_itself() const {
+    if (!last_ || !last_->key.starts_with(archive_.prefix())) return false;
+    try {
+      const auto archived = archive_.find_header(last_->key);
+      return archived && archived->digest == last_->digest;
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+      return false;
+    }
+  }
+
+  [[nodiscard]] bool is_archived_for_this(const WalPlacement& placement) const {
+    const auto& own = options_.origin.archiver;
+    if (has_archived_itself_) return true;
+    if (own && placement.archiver) return *own == *placement.archiver;
+    return what_ != RescueOf::the_same_server || is_first_of_all();
+  }
+
+  [[nodiscard]] Error not_placed() const {
+    const auto some = unplaced_.size() == 1 ? unplaced_.front()
+                                            : std::to_string(unplaced_.size()) + " segments, " +
+                                                  unplaced_.front() + " to " + unplaced_.back();
+    return {ErrorKind::conflict, "it is not known whose WAL \"" + data_directory_ + "\" holds",
+            "Not archived so far: " + some +
+                ". That this is the directory which was archived for cannot be shown: a copy of "
+                "the original has WAL that looks alike.",
+            "If it belongs to this cluster's history: walvault wal rescue --accept --cluster " +
+                archive_.identity().name + " --pgdata " + data_directory_};
+  }
+
   // A file that waits for the archiver, or that others follow, was written as
   // what its name says: if that is not in it, it is damaged.
   void look_at_others(const OwnSegments& segments) {
@@ -138,7 +231,19 @@ class Rescue {
     return archive_.repository().storage().find_size(key).has_value();
   }
 
+  void push_segment(const SegmentName& segment, const std::string& name, bool is_whole) {
+    const auto before = find_segment_before(pg_wal_, segment, archive_.identity().geometry);
+    const auto known = before ? digests_.find(*before) : digests_.end();
+    options_.origin.before = known == digests_.end() ? std::nullopt : std::optional(known->second);
+    push(name, is_whole ? WalFileKind::segment : WalFileKind::partial);
+    options_.origin.before.reset();
+    if (is_whole && !result_.archived.empty() && result_.archived.back().name == name) {
+      digests_.emplace(segment, result_.archived.back().digest);
+    }
+  }
+
   void push(const std::string& name, WalFileKind kind) {
+    if (has_conflict_) return;
     const auto path = pg_wal_ + "/" + name;
     const bool is_rest =
         kind == WalFileKind::partial && classify_wal_file(name) == WalFileKind::segment;
@@ -147,17 +252,27 @@ class Rescue {
                                          : push_wal_file(archive_, path, clock_, options_));
     } catch (const Error& error) {
       if (error.kind() == ErrorKind::unavailable) throw;
+      // Nothing is archived behind what is archived otherwise.
+      has_conflict_ = error.kind() == ErrorKind::conflict;
       result_.failed.push_back({.name = name, .why = one_line(error)});
     }
   }
 
   const WalArchive& archive_;
-  std::string pg_wal_;
+  const std::string pg_wal_;
+  const std::string data_directory_;
+  const RescueOf what_;
   Clock& clock_;
   PushOptions options_;
   std::vector<std::string> names_;
   std::set<std::string> complete_;
   std::set<std::string> ready_;
+  const std::optional<LastArchived> last_;
+  std::set<SegmentName> placed_;
+  std::vector<std::string> unplaced_;
+  std::map<SegmentName, Digest> digests_;  // of whole ones, as they lie there
+  bool has_archived_itself_ = false;
+  bool has_conflict_ = false;
   RescueResult result_;
 };
 
@@ -196,10 +311,10 @@ std::optional<TimelineId> newest_timeline_in(const ClusterIdentity& identity,
   return segments.by_timeline.rbegin()->first;
 }
 
-RescueResult rescue_wal(const WalArchive& archive, const std::string& data_directory, Clock& clock,
-                        const PushOptions& options) {
+RescueResult rescue_wal(const WalArchive& archive, const std::string& data_directory, RescueOf what,
+                        Clock& clock, const PushOptions& options) {
   check_data_directory(data_directory);
-  return Rescue(archive, data_directory, clock, options).run();
+  return Rescue(archive, data_directory, what, clock, options).run();
 }
 
 }  // namespace walvault

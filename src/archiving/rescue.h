@@ -36,14 +36,25 @@ struct RescueResult {
 [[nodiscard]] std::optional<TimelineId> newest_timeline_in(const ClusterIdentity& identity,
                                                            const std::string& data_directory);
 
-// What cannot be archived does not keep the rest from it. The last segment of
-// a timeline is archived as .partial unless the server had marked it as
-// complete.
+// What has to be known of WAL before it is rescued.
+enum class RescueOf {
+  // Nothing: somebody says that it is this cluster's.
+  anything,
+  // That it goes on with what is archived, and is not known to be another server's.
+  what_follows,
+  // That, too, and that it is of the very data directory which was archived for: nobody was asked.
+  the_same_server,
+};
+
+// Before anything is written all is compared with what is archived: the first contradiction is
+// Error{conflict}, and so is WAL of which not enough is known. Then what is damaged does not keep
+// the rest from being archived. The last segment of a timeline is archived as .partial unless the
+// server had marked it as complete.
 //
-// Error{conflict} when a server runs in the directory; {not_found} when there is
+// Error{conflict} when a server runs in the directory, too; {not_found} when there is
 // no pg_wal in it.
 // {unavailable} for the storage's own failures: those end it.
 [[nodiscard]] RescueResult rescue_wal(const WalArchive& archive, const std::string& data_directory,
-                                      Clock& clock, const PushOptions& options);
+                                      RescueOf what, Clock& clock, const PushOptions& options);
 
 }  // namespace walvault

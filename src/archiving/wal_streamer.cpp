@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "archiving/wal_gate.h"
 #include "base/error.h"
+#include "codec/sha256.h"
 
 namespace walvault {
 
@@ -23,9 +25,20 @@ WalStreamer::~WalStreamer() {
 void WalStreamer::start(WalPosition position) {
   const auto geometry = archive_.identity().geometry;
   timeline_ = position.timeline;
-  durable_ = SegmentName::containing(timeline_, position.lsn, geometry).start(geometry);
+  wanted_from_ = SegmentName::containing(timeline_, position.lsn, geometry).start(geometry);
+  durable_ = wanted_from_;
+  if (has_segment_before()) durable_.value -= geometry.segment_bytes;
   segment_.reserve(geometry.segment_bytes);
   thread_ = std::thread([this, first = WalPosition{durable_, timeline_}] { run(first); });
+}
+
+// On the timeline that is streamed: of the one before it the server sends nothing.
+bool WalStreamer::has_segment_before() const {
+  const auto geometry = archive_.identity().geometry;
+  if (!kept_from_ || wanted_from_.value < geometry.segment_bytes) return false;
+  const Lsn before{wanted_from_.value - geometry.segment_bytes};
+  const auto kept = SegmentName::containing(timeline_, *kept_from_, geometry).start(geometry);
+  return before >= kept && archive_.history(timeline_).at(before) == timeline_;
 }
 
 void WalStreamer::run(WalPosition first) {
@@ -49,16 +62,24 @@ void WalStreamer::take(Lsn position, ByteView bytes) {
     position.value += part.size();
     bytes = bytes.subspan(part.size());
     if (segment_.size() < geometry.segment_bytes) return;
-    const auto pushed = push_wal_segment(
-        archive_, SegmentName::before(timeline_, position, geometry), segment_, clock_, options_);
-    if (!pushed.damage.empty()) {
-      throw Error(ErrorKind::corrupt, "the server sends damaged WAL",
-                  "Segment " + pushed.name + ": " + pushed.damage + ".",
-                  "Check the disk of the server's pg_wal.");
-    }
+    take_segment(SegmentName::before(timeline_, position, geometry));
     segment_.clear();
     durable_ = position;
   }
+}
+
+void WalStreamer::take_segment(const SegmentName& segment) {
+  if (segment.start(archive_.identity().geometry) < wanted_from_) {
+    options_.origin.before = sha256(segment_);
+    expect_same_as_archived(archive_, segment, *options_.origin.before);
+    return;
+  }
+  const auto pushed = push_wal_segment(archive_, segment, segment_, clock_, options_);
+  options_.origin.before = pushed.digest;
+  if (pushed.damage.empty()) return;
+  throw Error(ErrorKind::corrupt, "the server sends damaged WAL",
+              "Segment " + pushed.name + ": " + pushed.damage + ".",
+              "Check the disk of the server's pg_wal.");
 }
 
 void WalStreamer::check() const {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -25,8 +26,12 @@ class WalStreamer {
   WalStreamer& operator=(const WalStreamer&) = delete;
 
   // Streams from the segment that holds this position; each whole segment
-  // becomes an archived one.
+  // becomes an archived one. Where the server is known to have the segment before, that comes
+  // first: if another one is archived in its place, the stream ends, and nothing is archived.
   void start(WalPosition position);
+
+  // The server keeps all WAL from the segment of this position on. Before start().
+  void keeps_from(Lsn position) { kept_from_ = position; }
 
   // Throws what ended the stream, if anything did.
   void check() const;
@@ -34,6 +39,8 @@ class WalStreamer {
  private:
   void run(WalPosition first);
   void take(Lsn position, ByteView bytes);
+  void take_segment(const SegmentName& segment);
+  [[nodiscard]] bool has_segment_before() const;
 
   const WalArchive& archive_;
   ReplicationConnection& server_;
@@ -41,9 +48,12 @@ class WalStreamer {
   Clock& clock_;
   PushOptions options_;
 
+  std::optional<Lsn> kept_from_;
+
   TimelineId timeline_;
   Lsn durable_;
-  Bytes segment_;  // what has come of the one that is under way
+  Lsn wanted_from_;  // what comes before is compared, and not archived
+  Bytes segment_;    // what has come of the one that is under way
   std::atomic<bool> wanted_{true};
   mutable std::mutex mutex_;
   std::exception_ptr failure_;

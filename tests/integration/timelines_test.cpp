@@ -293,21 +293,21 @@ TEST_P(TimelineTest, ADeadServersLastWalIsRescued) {
   server.stop("immediate");
   const auto last = job.directory().path("pg");
 
-  // Replacing the directory saves it without being told to, and nothing less
-  // than all of it is replaced.
-  const auto occupied = job.walvault({"restore", "--pgdata", last});
-  EXPECT_EQ(occupied.exit_code, 4) << occupied.text();
+  // Of this server walvault has never archived anything: somebody has to say whose WAL it is.
+  const auto refused = job.walvault({"restore", "--pgdata", last, "--force"});
+  ASSERT_EQ(refused.exit_code, 4) << refused.text();
+  EXPECT_THAT(refused.err, HasSubstr("walvault wal rescue --accept"));
+  const auto accepted = job.walvault({"wal", "rescue", "--accept", "--pgdata", last});
+  EXPECT_THAT(accepted.out, HasSubstr(".partial"));
   const auto restored = job.walvault({"restore", "--pgdata", last, "--force"});
   ASSERT_EQ(restored.exit_code, 0) << restored.text();
-  EXPECT_THAT(restored.err, HasSubstr(".partial of the old directory"));
   ASSERT_TRUE(server.start()) << server.log();
   ASSERT_TRUE(server.wait_until_promoted()) << server.log();
   EXPECT_EQ(server.sql(rows), "1,2,3");
   server.stop();
 
   // By hand, and elsewhere.
-  const auto rescued = job.walvault({"wal", "rescue", "--pgdata", last});
-  EXPECT_EQ(rescued.exit_code, 0) << rescued.text();
+  EXPECT_EQ(job.walvault({"wal", "rescue", "--accept", "--pgdata", last}).exit_code, 0);
   auto elsewhere = job.restore("elsewhere", {"--timeline", "1"});
   ASSERT_TRUE(elsewhere->wait_until_promoted()) << elsewhere->log();
   EXPECT_EQ(elsewhere->sql(rows), "1,2,3");

@@ -73,12 +73,12 @@ class Walk {
   // had it, is the one that is archived.
   bool follows_by_content(const ChainSegment& segment, const ChainSummary& found) {
     const auto& origin = found.origin;
-    if (origin.archiver && archiver_ && *origin.archiver != *archiver_ &&
+    if (origin.archiver && chain_.archiver && *origin.archiver != *chain_.archiver &&
         chain_.archiver_changes.size() < wal_summary_list_max) {
       chain_.archiver_changes.push_back(
-          {.segment = segment.name, .from = *archiver_, .to = *origin.archiver});
+          {.segment = segment.name, .from = *chain_.archiver, .to = *origin.archiver});
     }
-    if (origin.archiver) archiver_ = origin.archiver;
+    if (origin.archiver) chain_.archiver = origin.archiver;
     const auto before = std::exchange(digest_before_, found.digest);
     if (!before) return true;
     if (!origin.before) {
@@ -271,7 +271,6 @@ class Walk {
   bool is_first_ = true;
   bool restarts_at_end_ = false;  // the segment before
   std::optional<Digest> digest_before_;
-  std::optional<RandomId> archiver_;  // the last one that is known
   Lsn expected_previous_;
   std::optional<WalTail> tail_;
   std::vector<WalHead> heads_;  // behind the tail

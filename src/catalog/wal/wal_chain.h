@@ -56,6 +56,7 @@ struct WalChain {
   std::vector<ParameterChange> parameter_changes;
   std::vector<TablespaceCreation> tablespace_creations;
   std::vector<ArchiverChange> archiver_changes;
+  std::optional<RandomId> archiver;  // the last one that is known
   // Borders of segments at which the later one's source had the very segment before it that is
   // archived; and those at which only the positions of records tell that one follows the other.
   std::uint64_t linked_by_content = 0;

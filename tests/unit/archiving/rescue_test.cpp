@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "archiving/server_notes.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/process_in.h"
@@ -36,8 +37,19 @@ class RescueTest : public testing::Test {
     write_test_file(pg_wal() + "/archive_status", WalSegmentSpec{.number = number}.name() + suffix,
                     {});
   }
-  RescueResult rescue() {
-    return rescue_wal(archive_, directory_.path(), made_.clock, {.compression = {}, .threads = 1});
+  RescueResult rescue(RescueOf what = RescueOf::what_follows) {
+    return rescue_wal(archive_, directory_.path(), what, made_.clock,
+                      {.compression = {}, .threads = 1});
+  }
+  [[nodiscard]] std::string refusal(RescueOf what = RescueOf::what_follows) {
+    return error_of([&] { (void)rescue(what); });
+  }
+  // As the server did that archived it, of that number or of none.
+  void archive(const WalSegmentSpec& spec, std::optional<std::uint8_t> archiver = {}) {
+    PushOptions options;
+    if (archiver) options.origin.archiver.emplace().fill(*archiver);
+    (void)push_wal_segment(archive_, {.timeline = {spec.timeline}, .number = spec.number},
+                           wal_segment(spec), made_.clock, options);
   }
   static std::vector<std::string> names_of(const RescueResult& result) {
     std::vector<std::string> names;
@@ -90,17 +102,58 @@ TEST_F(RescueTest, TellsTimelinesApart) {
                           "000000020000000000000005.partial"));
 }
 
-TEST_F(RescueTest, GoesOnBehindWhatCannotBeArchived) {
-  for (const std::uint64_t number : {3u, 4u, 5u}) put({.number = number});
+TEST_F(RescueTest, WritesNothingWhereTheNewestThatBothHaveDiffers) {
+  for (const std::uint64_t number : {2u, 3u, 4u, 5u}) put({.number = number});
+  archive({.number = 2});
   // Another server's segment 3 is archived.
-  const WalSegmentSpec other{.number = 3, .seed = 99};
-  (void)push_wal_segment(archive_, {.timeline = {1}, .number = 3}, wal_segment(other), made_.clock,
-                         {});
-  const auto result = rescue();
-  ASSERT_EQ(result.failed.size(), 1u);
-  EXPECT_EQ(result.failed[0].name, "000000010000000000000003");
-  EXPECT_THAT(names_of(result),
-              ElementsAre("000000010000000000000004", "000000010000000000000005.partial"));
+  archive({.number = 3, .seed = 99});
+  for (const auto what : {RescueOf::what_follows, RescueOf::the_same_server, RescueOf::anything}) {
+    EXPECT_EQ(refusal(what), "conflict");
+  }
+  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 4}));
+  EXPECT_FALSE(archive_.find_partial_key("000000010000000000000005.partial"));
+}
+
+TEST_F(RescueTest, WritesNothingThatSharesNothingWithTheArchiveUnlessItIsAccepted) {
+  archive({.number = 2});
+  for (const std::uint64_t number : {4u, 5u, 6u}) put({.number = number});
+  EXPECT_EQ(refusal(), "conflict");
+  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 4}));
+  EXPECT_THAT(names_of(rescue(RescueOf::anything)),
+              ElementsAre("000000010000000000000004", "000000010000000000000005",
+                          "000000010000000000000006.partial"));
+}
+
+TEST_F(RescueTest, WritesNothingBehindAHole) {
+  archive({.number = 3});
+  for (const std::uint64_t number : {3u, 5u, 6u}) put({.number = number});
+  EXPECT_EQ(refusal(), "conflict");
+  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 5}));
+}
+
+TEST_F(RescueTest, UnaskedTakesOnlyWhatIsOfTheServerThatWasArchivedFor) {
+  for (const std::uint64_t number : {3u, 4u, 5u}) put({.number = number});
+  const ServerNotes notes(directory_.path());
+  const auto own = notes.archiver(system_randomness()).value();
+  // It is not known for whom that was archived: who asks for it has it.
+  archive({.number = 3});
+  EXPECT_EQ(refusal(RescueOf::the_same_server), "conflict");
+  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 4}));
+  // For another one: not even then.
+  made_.storage.remove({archive_.key_of("000000010000000000000003")});
+  archive({.number = 3}, static_cast<std::uint8_t>(own[0] + 1));
+  EXPECT_EQ(refusal(RescueOf::the_same_server), "conflict");
+  EXPECT_EQ(refusal(RescueOf::what_follows), "conflict");
+  made_.storage.remove({archive_.key_of("000000010000000000000003")});
+  PushOptions options;
+  options.origin.archiver = own;
+  (void)push_wal_segment(archive_, {.timeline = {1}, .number = 3}, wal_segment({.number = 3}),
+                         made_.clock, options);
+  EXPECT_EQ(rescue(RescueOf::the_same_server).archived.size(), 3u);
+  // Each knows the one before it, and its archiver.
+  const auto found = archive_.find_summary(archive_.key_of("000000010000000000000004"));
+  EXPECT_EQ(found->origin.before, sha256(wal_segment({.number = 3})));
+  EXPECT_EQ(found->origin.archiver, own);
 }
 
 TEST_F(RescueTest, NamesASegmentThatIsDamaged) {
@@ -167,7 +220,10 @@ TEST_F(RescueTest, RefusesARunningServerAndWhatIsNoDataDirectory) {
                   bytes_of(std::to_string(server.pid()) + "\n"));
   EXPECT_EQ(error_of([&] { (void)rescue(); }), "conflict");
   EXPECT_TRUE(keys_under(made_.storage, "wal/").empty());
-  EXPECT_EQ(error_of([&] { (void)rescue_wal(archive_, directory_.path("none"), made_.clock, {}); }),
+  EXPECT_EQ(error_of([&] {
+              (void)rescue_wal(archive_, directory_.path("none"), RescueOf::anything, made_.clock,
+                               {});
+            }),
             "not_found");
 }
 

@@ -1,0 +1,141 @@
+#include "archiving/wal_gate.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "codec/sha256.h"
+#include "postgres/timeline_history.h"
+#include "postgres/wal_page.h"
+
+namespace walvault {
+namespace {
+
+constexpr std::uint64_t history_bytes_max = 1u << 20;
+
+// SHA-256 of a segment's file; nullopt: it is not there, or holds other WAL than its name says, as
+// a file does that is used again.
+std::optional<Digest> find_digest(const std::string& pg_wal, const SegmentName& segment,
+                                  WalGeometry geometry) {
+  const auto path = pg_wal + "/" + segment.text(geometry);
+  const auto file = find_file(path, O_RDONLY);
+  if (!file) return std::nullopt;
+  Bytes piece(1u << 20);
+  Sha256 digest;
+  std::uint64_t offset = 0;
+  while (offset < geometry.segment_bytes) {
+    const auto part = std::span(piece).first(
+        std::min<std::uint64_t>(piece.size(), geometry.segment_bytes - offset));
+    if (read_at(*file, part, offset, path) != part.size()) return std::nullopt;
+    if (offset == 0) {
+      try {
+        const auto header = parse_wal_segment_header(part.first(wal_segment_header_bytes));
+        if (header.page.page_address != segment.start(geometry)) return std::nullopt;
+      } catch (const Error&) {
+        return std::nullopt;
+      }
+    }
+    digest.update(part);
+    offset += part.size();
+  }
+  return digest.finish();
+}
+
+// The name of the segment before one, which need not be there.
+std::optional<SegmentName> name_before(const std::string& pg_wal, const SegmentName& segment,
+                                       WalGeometry geometry) {
+  if (segment.number == 0) return std::nullopt;
+  SegmentName before{.timeline = segment.timeline, .number = segment.number - 1};
+  const auto history = pg_wal + "/" + history_file_name(segment.timeline);
+  if (segment.timeline.value == 1 || !find_status(history)) return before;
+  try {
+    before.timeline =
+        TimelineHistory::parse(segment.timeline, read_file(history, history_bytes_max))
+            .at({segment.start(geometry).value - 1});
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+  }
+  return before;
+}
+
+Error another_one(const WalArchive& archive, const SegmentName& segment, const Digest& own,
+                  const WalObjectHeader& archived, const std::string& what) {
+  const auto timeline = std::to_string(segment.timeline.value);
+  return {ErrorKind::conflict, what,
+          "Segment " + segment.text(archive.identity().geometry) + " is archived with sha256 " +
+              archived.digest.hex().substr(0, 16) + "... since " + to_rfc3339(archived.archived) +
+              "; this server has it with sha256 " + own.hex().substr(0, 16) + "....",
+          "Another server archives under the name " + archive.identity().name +
+              ": a copy that goes on, as a rule. Stop archiving on the one that is not the "
+              "original. If this one is to go on with its own: walvault timeline set-aside " +
+              timeline + " --yes, and a new backup."};
+}
+
+}  // namespace
+
+std::optional<SegmentName> find_segment_before(const std::string& pg_wal,
+                                               const SegmentName& segment, WalGeometry geometry) {
+  const auto before = name_before(pg_wal, segment, geometry);
+  const bool is_there = before && find_status(pg_wal + "/" + before->text(geometry));
+  return is_there ? before : std::nullopt;
+}
+
+std::optional<Digest> expect_follows_archived(const WalArchive& archive, const OfferedFile& offered,
+                                              const SegmentName& segment, const std::string& place,
+                                              const std::optional<LastArchived>& last) {
+  const auto geometry = archive.identity().geometry;
+  if (segment.number > 0 && last && last->place == place) {
+    const SegmentName before{.timeline = segment.timeline, .number = segment.number - 1};
+    if (last->key == archive.key_of(before.text(geometry))) return last->digest;
+  }
+  const auto before = find_segment_before(offered.directory, segment, geometry);
+  if (!before) return std::nullopt;
+  const auto own = find_digest(offered.directory, *before, geometry);
+  if (!own) return std::nullopt;
+  const auto archived = archive.find_header(archive.key_of(before->text(geometry)));
+  if (archived && archived->digest != *own) {
+    throw another_one(archive, *before, *own, *archived,
+                      "WAL segment " + offered.name + " does not go on with what is archived");
+  }
+  return own;
+}
+
+void expect_same_as_archived(const WalArchive& archive, const SegmentName& segment,
+                             const Digest& own) {
+  const auto archived =
+      archive.find_header(archive.key_of(segment.text(archive.identity().geometry)));
+  if (!archived || archived->digest == own) return;
+  throw another_one(archive, segment, own, *archived,
+                    "the WAL that the server sends does not go on with what is archived");
+}
+
+WalPlacement place_segments(const WalArchive& archive, const std::string& pg_wal,
+                            std::span<const SegmentName> segments, bool is_last_whole,
+                            const std::optional<LastArchived>& last) {
+  const auto geometry = archive.identity().geometry;
+  if (segments.empty()) return {};
+  const auto first = segments.front();
+  const auto whole = segments.first(segments.size() - (is_last_whole ? 0 : 1));
+  std::optional<SegmentName> shared;
+  for (const auto& stored : archive.segments(first.timeline, first.number)) {
+    const SegmentName name{.timeline = first.timeline, .number = stored.number};
+    if (std::ranges::binary_search(whole, name)) shared = name;
+  }
+  if (!shared) shared = name_before(pg_wal, first, geometry);
+  if (!shared) return {};
+  const auto key = archive.key_of(shared->text(geometry));
+  auto own = find_digest(pg_wal, *shared, geometry);
+  if (!own && last && last->key == key) own = last->digest;
+  if (!own) return {};
+  const auto archived = archive.find_summary(key);
+  if (!archived) return {};
+  if (archived->header.digest != *own) {
+    throw another_one(archive, *shared, *own, archived->header,
+                      "the WAL in \"" + pg_wal + "\" does not go on with what is archived");
+  }
+  return {.shared = shared, .digest = own, .archiver = archived->origin.archiver};
+}
+
+}  // namespace walvault
