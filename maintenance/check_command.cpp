@@ -124,38 +124,6 @@ Finding check_archiving(const WalArchive& archive, SqlConnection& sql, const std
              "Another server archives under the name " + archive.identity().name + ".");
 }
 
-void check_with_sql(Program& program, const WalArchive& archive, const ConnectOptions& connect,
-                    const std::map<std::string, std::string>& settings, milliseconds timeout,
-                    std::vector<Finding>& findings) {
-  std::unique_ptr<SqlConnection> sql;
-  try {
-    sql = connect_sql(connect);
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::unavailable) throw;
-    findings.push_back(bad("connection", error));
-    return;
-  }
-  const auto mode = settings.find("archive_mode");
-  if (mode != settings.end() && mode->second == "off") {
-    findings.push_back(bad("archiving", "not tried: the server does not archive", ""));
-    return;
-  }
-  if (sql->query("SELECT pg_catalog.pg_is_in_recovery()").at(0).at(0) == "t") {
-    findings.push_back(warning("archiving", "not tried: this server is a standby",
-                               "Run the check on the primary."));
-    return;
-  }
-  const auto unnamed =
-      store_catalogue(archive.repository(), archive.identity(), connect, system_clock().now());
-  findings.push_back(unnamed.empty()
-                         ? good("names of relations", "read, for walvault find")
-                         : warning("names of relations", "could not be read: " + unnamed,
-                                   "walvault find will show files by number only."));
-  findings.push_back(judge_archiver(archiver_state(*sql)));
-  findings.push_back(
-      check_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));
-}
-
 // That nobody archives a newer timeline under this name: a restore takes that one.
 Finding check_timelines(const WalArchive& archive, TimelineId own) {
   const auto archived = archive.timelines();
@@ -170,6 +138,41 @@ Finding check_timelines(const WalArchive& archive, TimelineId own) {
              "A restore follows timeline " + newest +
                  ". If that is a copy's, stop its archiving, then: walvault timeline set-aside " +
                  newest + " --yes. If this server was left, check the one that is in its place.");
+}
+
+void check_with_sql(Program& program, const WalArchive& archive, const ConnectOptions& connect,
+                    const std::map<std::string, std::string>& settings, TimelineId timeline,
+                    milliseconds timeout, std::vector<Finding>& findings) {
+  std::unique_ptr<SqlConnection> sql;
+  try {
+    sql = connect_sql(connect);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::unavailable) throw;
+    findings.push_back(bad("connection", error));
+    return;
+  }
+  const bool is_standby = sql->query("SELECT pg_catalog.pg_is_in_recovery()").at(0).at(0) == "t";
+  // A standby may not have come to its primary's timeline yet.
+  if (!is_standby) findings.push_back(check_timelines(archive, timeline));
+  const auto mode = settings.find("archive_mode");
+  if (mode != settings.end() && mode->second == "off") {
+    findings.push_back(bad("archiving", "not tried: the server does not archive", ""));
+    return;
+  }
+  if (is_standby) {
+    findings.push_back(warning("archiving", "not tried: this server is a standby",
+                               "Run the check on the primary."));
+    return;
+  }
+  const auto unnamed =
+      store_catalogue(archive.repository(), archive.identity(), connect, system_clock().now());
+  findings.push_back(unnamed.empty()
+                         ? good("names of relations", "read, for walvault find")
+                         : warning("names of relations", "could not be read: " + unnamed,
+                                   "walvault find will show files by number only."));
+  findings.push_back(judge_archiver(archiver_state(*sql)));
+  findings.push_back(
+      check_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));
 }
 
 // Of the gaps that the operator has not accepted, those that the server can fill.
@@ -340,8 +343,8 @@ void run_check(Program& program, const Options& options) {
   findings.insert(findings.end(), judged.begin(), judged.end());
   // A foreign server is not made to switch.
   if (is_right_server) {
-    findings.push_back(check_timelines(archive, server->identify_system().timeline));
-    check_with_sql(program, archive, connect, settings, timeout, findings);
+    check_with_sql(program, archive, connect, settings, server->identify_system().timeline, timeout,
+                   findings);
   }
   if (options.repair && is_right_server) repair_gaps(archive, connect, options.accept, findings);
   check_repository(archive, findings);

@@ -145,9 +145,10 @@ std::vector<RaisedSetting> settings_to_raise(const RequiredSettings& required,
   const auto look_at = [&](const char* name, std::uint32_t value, std::uint32_t by_default) {
     if (value == 0) return;
     auto configured = number_in(own, name);
-    if (!configured && is_known)
-      configured = number_in(*postgresql_conf, name).value_or(by_default);
-    if (!configured || *configured < value) raised.push_back({.name = name, .value = value});
+    if (!configured && is_known) configured = number_in(*postgresql_conf, name);
+    // What is not known is taken for no smaller than PostgreSQL has it by itself: to write it down
+    // might make it smaller.
+    if (configured.value_or(by_default) < value) raised.push_back({.name = name, .value = value});
   };
   look_at("max_connections", required.max_connections, 100);
   look_at("max_worker_processes", required.max_worker_processes, 8);

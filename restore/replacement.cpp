@@ -57,8 +57,8 @@ void expect_archived_timeline(const WalArchive& archive, const std::string& dire
               "The newest that is archived is " + std::to_string(archived.back().value) +
                   ". A copy that was restored beside the original has a timeline of its own.",
               "If what it wrote may go, add --discard-wal. If it is to become part of the "
-              "cluster's history: walvault wal rescue --pgdata " +
-                  directory);
+              "cluster's history: walvault wal rescue --accept --cluster " +
+                  archive.identity().name + " --pgdata " + directory);
 }
 
 void save_wal(const WalArchive& archive, const std::string& directory, const PushOptions& push,
@@ -70,7 +70,7 @@ void save_wal(const WalArchive& archive, const std::string& directory, const Pus
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::conflict) throw;
       throw Error(error.kind(), error.message(), error.detail(),
-                  error.hint() + " If what only this directory holds may go: --discard-wal.");
+                  "If what only this directory holds may go: --discard-wal. " + error.hint());
     }
   }();
   for (const auto& file : rescued.archived) {

@@ -203,6 +203,14 @@ void RestoreJob::warn_of(const RecoveryPlan& plan) const {
                    " is archived: replay goes to the end of the archived WAL, and whether an "
                    "earlier transaction is still to come is not known");
   }
+  if (const auto& changes = proved_->chain.archiver_changes; !changes.empty()) {
+    reporter_.warn("from segment " + changes.front().segment.text(geometry()) +
+                   " on another data directory archived" +
+                   (changes.size() > 1
+                        ? ", and so it changed " + std::to_string(changes.size()) + " times"
+                        : std::string()) +
+                   ": if that is a copy's, choose a target before it");
+  }
   if (!plan.backup.damaged_pages.empty()) {
     reporter_.warn("the backup " + plan.backup.id +
                    " has damaged pages that the server found when it was taken: " +
@@ -251,6 +259,9 @@ RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<voi
     reporter_.warn(
         "running as root: the restored files will belong to root, and a server refuses to "
         "start as root; chown them to the server's user");
+    for (const auto& creation : request_.created_tablespaces) {
+      reporter_.warn("also " + creation.location + ", where replay makes a tablespace");
+    }
   }
   const auto pin = hold_backup(*repository_, run, plan.backup, reporter_);
   reporter_.info("reading the WAL that replay needs, to see that it is whole");

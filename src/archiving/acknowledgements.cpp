@@ -240,7 +240,7 @@ bool Acknowledgements::has(const WalArchive& archive, const std::string& name) c
 std::optional<Digest> Acknowledgements::digest_of(const WalArchive& archive,
                                                   const std::string& name) const {
   const auto note = find(archive, name);
-  return note ? std::optional(note->digest) : std::nullopt;
+  return note && note->digest != Digest{} ? std::optional(note->digest) : std::nullopt;
 }
 
 std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,

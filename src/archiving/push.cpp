@@ -83,6 +83,11 @@ std::string key_in(const WalArchive& archive, const WalObjectHeader& header) {
                                              : archive.key_of(header.name);
 }
 
+std::optional<Digest> telling_digest(const CompressedFile& file) {
+  const bool tells = !file.summary || file_digest_tells(*file.summary, file.header.content_bytes);
+  return tells ? std::optional(file.header.digest) : std::nullopt;
+}
+
 // A file that is ready to be stored.
 struct Prepared {
   CompressedFile file;
@@ -92,7 +97,7 @@ struct Prepared {
 PushResult store_everywhere(const WalArchive& archive, const CompressedFile& file,
                             PushResult result, const PushOptions& options) {
   const auto summary = file.summary ? encode_wal_summary({*file.summary, options.origin}) : Bytes{};
-  result.digest = file.header.digest;
+  result.digest = telling_digest(file).value_or(Digest{});
   result.key = key_in(archive, file.header);
   store(archive, result.key, file, summary, result);
   if (options.elsewhere) {
@@ -179,7 +184,9 @@ PreparedFile::~PreparedFile() = default;
 PreparedFile::PreparedFile(PreparedFile&&) noexcept = default;
 PreparedFile& PreparedFile::operator=(PreparedFile&&) noexcept = default;
 
-const Digest& PreparedFile::digest() const { return content_->prepared.file.header.digest; }
+std::optional<Digest> PreparedFile::digest() const {
+  return telling_digest(content_->prepared.file);
+}
 
 PushResult PreparedFile::store(const WalArchive& archive, const std::optional<Digest>& before) {
   auto& [prepared, options] = *content_;

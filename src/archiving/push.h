@@ -32,8 +32,9 @@ struct PushResult {
   bool already_there = false;  // with the same content
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
-  Digest digest = {};  // of the whole file
-  std::string key;     // in the first archive
+  // Of the whole file; of a segment all zeros where it does not tell (file_digest_tells).
+  Digest digest = {};
+  std::string key;  // in the first archive
   // The file before it was read; nullopt: it did not come as one.
   std::optional<FileAttributes> file = {};
   // Where and why its WAL breaks off; empty: it does not. Such a segment is
@@ -66,7 +67,8 @@ class PreparedFile {
 
   // `before`: the digest of the segment before, known by now.
   [[nodiscard]] PushResult store(const WalArchive& archive, const std::optional<Digest>& before);
-  [[nodiscard]] const Digest& digest() const;
+  // For the one behind it; nullopt: it does not tell.
+  [[nodiscard]] std::optional<Digest> digest() const;
 
  private:
   struct Content;

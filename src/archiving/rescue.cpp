@@ -15,6 +15,7 @@
 #include "datadir/file_tree.h"
 #include "datadir/running_server.h"
 #include "postgres/control_file.h"
+#include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
 
 namespace walvault {
@@ -98,6 +99,7 @@ class Rescue {
     look_at_others(segments);
     if (segments.by_timeline.empty()) return std::move(result_);
     has_archived_itself_ = has_archived_itself();
+    find_history(segments.by_timeline.rbegin()->first);
     expect_placed(segments);
     // Histories first, as a server does: they say what the segments belong to.
     for (const auto& name : names_) {
@@ -111,17 +113,39 @@ class Rescue {
       for (const auto& segment : list) {
         const auto name = segment.text(archive_.identity().geometry);
         const bool is_last = segment == list.back();
+        if (is_left_in(segment) && archive_.has_segment(segment)) {
+          ++result_.passed_over;
+          continue;
+        }
         if (is_last && complete_.contains(name) && is_archived_in_part(name)) {
           ++result_.passed_over;
           continue;
         }
-        push_segment(segment, name, !is_last || complete_.contains(name));
+        push_segment(segment, name, !is_left_in(segment) && (!is_last || complete_.contains(name)));
       }
     }
     return std::move(result_);
   }
 
  private:
+  // That of the newest timeline, as the server has it.
+  void find_history(TimelineId newest) {
+    const auto path = pg_wal_ + "/" + history_file_name(newest);
+    if (newest.value == 1 || !find_status(path)) return;
+    try {
+      history_ = TimelineHistory::parse(newest, read_file(path, history_bytes_max));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+    }
+  }
+
+  // Whether the server's history leaves the timeline within a segment, or before it: there the
+  // other server's, which went on, differs rightly.
+  [[nodiscard]] bool is_left_in(const SegmentName& segment) const {
+    const auto leaves = history_ ? history_->leaves(segment.timeline) : std::nullopt;
+    return leaves && segment.end(archive_.identity().geometry) > *leaves;
+  }
+
   // All that is to be archived, before any of it is.
   void expect_placed(const OwnSegments& segments) {
     for (const auto& name : names_) {
@@ -129,10 +153,15 @@ class Rescue {
     }
     for (const auto& [timeline, list] : segments.by_timeline) {
       const auto geometry = archive_.identity().geometry;
-      const auto placement = place_segments(archive_, pg_wal_, list,
-                                            complete_.contains(list.back().text(geometry)), last_);
+      // Where the server's own history left a timeline, its file is not filled further.
+      auto own = list;
+      std::erase_if(own, [&](const SegmentName& each) { return is_left_in(each); });
+      if (own.empty()) continue;
+      const bool is_whole =
+          own.size() < list.size() || complete_.contains(own.back().text(geometry));
+      const auto placement = place_segments(archive_, pg_wal_, own, is_whole, last_);
       if (placement.shared) digests_.emplace(*placement.shared, *placement.digest);
-      find_unplaced(list, placement);
+      find_unplaced(own, placement);
     }
     if (!unplaced_.empty() && what_ != RescueOf::anything) throw not_placed();
   }
@@ -152,7 +181,7 @@ class Rescue {
     const auto geometry = archive_.identity().geometry;
     const auto stored = archive_.segments(list.front().timeline, list.front().number);
     const auto before = find_segment_before(pg_wal_, list.front(), geometry);
-    const bool follows_rescued = before && placed_.contains(*before);
+    const bool follows_rescued = before && rescued_.contains(*before);
     std::optional<std::uint64_t> last;
     if (placement.shared) last = placement.shared->number;
     if (!placement.shared && follows_rescued) last = list.front().number - 1;
@@ -164,8 +193,9 @@ class Rescue {
           (segment == list.back() && is_archived_in_part(name));
       const bool follows = is_first_of_all() || (last && segment.number <= *last + 1);
       if (follows) last = std::max(last.value_or(0), segment.number);
-      if (is_archived || (follows && is_this_server)) {
-        placed_.insert(segment);
+      if (is_archived) continue;
+      if (follows && is_this_server) {
+        rescued_.insert(segment);
       } else {
         unplaced_.push_back(name);
       }
@@ -191,7 +221,7 @@ class Rescue {
   [[nodiscard]] bool is_archived_for_this(const WalPlacement& placement) const {
     const auto& own = options_.origin.archiver;
     if (has_archived_itself_) return true;
-    if (own && placement.archiver) return *own == *placement.archiver;
+    if (placement.archiver) return own == placement.archiver;
     return what_ != RescueOf::the_same_server || is_first_of_all();
   }
 
@@ -237,7 +267,8 @@ class Rescue {
     options_.origin.before = known == digests_.end() ? std::nullopt : std::optional(known->second);
     push(name, is_whole ? WalFileKind::segment : WalFileKind::partial);
     options_.origin.before.reset();
-    if (is_whole && !result_.archived.empty() && result_.archived.back().name == name) {
+    if (is_whole && !result_.archived.empty() && result_.archived.back().name == name &&
+        result_.archived.back().digest != Digest{}) {
       digests_.emplace(segment, result_.archived.back().digest);
     }
   }
@@ -268,9 +299,10 @@ class Rescue {
   std::set<std::string> complete_;
   std::set<std::string> ready_;
   const std::optional<LastArchived> last_;
-  std::set<SegmentName> placed_;
+  std::set<SegmentName> rescued_;  // that will be, in this run
   std::vector<std::string> unplaced_;
   std::map<SegmentName, Digest> digests_;  // of whole ones, as they lie there
+  std::optional<TimelineHistory> history_;
   bool has_archived_itself_ = false;
   bool has_conflict_ = false;
   RescueResult result_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <cstdlib>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -61,18 +62,17 @@ std::optional<Bytes> read_note(const FileDescriptor& directory, const char* name
 // Not synced: what a crash leaves of it is whole or is not believed.
 void write_note(const FileDescriptor& directory, const char* name, ByteWriter& out) {
   out.u32(crc32c(out.bytes()));
-  const auto unfinished = std::string(name) + ".part-" + std::to_string(::getpid());
+  // One name: what a killed call left is written over.
+  const auto unfinished = std::string(name) + ".part";
   {
     const auto file = find_file_at(directory, unfinished, O_WRONLY | O_CREAT | O_TRUNC);
     if (!file) return;
     write_all(*file, out.bytes(), unfinished);
   }
-  if (::renameat(directory.get(), unfinished.c_str(), directory.get(), name) != 0) {
-    ::unlinkat(directory.get(), unfinished.c_str(), 0);
-  }
+  (void)::renameat(directory.get(), unfinished.c_str(), directory.get(), name);
 }
 
-std::optional<ArchiverNote> read_archiver(const FileDescriptor& directory) {
+std::optional<ArchiverNote> read_archiver(const FileDescriptor& directory) try {
   const auto content = read_note(directory, archiver_name);
   if (!content) return std::nullopt;
   ByteReader in(*content, archiver_name);
@@ -84,6 +84,9 @@ std::optional<ArchiverNote> read_archiver(const FileDescriptor& directory) {
   note.machine = in.string();
   in.expect_end();
   return note;
+} catch (const Error&) {
+  // Of another layout, or none at all: it is drawn anew.
+  return std::nullopt;
 }
 
 std::optional<LastArchived> read_last(const FileDescriptor& directory, const RandomId& archiver) {
@@ -105,7 +108,10 @@ std::optional<LastArchived> read_last(const FileDescriptor& directory, const Ran
 // That of a data directory for who only looks: the server's own, or this user's; root looks at
 // others' directories. None: what stands there is not believed.
 FileDescriptor trusted_directory(const std::string& data_directory) {
-  const auto path = notes_directory(data_directory);
+  // The server's working directory is none by a link.
+  std::array<char, PATH_MAX> real{};
+  const bool is_there = ::realpath(data_directory.c_str(), real.data()) != nullptr;
+  const auto path = notes_directory(is_there ? real.data() : data_directory);
   FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
   if (!directory || ::fstat(directory.get(), &status) != 0) return {};

@@ -9,38 +9,38 @@
 #include "codec/sha256.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
+#include "postgres/wal_summary.h"
 
 namespace walvault {
 namespace {
 
 constexpr std::uint64_t history_bytes_max = 1u << 20;
 
-// SHA-256 of a segment's file; nullopt: it is not there, or holds other WAL than its name says, as
-// a file does that is used again.
+// A larger one is not read for a comparison.
+constexpr std::uint64_t compared_bytes_max = 64u << 20;
+
+// SHA-256 of a segment's file; nullopt: it is not there, cannot be read, holds other WAL than its
+// name says, as a file does that is used again, or its digest does not tell (file_digest_tells).
 std::optional<Digest> find_digest(const std::string& pg_wal, const SegmentName& segment,
-                                  WalGeometry geometry) {
+                                  WalGeometry geometry) try {
+  if (geometry.segment_bytes > compared_bytes_max) return std::nullopt;
   const auto path = pg_wal + "/" + segment.text(geometry);
   const auto file = find_file(path, O_RDONLY);
   if (!file) return std::nullopt;
-  Bytes piece(1u << 20);
-  Sha256 digest;
-  std::uint64_t offset = 0;
-  while (offset < geometry.segment_bytes) {
-    const auto part = std::span(piece).first(
-        std::min<std::uint64_t>(piece.size(), geometry.segment_bytes - offset));
-    if (read_at(*file, part, offset, path) != part.size()) return std::nullopt;
-    if (offset == 0) {
-      try {
-        const auto header = parse_wal_segment_header(part.first(wal_segment_header_bytes));
-        if (header.page.page_address != segment.start(geometry)) return std::nullopt;
-      } catch (const Error&) {
-        return std::nullopt;
-      }
-    }
-    digest.update(part);
-    offset += part.size();
-  }
-  return digest.finish();
+  Bytes content(geometry.segment_bytes);
+  if (read_at(*file, content, 0, path) != content.size()) return std::nullopt;
+  const auto header = parse_wal_segment_header(content);
+  if (header.page.page_address != segment.start(geometry)) return std::nullopt;
+  WalSummarizer summarizer(header, segment.start(geometry), segment.timeline);
+  summarizer.read(content);
+  const auto last =
+      std::find_if(content.rbegin(), content.rend(), [](std::uint8_t byte) { return byte != 0; });
+  const auto content_bytes = static_cast<std::uint64_t>(content.rend() - last);
+  if (!file_digest_tells(summarizer.finish(), content_bytes)) return std::nullopt;
+  return sha256(content);
+} catch (const Error&) {
+  // What cannot be compared contradicts nothing.
+  return std::nullopt;
 }
 
 // The name of the segment before one, which need not be there.
@@ -73,6 +73,18 @@ Error another_one(const WalArchive& archive, const SegmentName& segment, const D
               timeline + " --yes, and a new backup."};
 }
 
+std::optional<WalArchive::SummarizedWal> find_archived(const WalArchive& archive,
+                                                       const SegmentName& segment) {
+  try {
+    auto found = archive.find_summary(archive.key_of(segment.text(archive.identity().geometry)));
+    if (found && file_digest_tells(found->summary, found->header.content_bytes)) return found;
+  } catch (const Error& error) {
+    // A damaged object contradicts nothing.
+    if (error.kind() != ErrorKind::corrupt) throw;
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<SegmentName> find_segment_before(const std::string& pg_wal,
@@ -94,9 +106,9 @@ std::optional<Digest> expect_follows_archived(const WalArchive& archive, const O
   if (!before) return std::nullopt;
   const auto own = find_digest(offered.directory, *before, geometry);
   if (!own) return std::nullopt;
-  const auto archived = archive.find_header(archive.key_of(before->text(geometry)));
-  if (archived && archived->digest != *own) {
-    throw another_one(archive, *before, *own, *archived,
+  const auto archived = find_archived(archive, *before);
+  if (archived && archived->header.digest != *own) {
+    throw another_one(archive, *before, *own, archived->header,
                       "WAL segment " + offered.name + " does not go on with what is archived");
   }
   return own;
@@ -104,10 +116,9 @@ std::optional<Digest> expect_follows_archived(const WalArchive& archive, const O
 
 void expect_same_as_archived(const WalArchive& archive, const SegmentName& segment,
                              const Digest& own) {
-  const auto archived =
-      archive.find_header(archive.key_of(segment.text(archive.identity().geometry)));
-  if (!archived || archived->digest == own) return;
-  throw another_one(archive, segment, own, *archived,
+  const auto archived = find_archived(archive, segment);
+  if (!archived || archived->header.digest == own) return;
+  throw another_one(archive, segment, own, archived->header,
                     "the WAL that the server sends does not go on with what is archived");
 }
 
@@ -129,7 +140,7 @@ WalPlacement place_segments(const WalArchive& archive, const std::string& pg_wal
   auto own = find_digest(pg_wal, *shared, geometry);
   if (!own && last && last->key == key) own = last->digest;
   if (!own) return {};
-  const auto archived = archive.find_summary(key);
+  const auto archived = find_archived(archive, *shared);
   if (!archived) return {};
   if (archived->header.digest != *own) {
     throw another_one(archive, *shared, *own, archived->header,

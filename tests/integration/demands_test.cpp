@@ -46,6 +46,8 @@ TEST_P(Demands, MinimalWalEndsAWindow) {
   const auto check = job_.walvault({"check", "--pg", server().conninfo()});
   EXPECT_EQ(check.exit_code, 8) << check.text();
   EXPECT_THAT(check.text(), HasSubstr("wal_level = minimal"));
+  // Nothing of it is damaged.
+  EXPECT_EQ(job_.walvault({"verify"}).exit_code, 0);
   const auto refused =
       job_.walvault({"restore", "--pgdata", job_.directory().path("no"), "--to", now()});
   EXPECT_EQ(refused.exit_code, 7) << refused.text();

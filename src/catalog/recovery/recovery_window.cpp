@@ -78,7 +78,8 @@ class Survey {
     add({.timeline = timeline,
          .from = std::max(chain.end, segment.start(geometry_)),
          .to = segment.end(geometry_),
-         .damage = chain.broken});
+         .damage = chain.broken,
+         .is_minimal = chain.is_minimal});
   }
 
   void add(WalGap gap) {

@@ -39,6 +39,8 @@ struct WalGap {
   Lsn to;
   std::string damage;  // of the segment that is there; empty: it is not archived
   GapState state = GapState::open;
+  // Its server wrote too little to be recovered from: nothing is lost or damaged.
+  bool is_minimal = false;
 };
 
 // Of one branch of a timeline, the last segment that is archived.

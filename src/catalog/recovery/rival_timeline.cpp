@@ -9,8 +9,9 @@ namespace {
 
 // A cluster that fails over every day has many timelines; those that still grow are new.
 constexpr std::size_t looked_at_max = 16;
-// Of a timeline's end, segments without any end of a transaction that are passed over.
-constexpr std::size_t quiet_segments_max = 8;
+// Of a timeline's end, segments without any end of a transaction that are passed over: a bulk load
+// may fill many.
+constexpr std::size_t quiet_segments_max = 256;
 // The time of a change of timeline has whole seconds.
 constexpr std::chrono::seconds began_slack{1};
 
@@ -38,10 +39,14 @@ std::optional<Division> divide(const TimelineHistory& a, const TimelineHistory& 
   return std::nullopt;
 }
 
+// Of what is archived of a segment, whole or in part.
 std::optional<WalArchive::SummarizedWal> find_summary(const WalArchive& archive,
                                                       const SegmentName& name) {
+  const auto file = name.text(archive.identity().geometry);
   try {
-    return archive.find_summary(archive.key_of(name.text(archive.identity().geometry)));
+    if (auto whole = archive.find_summary(archive.key_of(file))) return whole;
+    const auto partial = archive.find_partial_key(file + ".partial");
+    return partial ? archive.find_summary(*partial) : std::nullopt;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
     return std::nullopt;
@@ -62,17 +67,21 @@ std::optional<Timestamp> find_begin(const WalArchive& archive, TimelineId timeli
   return std::nullopt;
 }
 
-// The last end of a transaction on a timeline behind a position.
+// The last end of a transaction on a timeline behind a position. Where there is none in what is
+// looked at, but WAL, the time of the last segment stands for it.
 std::optional<Timestamp> find_last_transaction(const WalArchive& archive, TimelineId timeline,
                                                Lsn behind) {
-  const auto segments = archive.segments(timeline, archive.identity().geometry.number_of(behind));
-  const auto looked_at = std::min(segments.size(), quiet_segments_max);
-  for (std::size_t i = 0; i < looked_at; ++i) {
-    const auto number = segments[segments.size() - 1 - i].number;
+  const auto first = archive.identity().geometry.number_of(behind);
+  const auto segments = archive.segments(timeline, first);
+  auto number = segments.empty() ? first : segments.back().number + 1;
+  std::optional<Timestamp> written;
+  for (std::size_t i = 0; i <= quiet_segments_max && number >= first; ++i, --number) {
     const auto found = find_summary(archive, {.timeline = timeline, .number = number});
-    if (found && found->summary.commits + found->summary.aborts > 0) return found->summary.latest;
+    if (!found) continue;
+    if (found->summary.commits + found->summary.aborts > 0) return found->summary.latest;
+    if (!written) written = found->header.modified;
   }
-  return std::nullopt;
+  return number < first ? std::nullopt : written;
 }
 
 }  // namespace

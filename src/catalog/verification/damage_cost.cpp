@@ -33,7 +33,7 @@ class CostOfDamage {
     auto moments = recoverable_moments({archive_, backups});
     found_.before = std::move(moments.windows);
     for (const auto& gap : moments.gaps) {
-      if (gap.state == GapState::open && costs(gap)) found_.gaps.push_back(gap);
+      if (gap.state == GapState::open && !gap.is_minimal && costs(gap)) found_.gaps.push_back(gap);
     }
     if (!alone_) find_missing_histories();
     changed |= forget(segments, false);

@@ -136,9 +136,10 @@ std::optional<ChainSummary> WalArchive::find_own_summary(const SegmentName& name
     throw Error(ErrorKind::corrupt, "it holds other WAL than its name says",
                 "It starts at " + found->header.start.text() + ".");
   }
-  ChainSummary chain{.summary = std::move(found->summary),
-                     .origin = found->origin,
-                     .digest = found->header.digest};
+  ChainSummary chain{.summary = std::move(found->summary), .origin = found->origin, .digest = {}};
+  if (file_digest_tells(chain.summary, found->header.content_bytes)) {
+    chain.digest = found->header.digest;
+  }
   // Of an older version: settings change with a restart alone, so few are read for them.
   const auto& checkpoints = chain.summary.checkpoints;
   const bool has_restart = std::ranges::any_of(checkpoints, &Checkpoint::shutdown) ||

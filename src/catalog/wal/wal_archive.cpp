@@ -96,6 +96,13 @@ TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
   return opening.opened;
 }
 
+bool file_digest_tells(const WalSummary& summary, std::uint64_t content_bytes) {
+  if (!summary.switched) return true;
+  // The switch is a header alone; a page's header may lie within it.
+  constexpr std::uint64_t switch_bytes = 2 * wal_record_header_bytes;
+  return content_bytes <= summary.last.value - summary.begin.value + switch_bytes;
+}
+
 std::string wal_branch_prefix(const std::string& cluster, std::uint32_t identity_number,
                               TimelineBranch branch) {
   return prefix_of(ObjectPlace::wal, cluster) + std::to_string(identity_number) + "/" +

@@ -28,7 +28,8 @@ struct StoredSegment {
 struct ChainSummary {
   WalSummary summary;  // of its lists only those of points, changes and tablespaces need be there
   WalOrigin origin;
-  Digest digest;  // of its file
+  // Of its file; all zeros: it tells nothing, see file_digest_tells.
+  Digest digest;
 
   bool operator==(const ChainSummary&) const = default;
 };
@@ -179,6 +180,10 @@ class ArchiveMoment : public WalArchive {
   friend class WalArchive;
   ArchiveMoment(const WalArchive& archive, bool keep_ledgers);
 };
+
+// Whether a file's digest is that of its WAL. Behind a switch the primary has zeros; a standby that
+// was promoted before it received them has what the file held in an earlier use.
+[[nodiscard]] bool file_digest_tells(const WalSummary& summary, std::uint64_t content_bytes);
 
 // What the keys of one branch begin with: "wal/main/1/00000001-0/".
 [[nodiscard]] std::string wal_branch_prefix(const std::string& cluster,

@@ -74,14 +74,18 @@ class Walk {
   bool follows_by_content(const ChainSegment& segment, const ChainSummary& found) {
     const auto& origin = found.origin;
     if (origin.archiver && chain_.archiver && *origin.archiver != *chain_.archiver &&
+        segment.name.timeline == archived_timeline_ &&
         chain_.archiver_changes.size() < wal_summary_list_max) {
       chain_.archiver_changes.push_back(
           {.segment = segment.name, .from = *chain_.archiver, .to = *origin.archiver});
     }
-    if (origin.archiver) chain_.archiver = origin.archiver;
+    if (origin.archiver) {
+      chain_.archiver = origin.archiver;
+      archived_timeline_ = segment.name.timeline;
+    }
     const auto before = std::exchange(digest_before_, found.digest);
     if (!before) return true;
-    if (!origin.before) {
+    if (!origin.before || *before == Digest{}) {
       ++chain_.linked_by_position;
       return true;
     }
@@ -271,6 +275,7 @@ class Walk {
   bool is_first_ = true;
   bool restarts_at_end_ = false;  // the segment before
   std::optional<Digest> digest_before_;
+  TimelineId archived_timeline_;  // of the last one whose archiver is known
   Lsn expected_previous_;
   std::optional<WalTail> tail_;
   std::vector<WalHead> heads_;  // behind the tail

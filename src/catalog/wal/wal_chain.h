@@ -30,7 +30,8 @@ struct ChainSegment {
   std::optional<CrossingRecord> crossing;
 };
 
-// Who archived changes behind a segment, as far as that is known.
+// Within a timeline, who archived changes, as far as that is known: another data directory went on,
+// a copy's perhaps.
 struct ArchiverChange {
   SegmentName segment;  // the first of the other
   RandomId from{};

@@ -139,11 +139,14 @@ TEST_F(RescueTest, UnaskedTakesOnlyWhatIsOfTheServerThatWasArchivedFor) {
   archive({.number = 3});
   EXPECT_EQ(refusal(RescueOf::the_same_server), "conflict");
   EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 4}));
-  // For another one: not even then.
+  // For another one, or of a copy that has no notes: not even then.
   made_.storage.remove({archive_.key_of("000000010000000000000003")});
   archive({.number = 3}, static_cast<std::uint8_t>(own[0] + 1));
   EXPECT_EQ(refusal(RescueOf::the_same_server), "conflict");
   EXPECT_EQ(refusal(RescueOf::what_follows), "conflict");
+  fs::rename(notes_directory(directory_.path()), directory_.path("notes"));
+  EXPECT_EQ(refusal(RescueOf::what_follows), "conflict");
+  fs::rename(directory_.path("notes"), notes_directory(directory_.path()));
   made_.storage.remove({archive_.key_of("000000010000000000000003")});
   PushOptions options;
   options.origin.archiver = own;
@@ -154,6 +157,32 @@ TEST_F(RescueTest, UnaskedTakesOnlyWhatIsOfTheServerThatWasArchivedFor) {
   const auto found = archive_.find_summary(archive_.key_of("000000010000000000000004"));
   EXPECT_EQ(found->origin.before, sha256(wal_segment({.number = 3})));
   EXPECT_EQ(found->origin.archiver, own);
+}
+
+// What its history left, another server filled further: that contradicts nothing.
+TEST_F(RescueTest, ALeftTimelinesLastSegmentIsNotCompared) {
+  archive({.number = 3});
+  archive({.number = 4, .seed = 99});
+  put({.number = 3});
+  put({.number = 4});
+  mark(4, ".done");
+  put({.timeline = 2, .number = 4});
+  put({.timeline = 2, .number = 5});
+  write_test_file(pg_wal(), "00000002.history", bytes_of("1\t0/480000\tno recovery target\n"));
+  EXPECT_THAT(names_of(rescue()),
+              ElementsAre("00000002.history", "000000010000000000000003",
+                          "000000020000000000000004", "000000020000000000000005.partial"));
+}
+
+// The timeline before, which both share, says nothing of who goes on.
+TEST_F(RescueTest, ACopyOnALaterTimelineIsNoBetterThanOneOnTheFirst) {
+  archive({.number = 3}, 1);
+  archive({.timeline = 2, .number = 4}, 1);
+  put({.number = 3});
+  for (const std::uint64_t number : {4u, 5u, 6u}) put({.timeline = 2, .number = number});
+  write_test_file(pg_wal(), "00000002.history", bytes_of("1\t0/400000\tno recovery target\n"));
+  EXPECT_EQ(refusal(RescueOf::the_same_server), "conflict");
+  EXPECT_FALSE(archive_.has_segment({.timeline = {2}, .number = 5}));
 }
 
 TEST_F(RescueTest, NamesASegmentThatIsDamaged) {

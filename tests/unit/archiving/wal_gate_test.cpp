@@ -8,6 +8,7 @@
 #include "support/memory_repository.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
+#include "support/wal_builder.h"
 #include "support/wal_files.h"
 
 namespace walvault {
@@ -56,6 +57,37 @@ TEST_F(WalGateTest, TheSegmentBeforeHasToBeTheArchivedOne) {
   EXPECT_EQ(before({.number = 4}), sha256(wal_segment({.number = 3})));
   put({.number = 3, .seed = 99});
   EXPECT_EQ(refusal({.number = 4}), "conflict");
+}
+
+// A standby that was promoted right behind the switch has what the file held before.
+TEST_F(WalGateTest, WhatLiesBehindASwitchContradictsNothing) {
+  WalBuilder wal(3);
+  wal.add_filler(300);
+  wal.add_switch();
+  const auto primary = wal.segment(0);
+  auto standby = primary;
+  std::fill(standby.begin() + test_segment_bytes / 2, standby.end(), std::uint8_t{7});
+  const auto name = WalSegmentSpec{.number = 3}.name();
+  const SegmentName segment{.timeline = {1}, .number = 3};
+  write_test_file(pg_wal(), name, standby);
+  (void)push_wal_segment(archive_, segment, primary, made_.clock, {});
+  EXPECT_EQ(before({.number = 4}), std::nullopt);
+  // The other way round it is the archive that does not tell.
+  made_.storage.remove({archive_.key_of(name)});
+  const auto pushed = push_wal_segment(archive_, segment, standby, made_.clock, {});
+  EXPECT_EQ(pushed.digest, Digest{});
+  write_test_file(pg_wal(), name, primary);
+  EXPECT_EQ(before({.number = 4}), sha256(primary));
+  EXPECT_EQ(archive_.find_chain_summary(segment, archive_.key_of(name))->digest, Digest{});
+}
+
+TEST_F(WalGateTest, WhatCannotBeReadContradictsNothing) {
+  archive({.number = 3});
+  put({.number = 3, .seed = 99});
+  auto object = *made_.storage.find(archive_.key_of(WalSegmentSpec{.number = 3}.name()), {});
+  made_.storage.overwrite(archive_.key_of(WalSegmentSpec{.number = 3}.name()),
+                          Bytes(object.begin(), object.begin() + 40));
+  EXPECT_EQ(refusal({.number = 4}), "nothing");
 }
 
 TEST_F(WalGateTest, OfATimelinesFirstItIsThatOfTheTimelineBefore) {

@@ -255,12 +255,16 @@ TEST(RecoverySettings, AreRaisedWhereTheServersOwnAreSmaller) {
                                               {{.name = "max_connections", .value = 90}});
   EXPECT_THAT(earlier, HasSubstr("max_connections = '90'\n"));
   EXPECT_EQ(raised(earlier, "max_connections = 20\n"), "max_connections=60 ");
-  // Of files that are not known nothing is believed.
-  const std::string all =
-      "max_connections=60 max_worker_processes=8 max_wal_senders=10 max_locks_per_transaction=64 ";
-  EXPECT_EQ(raised("", std::nullopt), all);
-  EXPECT_EQ(raised("", "include_dir 'conf.d'\nmax_connections = 100\n"), all);
-  EXPECT_EQ(raised("max_connections = 100\n", std::nullopt), all.substr(all.find(' ') + 1));
+  // What is not known is PostgreSQL's default at least: it is not made smaller.
+  const RequiredSettings many{.max_connections = 300, .max_locks_per_transaction = 64};
+  for (const auto& conf :
+       {std::optional<std::string>(),
+        std::optional<std::string>("include_dir 'conf.d'\nmax_connections = 100\n")}) {
+    EXPECT_EQ(raised("", conf), "");
+    EXPECT_EQ(settings_to_raise(many, "", conf),
+              (std::vector<RaisedSetting>{{.name = "max_connections", .value = 300}}));
+  }
+  EXPECT_TRUE(settings_to_raise(many, "max_connections = 300\n", std::nullopt).empty());
 }
 
 }  // namespace
