@@ -111,16 +111,16 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
 Error two_timelines(const ProvedPlan& proved, const RivalTimeline& rival) {
   const auto chosen = std::to_string(proved.plan.timeline.value);
   const auto other = std::to_string(rival.timeline.value);
-  return {
-      ErrorKind::unreachable_target,
-      "two timelines have grown beside each other: " + chosen + " and " + other,
-      "Both are the same up to " + rival.divides.text() + ". Timeline " + chosen + " went on at " +
-          to_rfc3339(rival.began) + ", and on timeline " + other + " transactions ended until " +
-          to_rfc3339(rival.last_transaction) +
-          ", which the former does not have. One of them is a copy's, as a rule.",
-      "Choose: --timeline " + chosen + " or --timeline " + other +
-          ". So that it is not asked again, set the copy's aside: walvault timeline set-aside " +
-          chosen + " --yes"};
+  return {ErrorKind::unreachable_target,
+          "two timelines have grown beside each other: " + chosen + " and " + other,
+          "Both are the same up to " + rival.divides.text() + ". Timeline " + chosen +
+              " went on at " + to_rfc3339(rival.began) + ", and on timeline " + other +
+              " transactions ended until " + to_rfc3339(rival.last_transaction) +
+              ", which the former does not have. One of them is a copy's, as a rule.",
+          "Choose: --timeline " + chosen + " or --timeline " + other +
+              ". So that it is not asked again, set aside the one that is not to go on: "
+              "walvault timeline set-aside " +
+              chosen + " --yes, or walvault timeline set-aside " + other + " --yes"};
 }
 
 }  // namespace walvault
