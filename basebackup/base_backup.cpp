@@ -9,6 +9,7 @@
 #include "basebackup/lender.h"
 #include "basebackup/own_wal.h"
 #include "basebackup/server_claim.h"
+#include "catalog/recovery/left_timelines.h"
 #include "repository/damaged_packs.h"
 #include "repository/object_table.h"
 #include "repository/tree_writer.h"
@@ -39,9 +40,9 @@ void archive_timeline_history(const WalArchive& archive, ReplicationConnection& 
 void warn_of_newer_timelines(const WalArchive& archive, ReplicationConnection& server,
                              const Reporter& reporter) {
   const auto own = server.identify_system().timeline;
-  const auto archived = archive.timelines();
-  if (archived.empty() || archived.back() <= own) return;
-  const auto newest = std::to_string(archived.back().value);
+  const auto newer = newer_timelines(archive, own);
+  if (newer.empty()) return;
+  const auto newest = std::to_string(newer.back().value);
   reporter.warn("timeline " + newest + " is archived, newer than this server's own, " +
                 std::to_string(own.value) +
                 ": another server archives under this name, and a restore without --timeline "

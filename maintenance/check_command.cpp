@@ -10,6 +10,7 @@
 #include "catalog/copy/repository_copy.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/recovery/backup_condition.h"
+#include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 #include "maintenance/repair.h"
@@ -126,18 +127,18 @@ Finding check_archiving(const WalArchive& archive, SqlConnection& sql, const std
 
 // That nobody archives a newer timeline under this name: a restore takes that one.
 Finding check_timelines(const WalArchive& archive, TimelineId own) {
-  const auto archived = archive.timelines();
-  if (archived.empty() || archived.back() <= own) {
-    return good("timelines",
-                "none is archived that is newer than this server's, " + std::to_string(own.value));
+  const auto newer = newer_timelines(archive, own);
+  if (newer.empty()) {
+    return good("timelines", "no restore follows one that is newer than this server's, " +
+                                 std::to_string(own.value));
   }
-  const auto newest = std::to_string(archived.back().value);
+  const auto newest = std::to_string(newer.back().value);
   return bad("timelines",
              "timeline " + newest + " is archived, newer than this server's own, " +
                  std::to_string(own.value) + ": another server archives under this name",
              "A restore follows timeline " + newest +
-                 ". If that is a copy's, stop its archiving, then: walvault timeline set-aside " +
-                 newest + " --yes. If this server was left, check the one that is in its place.");
+                 ". If that is a copy's, stop its archiving, then: walvault timeline abandon " +
+                 newest + ". If this server was left, check the one that is in its place.");
 }
 
 void check_with_sql(Program& program, const WalArchive& archive, const ConnectOptions& connect,

@@ -7,6 +7,7 @@
 #include "catalog/records/backup_list.h"
 #include "catalog/records/verified.h"
 #include "catalog/recovery/backup_condition.h"
+#include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_window.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
@@ -85,6 +86,7 @@ void show_wal(const ClusterView& cluster, bool is_newest, Shown& shown) {
   for (const auto& window : moments.windows) show_window(cluster.archive, window, shown);
   for (const auto& gap : moments.gaps) show_gap(cluster.archive, gap, shown);
   if (!moments.ends.empty()) shown.text += "  Last archived:\n";
+  const LeftTimelines left(cluster.archive);
   for (const auto& end : moments.ends) {
     const auto name = end.segment.text(identity.geometry);
     ordered_json document = {{"timeline", end.timeline.timeline.value},
@@ -101,6 +103,13 @@ void show_wal(const ClusterView& cluster, bool is_newest, Shown& shown) {
       shown.text += ", of " + to_local_text(*end.modified) + ", " + format_duration(age) + " ago";
     } else {
       shown.text += ", which is damaged";
+    }
+    const auto* const was_left = left.find(end.timeline);
+    document["left"] = nullptr;
+    if (was_left != nullptr) {
+      document["left"] = {{"time", to_rfc3339(was_left->when)}, {"reason", was_left->reason}};
+      if (was_left->at != Lsn{}) document["left"]["lsn"] = was_left->at.text();
+      shown.text += "; left on " + to_local_text(was_left->when) + ": " + was_left->reason;
     }
     shown.text += "\n";
     shown.document["timelines"].push_back(std::move(document));

@@ -1,8 +1,11 @@
+#include <algorithm>
 #include <charconv>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "catalog/wal/wal_archive.h"
+#include "base/format.h"
+#include "catalog/copy/repository_copy.h"
+#include "catalog/recovery/left_timelines.h"
 #include "maintenance/further_repositories.h"
 #include "maintenance/maintenance_commands.h"
 
@@ -12,6 +15,8 @@ namespace {
 struct Options {
   std::string timeline;
   bool yes = false;
+  std::string reason;
+  bool undo = false;
 };
 
 TimelineId parse_timeline(const std::string& text) {
@@ -55,17 +60,85 @@ void set_aside(Program& program, const Options& options) {
           cluster + "\n");
 }
 
+// There has to be one that a restore follows.
+void expect_others_remain(const WalArchive& archive, TimelineId timeline) {
+  const LeftTimelines left(archive);
+  const auto archived = archive.timelines();
+  const bool others_remain = std::ranges::any_of(archived, [&](TimelineId each) {
+    return each != timeline &&
+           left.find({.timeline = each, .branch = archive.branch_of(each)}) == nullptr;
+  });
+  if (others_remain) return;
+  throw Error(ErrorKind::conflict,
+              "timeline " + std::to_string(timeline.value) +
+                  " is the only one that the cluster can go on with",
+              "Every other timeline of which WAL is archived was left.",
+              "Take that back for the one that is to go on: walvault timeline abandon N --undo");
+}
+
+void abandon(Program& program, const Options& options) {
+  const auto timeline = parse_timeline(options.timeline);
+  const auto cluster = program.config().cluster();
+  const auto opened = program.open_repository();
+  const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
+  const auto archived = archive.timelines();
+  if (!std::ranges::binary_search(archived, timeline)) {
+    throw Error(ErrorKind::not_found, "nothing of timeline " + options.timeline + " is archived",
+                "Archived timelines: " + list_of(archived, [](TimelineId each) {
+                  return std::to_string(each.value);
+                }) + ".");
+  }
+  if (options.reason.size() > left_reason_bytes_max) {
+    throw Error(ErrorKind::usage,
+                "--reason is longer than " + std::to_string(left_reason_bytes_max) + " bytes");
+  }
+  if (!options.undo) expect_others_remain(archive, timeline);
+  const LeftTimeline left{
+      .timeline = {.timeline = timeline, .branch = archive.branch_of(timeline)},
+      .at = {},
+      .for_timeline = {},
+      .archiver = {},
+      .is_taken_back = options.undo,
+      .when = system_clock().now(),
+      .reason = options.reason.empty() ? "abandoned by an operator" : options.reason};
+  put_left_timeline(opened.repository, archive.identity(), left);
+  for_each_further(program, "the timeline is not abandoned", [&](const Repository& further) {
+    copy_registrations(opened.repository, further, cluster, false);
+    copy_left_timelines(opened.repository, further, archive.identity());
+  });
+  program.print(
+      {{options.undo ? "taken_back" : "abandoned",
+        {{"timeline", timeline.value}, {"branch", left.timeline.branch}}}},
+      options.undo
+          ? "Timeline " + options.timeline +
+                " counts again: a restore follows the newest that "
+                "nobody left.\n"
+          : "Nothing goes on with timeline " + options.timeline +
+                ": a restore follows it only with --timeline " + options.timeline +
+                ". All that is archived of it stays, and what its server archives is kept, too."
+                "\nTo take that back: walvault timeline abandon " +
+                options.timeline + " --undo\n");
+}
+
 }  // namespace
 
 void add_timeline_command(Program& program, CommandLine& commands) {
   auto& timeline =
-      commands.command("timeline", "Separates two histories that have the same timeline id");
+      commands.command("timeline", "Says which of several histories a cluster goes on with");
   const auto options = std::make_shared<Options>();
   auto& command =
       timeline.command("set-aside", "Opens a new branch where a timeline id was used twice",
                        [&program, options] { set_aside(program, *options); });
   command.argument("TIMELINE", options->timeline, "The number of the timeline");
   command.flag("--yes", options->yes, "Confirm it");
+
+  const auto leaving = std::make_shared<Options>();
+  auto& abandoning =
+      timeline.command("abandon", "Says that the cluster does not go on with a timeline",
+                       [&program, leaving] { abandon(program, *leaving); });
+  abandoning.argument("TIMELINE", leaving->timeline, "The number of the timeline");
+  abandoning.option("--reason", leaving->reason, "Why, for the record");
+  abandoning.flag("--undo", leaving->undo, "Take back that it was left");
 }
 
 }  // namespace walvault

@@ -6,6 +6,7 @@
 #include "app/cancellation.h"
 #include "app/program_reporter.h"
 #include "app/progress.h"
+#include "app/question.h"
 #include "app/results/plan_result.h"
 #include "base/format.h"
 #include "restore/restore_job.h"
@@ -50,12 +51,33 @@ std::string result_text(const RestoreOptions& options, const RestoreRequest& req
   return text;
 }
 
+RestoreQuestions questions_of(const Program& program) {
+  // Where a program reads what is printed, nobody answers.
+  if (program.options().json) return {};
+  return {.which_timeline = [](const TimelineChoice& choice) -> std::optional<TimelineId> {
+            const auto chosen = std::to_string(choice.chosen.value);
+            const auto rival = std::to_string(choice.rival.timeline.value);
+            const auto answer = ask("Two timelines have grown beside each other. " +
+                                        describe(choice) + "\nWhich one is to be restored?",
+                                    {chosen, rival});
+            if (!answer) return std::nullopt;
+            return *answer == chosen ? choice.chosen : choice.rival.timeline;
+          },
+          .is_original = []() -> std::optional<bool> {
+            const auto answer =
+                ask("Does this server take the original's place, and archive as it did? A copy "
+                    "archives nothing.\nIt is the",
+                    {"original", "copy"});
+            return answer ? std::optional(*answer == "original") : std::nullopt;
+          }};
+}
+
 void run_restore(Program& program, const RestoreOptions& options) {
   catch_signals();
   const auto reporter = program_reporter();
   RestoreJob job(program.config(), options, reporter);
   const auto opened = program.open_repository(Caching::content);
-  job.plan(opened.repository);
+  job.plan(opened.repository, questions_of(program));
   const auto& proved = job.proved();
   const auto plan_document = plan_json(proved, job.geometry());
   const auto text = plan_text(proved, job.geometry());

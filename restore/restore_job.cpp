@@ -14,7 +14,7 @@
 #include "base/format.h"
 #include "base/path.h"
 #include "catalog/records/backup_list.h"
-#include "catalog/recovery/rival_timeline.h"
+#include "catalog/recovery/left_timelines.h"
 #include "datadir/data_directory.h"
 #include "restore/fetch/fetch_request.h"
 #include "restore/replacement.h"
@@ -62,21 +62,25 @@ bool is_backed_up_here(const BackupInfo& backup, const std::string& pgdata) {
 // original's history unless it is the original. It is if it comes to the place whose server
 // archived the WAL, on that very machine. Names alone do not tell: a container with a copy may
 // have those of its original. They count only where nobody noted for whom the WAL was archived.
-bool takes_the_originals_place(const ProvedPlan& proved, const std::string& pgdata) {
+// nullopt: it cannot be known.
+std::optional<bool> takes_the_originals_place(const ProvedPlan& proved, const std::string& pgdata) {
   const auto note = find_archiver_note(pgdata);
   if (note && is_of_this_machine(*note) && proved.chain.archiver) {
     return note->id == *proved.chain.archiver;
   }
-  return !proved.chain.archiver && is_backed_up_here(proved.plan.backup, pgdata);
+  if (!proved.chain.archiver && is_backed_up_here(proved.plan.backup, pgdata)) return true;
+  return std::nullopt;
 }
 
-bool is_original(const RestoreOptions& options, bool takes_place) {
+bool is_original(const RestoreOptions& options, std::optional<bool> takes_place,
+                 const RestoreQuestions& questions) {
   if (options.role) return parse_choice(*options.role, "--as", {"original", "copy"}) == "original";
   if (options.archiving) {
     return parse_choice(*options.archiving, "--archiving", {"keep", "off"}) == "keep";
   }
   // A standby archives once it is promoted, when it goes on with the history.
-  return options.standby || takes_place;
+  if (options.standby) return true;
+  return takes_place ? *takes_place : questions.is_original().value_or(false);
 }
 
 std::string primary_conninfo_of(const RestoreOptions& options, const Config& config,
@@ -150,7 +154,7 @@ RestoreJob::RestoreJob(const Config& config, const RestoreOptions& options,
   cluster_ = config.cluster();
 }
 
-void RestoreJob::plan(const Repository& repository) {
+void RestoreJob::plan(const Repository& repository, const RestoreQuestions& questions) {
   repository_ = &repository;
   const auto identities = cluster_identities(repository, cluster_);
   if (request_.replace) {
@@ -163,38 +167,48 @@ void RestoreJob::plan(const Repository& repository) {
         repository, identities,
         {.compression = config_.wal_compression, .threads = config_.worker_threads()}, reporter_);
   }
-  choose(identities);
+  choose(identities, questions);
   warn_of(proved_->plan);
-  settle_recovery_settings();
+  settle_recovery_settings(questions);
   check_places();
 }
 
-void RestoreJob::choose(const std::vector<ClusterIdentity>& identities) {
+void RestoreJob::choose(const std::vector<ClusterIdentity>& identities,
+                        const RestoreQuestions& questions) {
   const auto list = list_backups(*repository_, cluster_);
   for (const auto& key : list.damaged) {
     reporter_.warn("the backup " + key + " is damaged; it is left out");
   }
   archive_.emplace(*repository_, choose_identity(identities, list.backups, wanted_));
   BackupConditions conditions(*repository_, BackupConditions::Look::at_what_is_there);
-  // What is only looked at may come from ledgers; what is relied on does not.
-  proved_ = plan_proved_recovery(
-      {options_.dry_run ? archive_->at_this_moment(false) : *archive_, list.backups}, wanted_,
-      {.of = [&](const BackupInfo& backup) { return conditions.fault_of(backup); },
-       .passed_over =
-           [&](const BackupInfo& backup, const BackupFault& fault) {
-             reporter_.warn("backup " + backup.id + " is passed over: " + fault.why);
-           },
-       .tried_all_the_same =
-           [&](const BackupInfo& backup, const BackupFault& fault) {
-             reporter_.warn("no other backup will do, so " + backup.id +
-                            " is tried anyway: " + fault.why);
-           }});
+  const FaultCheck faults{
+      .of = [&](const BackupInfo& backup) { return conditions.fault_of(backup); },
+      .passed_over =
+          [&](const BackupInfo& backup, const BackupFault& fault) {
+            reporter_.warn("backup " + backup.id + " is passed over: " + fault.why);
+          },
+      .tried_all_the_same =
+          [&](const BackupInfo& backup, const BackupFault& fault) {
+            reporter_.warn("no other backup will do, so " + backup.id +
+                           " is tried anyway: " + fault.why);
+          }};
+  const auto prove = [&] {
+    // What is only looked at may come from ledgers; what is relied on does not.
+    proved_ = plan_proved_recovery(
+        {options_.dry_run ? archive_->at_this_moment(false) : *archive_, list.backups}, wanted_,
+        faults);
+  };
+  prove();
   if (options_.backup) expect_nothing_lost(conditions, proved_->plan.backup, reporter_);
   // Nobody chose: then it has to be clear which is meant.
-  if (options_.timeline == "latest" && !options_.standby) {
-    const auto rivals = find_rivals(*archive_, *proved_);
-    if (!rivals.empty()) throw two_timelines(*proved_, rivals.front());
-  }
+  if (options_.timeline != "latest" || options_.standby) return;
+  const auto rivals = find_rivals(*archive_, *proved_);
+  if (rivals.empty()) return;
+  const auto choice = choice_between(*archive_, *proved_, rivals.front());
+  const auto chosen = questions.which_timeline(choice);
+  if (!chosen) throw two_timelines(choice);
+  wanted_.timeline = std::to_string(chosen->value);
+  if (*chosen != choice.chosen) prove();
 }
 
 void RestoreJob::warn_of(const RecoveryPlan& plan) const {
@@ -211,6 +225,17 @@ void RestoreJob::warn_of(const RecoveryPlan& plan) const {
                         : std::string()) +
                    ": if that is a copy's, choose a target before it");
   }
+  const LeftTimelines left(*archive_);
+  const TimelineBranch branch{.timeline = plan.timeline,
+                              .branch = archive_->with(plan.branches).branch_of(plan.timeline)};
+  const auto* const said = left.find_said(branch);
+  if (said != nullptr && said->at < stop_position(*proved_)) {
+    reporter_.warn(
+        "timeline " + std::to_string(plan.timeline.value) + " was left at " + said->at.text() +
+        " on " + to_rfc3339(said->when) + " (" + said->reason + "), and this goes on behind it" +
+        (left.find(branch) == nullptr ? ": of what was to follow instead, nothing is archived"
+                                      : std::string()));
+  }
   if (!plan.backup.damaged_pages.empty()) {
     reporter_.warn("the backup " + plan.backup.id +
                    " has damaged pages that the server found when it was taken: " +
@@ -218,15 +243,16 @@ void RestoreJob::warn_of(const RecoveryPlan& plan) const {
   }
 }
 
-void RestoreJob::settle_recovery_settings() {
+void RestoreJob::settle_recovery_settings(const RestoreQuestions& questions) {
   const auto& plan = proved_->plan;
   auto& settings = request_.settings;
   settings.restore_command = restore_command(config_, archive_->identity(), plan, options_.standby);
   settings.target = stop_target(*proved_);
   settings.timeline = plan.timeline;
   settings.server_major = plan.backup.server_version / 10000;
-  takes_place_ = takes_the_originals_place(*proved_, request_.data_directory);
-  settings.archiving = is_original(options_, takes_place_);
+  const auto takes_place = takes_the_originals_place(*proved_, request_.data_directory);
+  takes_place_ = takes_place.value_or(false);
+  settings.archiving = is_original(options_, takes_place, questions);
   settings.standby = options_.standby;
   settings.primary_conninfo = primary_conninfo_of(options_, config_, cluster_, reporter_);
   // Before a gap or damage, reading ahead would ask for the segment that cannot
@@ -250,6 +276,24 @@ void RestoreJob::check_places() {
     locations.push_back({.what = "a tablespace's directory", .path = creation.location});
   }
   expect_repositories_apart(config_, locations);
+}
+
+// Before the first byte: a record of a restore that comes to nothing says nothing (LeftTimelines),
+// while one that lacks leaves two timelines of which nobody knows which one is meant.
+void RestoreJob::record_what_is_left() const try {
+  // What root notes beside the directory, its server could not change.
+  const auto archiver = ::geteuid() == 0
+                            ? find_archiver_id(request_.data_directory)
+                            : draw_archiver_id(request_.data_directory, system_randomness());
+  for (const auto& left :
+       timelines_left_by(*archive_, *proved_, archiver, repository_->clock().now())) {
+    put_left_timeline(*repository_, archive_->identity(), left);
+    reporter_.info("timeline " + std::to_string(left.timeline.timeline.value) + " is left at " +
+                   left.at.text() + ": restores follow what this server archives");
+  }
+} catch (const Error& error) {
+  // The repository may be open for reading alone.
+  reporter_.warn("it is not recorded which timeline this restore leaves: " + one_line(error));
 }
 
 RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<void()>& begins,
@@ -276,6 +320,7 @@ RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<voi
     // What was looked at before, and saved, is what goes: nothing.
     if (request_.replace) destination.expect_vacant("the destination");
   }
+  if (request_.settings.archiving && !options_.standby) record_what_is_left();
   return restore_backup(*archive_, plan, request_, held_, reporter_, {.done = written});
 }
 

@@ -10,11 +10,21 @@
 #include "app/config.h"
 #include "base/reporter.h"
 #include "catalog/recovery/proved_plan.h"
+#include "catalog/recovery/rival_timeline.h"
 #include "datadir/directory_lock.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"
 
 namespace walvault {
+
+// What a person at a terminal is asked. Each answers nullopt where nobody is there.
+struct RestoreQuestions {
+  // Which of two timelines that grew beside each other.
+  std::function<std::optional<TimelineId>(const TimelineChoice&)> which_timeline =
+      [](const TimelineChoice&) { return std::nullopt; };
+  // Whether the restored server takes the original's place, where nothing tells.
+  std::function<std::optional<bool>()> is_original = [] { return std::nullopt; };
+};
 
 // The steps in their order: make one, plan, carry out. Not thread-safe.
 class RestoreJob {
@@ -27,22 +37,24 @@ class RestoreJob {
   // Saves what a replaced directory alone has, chooses backup and WAL, proves them, and looks
   // whether there is room. Writes nothing else. Errors as plan_proved_recovery,
   // prepare_replacement and check_destination.
-  void plan(const Repository& repository);
+  void plan(const Repository& repository, const RestoreQuestions& questions = {});
 
   // After plan().
   [[nodiscard]] const ProvedPlan& proved() const { return *proved_; }
   [[nodiscard]] const RestoreRequest& request() const { return request_; }
   [[nodiscard]] WalGeometry geometry() const { return archive_->identity().geometry; }
 
-  // Reads the WAL that replay needs, then restores. `run`: random, of this run. `begins` is
+  // Reads the WAL that replay needs, records which timelines a restore as the original leaves,
+  // then restores. `run`: random, of this run. `begins` is
   // called when all of that WAL is known to be whole; `written` from any thread.
   RestoreResult carry_out(const RandomId& run, const std::function<void()>& begins,
                           const std::function<void(std::uint64_t bytes)>& written);
 
  private:
-  void choose(const std::vector<ClusterIdentity>& identities);
+  void choose(const std::vector<ClusterIdentity>& identities, const RestoreQuestions& questions);
   void warn_of(const RecoveryPlan& plan) const;
-  void settle_recovery_settings();
+  void settle_recovery_settings(const RestoreQuestions& questions);
+  void record_what_is_left() const;
   void check_places();
 
   const Config& config_;

@@ -105,13 +105,17 @@ std::optional<LastArchived> read_last(const FileDescriptor& directory, const Ran
   return last;
 }
 
+// As the server knows it, whose working directory is none by a link.
+std::string real_directory(const std::string& data_directory) {
+  std::array<char, PATH_MAX> real{};
+  const bool is_there = ::realpath(data_directory.c_str(), real.data()) != nullptr;
+  return is_there ? real.data() : data_directory;
+}
+
 // That of a data directory for who only looks: the server's own, or this user's; root looks at
 // others' directories. None: what stands there is not believed.
 FileDescriptor trusted_directory(const std::string& data_directory) {
-  // The server's working directory is none by a link.
-  std::array<char, PATH_MAX> real{};
-  const bool is_there = ::realpath(data_directory.c_str(), real.data()) != nullptr;
-  const auto path = notes_directory(is_there ? real.data() : data_directory);
+  const auto path = notes_directory(real_directory(data_directory));
   FileDescriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   struct stat status {};
   if (!directory || ::fstat(directory.get(), &status) != 0) return {};
@@ -153,6 +157,11 @@ bool is_of_directory(const ArchiverNote& note, const std::string& data_directory
 std::optional<RandomId> find_archiver_id(const std::string& data_directory) {
   const auto note = find_archiver_note(data_directory);
   return note && is_of_directory(*note, data_directory) ? std::optional(note->id) : std::nullopt;
+}
+
+std::optional<RandomId> draw_archiver_id(const std::string& data_directory,
+                                         Randomness& randomness) {
+  return ServerNotes(real_directory(data_directory)).archiver(randomness);
 }
 
 std::optional<ServerNotes> ServerNotes::of_current_directory() {

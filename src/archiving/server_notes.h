@@ -38,6 +38,9 @@ struct ArchiverNote {
 // The id of a data directory; nullopt: not known.
 [[nodiscard]] std::optional<RandomId> find_archiver_id(const std::string& data_directory);
 
+// Draws one for a directory that is to archive, where there is none; nullopt: it cannot be kept.
+std::optional<RandomId> draw_archiver_id(const std::string& data_directory, Randomness& randomness);
+
 struct LastArchived {
   std::string place;  // of the repository, as Config::place gives it
   std::string key;    // of the segment there

@@ -30,6 +30,7 @@ enum class ObjectKind : std::uint8_t {
   wal_expiry = 24,
   damaged_pack = 25,
   verified = 26,
+  left_timeline = 27,
 };
 
 inline constexpr std::size_t envelope_bytes = 32;

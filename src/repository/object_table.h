@@ -26,6 +26,7 @@ enum class ObjectPlace {
   wal,
   ledgers,
   accepted_gaps,
+  left,
   catalogues,
   keeps,
   deleted,

@@ -180,4 +180,22 @@ std::optional<std::pair<std::uint32_t, Bytes>> Repository::latest_in_series(
   return std::pair(*number, std::move(*payload));
 }
 
+std::vector<Bytes> Repository::all_in_series(ObjectKind kind, const std::string& prefix) const {
+  const auto newest = highest_number(storage_->list_names(prefix));
+  std::vector<Bytes> payloads;
+  for (std::uint32_t number = 1; newest && number <= *newest; ++number) {
+    const auto key = prefix + std::to_string(number);
+    auto payload = find_sealed(kind, key);
+    if (!payload) throw Error(ErrorKind::corrupt, "the object " + key + " is gone");
+    payloads.push_back(std::move(*payload));
+  }
+  return payloads;
+}
+
+void Repository::append_to_series(ObjectKind kind, const std::string& prefix,
+                                  ByteView payload) const {
+  auto number = highest_number(storage_->list_names(prefix)).value_or(0) + 1;
+  while (!put_sealed(kind, prefix + std::to_string(number), payload)) ++number;
+}
+
 }  // namespace walvault

@@ -60,6 +60,13 @@ class Repository {
   [[nodiscard]] std::optional<std::pair<std::uint32_t, Bytes>> latest_in_series(
       ObjectKind kind, const std::string& prefix) const;
 
+  // The payloads of a whole series, in its order. Error{corrupt} where one is gone: each number
+  // is taken only once the one before is.
+  [[nodiscard]] std::vector<Bytes> all_in_series(ObjectKind kind, const std::string& prefix) const;
+
+  // Puts it under the next number that nobody has taken.
+  void append_to_series(ObjectKind kind, const std::string& prefix, ByteView payload) const;
+
  private:
   Repository(Storage& storage, Clock& clock, RandomId id, std::uint64_t gc_features)
       : storage_(&storage), clock_(&clock), id_(id), gc_features_(gc_features) {}

@@ -6,6 +6,7 @@
 #include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/catalogue_snapshot.h"
+#include "catalog/records/left_timeline.h"
 #include "catalog/records/timeline_branch.h"
 #include "catalog/wal/stored_summary.h"
 #include "catalog/wal/wal_ledger.h"
@@ -19,7 +20,7 @@ namespace {
 using namespace walvault;
 
 void decode(std::uint8_t what, ByteView bytes) {
-  switch (what % 8) {
+  switch (what % 9) {
     case 0: {
       ByteWriter whole;
       whole.raw(bytes);
@@ -36,6 +37,11 @@ void decode(std::uint8_t what, ByteView bytes) {
     case 4: (void)decode_catalogue(bytes); return;
     case 5: (void)TimelineHistory::parse({5}, bytes); return;
     case 6: (void)decode_backup_info(bytes); return;
+    case 7: {
+      const auto left = decode_left_timeline(bytes);
+      if (!(decode_left_timeline(encode_left_timeline(left)) == left)) __builtin_trap();
+      return;
+    }
     default:
       (void)decode_accepted_gap(bytes);
       (void)decode_branch_opening({.timeline = {2}, .branch = 1}, bytes);

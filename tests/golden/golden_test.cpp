@@ -30,6 +30,7 @@
 #include "storage/memory_storage.h"
 #include "storage/posix_storage.h"
 #include "support/deterministic.h"
+#include "support/golden_files.h"
 #include "support/memory_repository.h"
 #include "support/summary_example.h"
 #include "support/test_data.h"
@@ -46,42 +47,7 @@ constexpr CompressionSetting uncompressed{.algorithm = Compression::none, .level
 constexpr CompressionSetting lz4{.algorithm = Compression::lz4, .level = 0};
 constexpr CompressionSetting zstd{.algorithm = Compression::zstd, .level = 3};
 
-const fs::path golden_directory = fs::path(WALVAULT_SOURCE_DIR) / "tests/golden/v1";
-
-[[nodiscard]] bool may_write() { return std::getenv("WALVAULT_WRITE_GOLDEN") != nullptr; }
-
-[[nodiscard]] Bytes read_golden(const std::string& name) {
-  std::ifstream in(golden_directory / name, std::ios::binary);
-  EXPECT_TRUE(in.is_open()) << "there is no golden file " << name;
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-void write_if_missing(const std::string& name, ByteView bytes) {
-  const auto path = golden_directory / name;
-  if (!may_write() || fs::exists(path)) return;
-  std::ofstream out(path, std::ios::binary);
-  out << as_text(bytes);
-  ASSERT_TRUE(out.flush().good()) << path;
-}
-
-// What the encoder gives is what the file holds.
-void expect_golden(const std::string& name, ByteView encoded) {
-  write_if_missing(name, encoded);
-  EXPECT_EQ(to_hex(encoded), to_hex(read_golden(name))) << name;
-}
-
 // ---- the inputs
-
-[[nodiscard]] Timestamp at(std::int64_t seconds, std::int64_t micros = 0) {
-  return Timestamp(std::chrono::seconds(1'790'000'000 + seconds) +
-                   std::chrono::microseconds(micros));
-}
-
-[[nodiscard]] Digest digest_of(std::uint8_t byte) {
-  Digest digest;
-  digest.bytes.fill(byte);
-  return digest;
-}
 
 [[nodiscard]] PackTable two_packs() {
   PackTable packs;
@@ -656,98 +622,6 @@ TEST(GoldenV1, WalLedger) {
   EXPECT_TRUE(decode_wal_ledger(payload, key).entries == ledger.entries);
 }
 
-TEST(GoldenV1, AcceptedGap) {
-  const AcceptedGap gap{.timeline = {.timeline = {2}, .branch = 1},
-                        .from = {0x5000000},
-                        .to = {0x7000000},
-                        .reason = "the disk is gone",
-                        .when = at(300, 9)};
-  const std::string key = "accepted-gaps/main/1/1";
-  expect_golden("accepted-gap.bin",
-                codec.seal(ObjectKind::accepted_gap, key, encode_accepted_gap(gap)));
-  const auto read = decode_accepted_gap(
-      codec.unseal(ObjectKind::accepted_gap, key, read_golden("accepted-gap.bin")));
-  EXPECT_TRUE(read == gap);
-}
-
-TEST(GoldenV1, BackupKeep) {
-  const BackupKeep keep{.when = at(300), .until = at(900, 7)};
-  const std::string key = "keeps/main/20261121T104100Z-3f9a/1";
-  expect_golden("keep.bin", codec.seal(ObjectKind::keep, key, encode_backup_keep(keep)));
-  EXPECT_EQ(decode_backup_keep(codec.unseal(ObjectKind::keep, key, read_golden("keep.bin"))), keep);
-  const BackupKeep forever{.when = at(300), .until = std::nullopt};
-  EXPECT_EQ(decode_backup_keep(encode_backup_keep(forever)), forever);
-}
-
-TEST(GoldenV1, WalExpiry) {
-  const WalExpiry expiry{.created = at(300),
-                         .ranges = {{.identity_number = 1,
-                                     .timeline = {.timeline = {2}, .branch = 1},
-                                     .first = 5,
-                                     .behind = 300},
-                                    {.identity_number = 2,
-                                     .timeline = {.timeline = {3}, .branch = 0},
-                                     .first = 7,
-                                     .behind = 8}}};
-  const std::string key = "wal-expiry/main/" + std::string(32, 'a');
-  expect_golden("wal-expiry.bin",
-                codec.seal(ObjectKind::wal_expiry, key, encode_wal_expiry(expiry)));
-  const auto read =
-      decode_wal_expiry(codec.unseal(ObjectKind::wal_expiry, key, read_golden("wal-expiry.bin")));
-  EXPECT_EQ(read.created, expiry.created);
-  EXPECT_EQ(read.ranges, expiry.ranges);
-}
-
-// Compressed, and so read only.
-TEST(GoldenV1, RecordOfVerification) {
-  VerifiedRecord record;
-  record.note_run({.cluster = "main",
-                   .tier = VerifyTier::deep,
-                   .partial = true,
-                   .started = at(300),
-                   .finished = at(400),
-                   .whole = false,
-                   .damaged = 2});
-  record.packs[{.writer = id_of(1), .digest = sha256(as_bytes("pack"))}] = {
-      .stored = at(301), .deep = at(302), .damaged = {}};
-  record.segments["wal/main/1/00000001-0/"].note(5, 300, {.stored = at(303), .deep = {}});
-  record.segments["wal/main/1/00000001-0/"].note(7, 8, {.damaged = at(304)});
-  record.trees["backups/main/20261121T104100Z-3f9a/1"] = {.stored = at(305), .deep = at(305)};
-  const std::string key = "verified/" + std::string(32, 'b') + "-1";
-  expect_golden("verified.bin", codec.seal(ObjectKind::verified, key, encode_verified(record)));
-  const auto read =
-      decode_verified(codec.unseal(ObjectKind::verified, key, read_golden("verified.bin")));
-  EXPECT_EQ(encode_verified(read), encode_verified(record));
-}
-
-TEST(GoldenV1, DamagedPack) {
-  MemoryRepository made;
-  const PackName pack{.writer = id_of(1), .digest = sha256(as_bytes("pack"))};
-  mark_damaged(made.repository, pack, PackDamage::content, at(300));
-  const auto object = made.storage.find(damaged_pack_key(pack), whole_object).value();
-  expect_golden("damaged-pack.bin", object);
-}
-
-TEST(GoldenV1, CatalogueSnapshot) {
-  CatalogueSnapshot snapshot{.lsn = {0x5000028}, .taken = at(300), .databases = {}};
-  auto& database = snapshot.databases.emplace_back();
-  database.oid = 5;
-  database.name = "app";
-  for (std::uint32_t i = 0; i < 20; ++i) {
-    database.relations.push_back({.file = {1663, 5, 16384 + i},
-                                  .oid = 16384 + i,
-                                  .kind = 'r',
-                                  .name = "public.orders_" + std::to_string(i)});
-  }
-  snapshot.databases.push_back(
-      {.oid = 4, .name = "template0", .unknown = "no connections", .relations = {}});
-  const std::string key = "catalogues/main/1/0000000005000028-0123456789abcdef0123456789abcdef";
-  write_if_missing("catalogue.bin",
-                   codec.seal(ObjectKind::catalogue, key, encode_catalogue(snapshot)));
-  const auto payload = codec.unseal(ObjectKind::catalogue, key, read_golden("catalogue.bin"));
-  EXPECT_TRUE(decode_catalogue(payload) == snapshot);
-}
-
 TEST(GoldenV1, TimelineHistory) {
   auto file = timeline_history();
   expect_golden("wal-history.bin", wal_object(file, uncompressed));
@@ -874,7 +748,7 @@ class GoldenRepository : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     const auto directory = golden_directory / "repository";
-    if (!may_write() || fs::exists(directory)) return;
+    if (!may_write_golden() || fs::exists(directory)) return;
     write_repository(directory);
     fs::remove(directory / "tmp");
   }

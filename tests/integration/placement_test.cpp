@@ -163,17 +163,60 @@ TEST_P(Placement, TwoTimelinesThatGrowBesideEachOtherAreAskedFor) {
       job_.walvault({"restore", "--dry-run", "--pgdata", job_.directory().path("no")});
   EXPECT_EQ(refused.exit_code, 7) << refused.text();
   EXPECT_THAT(refused.err, HasSubstr("--timeline 1"));
-  EXPECT_THAT(refused.err, HasSubstr("walvault timeline set-aside 2 --yes"));
+  EXPECT_THAT(refused.err, HasSubstr("walvault timeline abandon 2"));
+  EXPECT_THAT(refused.err, HasSubstr("Timeline 2 has about"));
   for (const auto* const timeline : {"1", "2"}) {
     EXPECT_EQ(job_.walvault({"restore", "--dry-run", "--timeline", timeline, "--pgdata",
                              job_.directory().path("no")})
                   .exit_code,
               0);
   }
-  copy->stop();
-  EXPECT_EQ(job_.walvault({"timeline", "set-aside", "2", "--yes"}).exit_code, 0);
+  // The copy may go on archiving: nothing follows it, and its timeline's number stays its own.
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "1", "--reason", "no"}).exit_code, 0);
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "2"}).exit_code, 4);
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "1", "--undo"}).exit_code, 0);
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "2", "--reason", "a copy"}).exit_code, 0);
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "3"}).exit_code, 3);
   EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 0);
-  EXPECT_EQ(newest_restored("newest"), "original original later");
+  const auto timelines = job_.walvault_json({"info"})["clusters"][0]["timelines"];
+  ASSERT_EQ(timelines.size(), 2u) << timelines.dump();
+  EXPECT_TRUE(timelines[0]["left"].is_null());
+  EXPECT_EQ(timelines[1]["left"]["reason"], "a copy");
+  auto newest = job_.restore("newest", {"--as", "original"});
+  EXPECT_TRUE(newest->wait_until_promoted()) << newest->log();
+  EXPECT_EQ(newest->sql("SELECT timeline_id FROM pg_control_checkpoint()"), "3");
+  EXPECT_EQ(newest->sql("SELECT string_agg(DISTINCT who, ' ' ORDER BY who) FROM t"),
+            "original original later");
+}
+
+// In place and further back the second time, as the original: what was left is on record, and
+// nobody is asked.
+TEST_P(Placement, WhatARestoreLeavesIsOnRecord) {
+  (void)job_.backup();
+  const auto time = [&] { return server().sql("SELECT clock_timestamp() FROM pg_sleep(0.1)"); };
+  (void)server().sql("INSERT INTO t VALUES ('first')");
+  const auto first = time();
+  (void)server().sql("INSERT INTO t VALUES ('second')");
+  const auto second = time();
+  (void)server().sql("INSERT INTO t VALUES ('third')");
+  job_.archive_everything();
+  for (const auto& moment : {second, first}) {
+    server().stop();
+    const auto restored =
+        job_.walvault({"restore", "--force", "--to", moment, "--pgdata", server().data()});
+    ASSERT_EQ(restored.exit_code, 0) << restored.text();
+    ASSERT_TRUE(server().start()) << server().log();
+    ASSERT_TRUE(server().wait_until_promoted()) << server().log();
+    (void)server().sql("INSERT INTO t VALUES ('again')");
+    job_.archive_everything();
+  }
+  const auto timelines = job_.walvault_json({"info"})["clusters"][0]["timelines"];
+  ASSERT_EQ(timelines.size(), 3u) << timelines.dump();
+  EXPECT_FALSE(timelines[0]["left"].is_null());
+  EXPECT_FALSE(timelines[1]["left"].is_null());
+  EXPECT_TRUE(timelines[2]["left"].is_null());
+  EXPECT_EQ(newest_restored("newest"), "again first original");
+  EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 0);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/records/left_timeline.h"
 #include "catalog/wal/wal_expiry.h"
 
 namespace walvault {
@@ -263,6 +264,7 @@ class ClusterCopier {
   // Gaps that were accepted, and the names of relations.
   void copy_records(const ClusterIdentity& identity) {
     copy_accepted_gaps(from_, to_, identity);
+    copy_left_timelines(from_, to_, identity);
     const auto prefix = prefix_of(ObjectPlace::catalogues, identity);
     const auto names = to_.storage().list_names(prefix);
     const std::set<std::string> known(names.begin(), names.end());

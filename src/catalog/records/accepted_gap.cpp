@@ -44,29 +44,19 @@ AcceptedGap decode_accepted_gap(ByteView payload) {
 
 std::vector<AcceptedGap> list_accepted_gaps(const Repository& repository,
                                             const ClusterIdentity& identity) {
-  const auto prefix = prefix_of(ObjectPlace::accepted_gaps, identity);
-  const auto latest = repository.latest_in_series(ObjectKind::accepted_gap, prefix);
   std::vector<AcceptedGap> gaps;
-  // Each number is taken only once the one before is.
-  for (std::uint32_t number = 1; latest && number <= latest->first; ++number) {
-    const auto key = prefix + std::to_string(number);
-    const auto payload = repository.find_sealed(ObjectKind::accepted_gap, key);
-    if (!payload) throw Error(ErrorKind::corrupt, "the object " + key + " is gone");
-    gaps.push_back(decode_accepted_gap(*payload));
+  for (const auto& payload : repository.all_in_series(
+           ObjectKind::accepted_gap, prefix_of(ObjectPlace::accepted_gaps, identity))) {
+    gaps.push_back(decode_accepted_gap(payload));
   }
   return gaps;
 }
 
 void put_accepted_gap(const Repository& repository, const ClusterIdentity& identity,
                       const AcceptedGap& gap) {
-  const auto prefix = prefix_of(ObjectPlace::accepted_gaps, identity);
-  const auto payload = encode_accepted_gap(gap);
-  const auto latest = repository.latest_in_series(ObjectKind::accepted_gap, prefix);
-  auto number = latest ? latest->first + 1 : 1;
-  while (
-      !repository.put_sealed(ObjectKind::accepted_gap, prefix + std::to_string(number), payload)) {
-    ++number;
-  }
+  repository.append_to_series(ObjectKind::accepted_gap,
+                              prefix_of(ObjectPlace::accepted_gaps, identity),
+                              encode_accepted_gap(gap));
 }
 
 }  // namespace walvault

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "catalog/recovery/left_timelines.h"
 
 namespace walvault {
 namespace {
@@ -30,6 +31,29 @@ TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text
   return newest_branch(archive, {number});
 }
 
+// That of the newest timeline that the chosen backup, or any, can reach, and that nobody left.
+// Where all were left, of the newest: whoever asks for what there is gets it all the same.
+std::optional<HistoryCourse> find_newest_course(const ClusterView& cluster,
+                                                const PlanRequest& request) {
+  auto archived = cluster.archive.timelines();
+  std::ranges::reverse(archived);
+  const LeftTimelines left(cluster.archive);
+  std::optional<HistoryCourse> newest_of_all;
+  for (const auto timeline : archived) {
+    const auto branch = newest_branch(cluster.archive, timeline);
+    const bool is_left = left.find(branch) != nullptr;
+    if (is_left && newest_of_all) continue;
+    auto course = course_of(cluster.archive, branch);
+    const bool reachable = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
+      return (!request.backup_id || backup.id == *request.backup_id) &&
+             lies_on(course.archive, backup, course.history);
+    });
+    if (reachable && !is_left) return course;
+    if (reachable) newest_of_all.emplace(std::move(course));
+  }
+  return newest_of_all;
+}
+
 HistoryCourse choose_course(const ClusterView& cluster, const PlanRequest& request) {
   if (request.timeline == "current") {
     return course_of(cluster.archive,
@@ -38,16 +62,7 @@ HistoryCourse choose_course(const ClusterView& cluster, const PlanRequest& reque
                          .timeline_branch());
   }
   if (request.timeline == "latest") {
-    // The newest timeline that the chosen backup, or any, can reach.
-    const auto archived = cluster.archive.timelines();
-    for (auto it = archived.rbegin(); it != archived.rend(); ++it) {
-      auto course = course_of(cluster.archive, newest_branch(cluster.archive, *it));
-      const bool reachable = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
-        return (!request.backup_id || backup.id == *request.backup_id) &&
-               lies_on(course.archive, backup, course.history);
-      });
-      if (reachable) return course;
-    }
+    if (auto newest = find_newest_course(cluster, request)) return *std::move(newest);
     return course_of(cluster.archive,
                      (request.backup_id ? get_backup(cluster.backups, *request.backup_id)
                                         : cluster.backups.back())

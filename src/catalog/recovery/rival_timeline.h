@@ -10,13 +10,24 @@
 
 namespace walvault {
 
+// What one of two timelines has that the other has not.
+struct OwnWal {
+  std::uint64_t commits = 0;
+  bool has_more = false;  // only so many segments are counted
+  Timestamp last_transaction;
+  Timestamp last_archived;
+};
+
 // Another timeline than the one that a plan follows, on which transactions ended after the plan's
-// own had begun. What a server wrote before it died, and its standby was promoted, is none.
+// own had begun. What a server wrote before it died, and its standby was promoted, is none, and
+// neither is what an operator abandoned. Of one that a restore as the original left, what ended
+// before that does not count: only one that grows all the same is a rival.
 struct RivalTimeline {
   TimelineId timeline;
-  Lsn divides;                 // up to here both are the same
-  Timestamp last_transaction;  // of the rival
-  Timestamp began;             // the one of the plan: to whole seconds
+  Lsn divides;      // up to here both are the same
+  Timestamp began;  // the one of the plan: to whole seconds
+  OwnWal of_rival;
+  std::optional<Timestamp> left = {};  // when a restore left it
 };
 
 // Those of a plan that goes on behind where they divide, the newest first. Looks at no more than
@@ -24,7 +35,20 @@ struct RivalTimeline {
 [[nodiscard]] std::vector<RivalTimeline> find_rivals(const WalArchive& archive,
                                                      const ProvedPlan& proved);
 
-// Error{unreachable_target} that names both, and the option that chooses.
-[[nodiscard]] Error two_timelines(const ProvedPlan& proved, const RivalTimeline& rival);
+// Two timelines of which one has to be chosen.
+struct TimelineChoice {
+  TimelineId chosen;  // by the plan
+  OwnWal of_chosen;
+  RivalTimeline rival;
+};
+
+[[nodiscard]] TimelineChoice choice_between(const WalArchive& archive, const ProvedPlan& proved,
+                                            const RivalTimeline& rival);
+
+// What each has that the other has not, in sentences.
+[[nodiscard]] std::string describe(const TimelineChoice& choice);
+
+// Error{unreachable_target} that names both, and the options that choose.
+[[nodiscard]] Error two_timelines(const TimelineChoice& choice);
 
 }  // namespace walvault

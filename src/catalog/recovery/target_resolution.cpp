@@ -309,4 +309,10 @@ ProvedPlan resolve(const ClusterView& cluster, const RecoveryPlan& plan, Recover
   return Resolver({view, cluster.backups}, plan, purpose).resolve();
 }
 
+Lsn stop_position(const ProvedPlan& proved) {
+  if (proved.stop.lsn) return *proved.stop.lsn;
+  return proved.plan.target.kind == TargetKind::immediate ? proved.plan.backup.stop
+                                                          : proved.chain.end;
+}
+
 }  // namespace walvault

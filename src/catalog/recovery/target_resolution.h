@@ -29,6 +29,9 @@ struct ProvedPlan {
   WalChain chain;
 };
 
+// Behind which the restored server goes on: where replay stops, as far as that is known before.
+[[nodiscard]] Lsn stop_position(const ProvedPlan& proved);
+
 // Proves the WAL of a plan to be one chain up to its stop, and finds that. `backups`: of the
 // cluster. Error{unreachable_target} for a chain that is broken before the stop and for a target
 // that no record fulfils, with the nearest that can be had; Error{usage} for the name of several

@@ -23,7 +23,7 @@ inline constexpr std::size_t wal_summary_bytes_max = 1u << 20;
 struct WalOrigin {
   // SHA-256 of the segment before, as this source had it; never taken from the archive.
   std::optional<Digest> before = {};
-  // Which data directory it was archived for (archiving/archiver_id.h).
+  // Which data directory it was archived for (archiving/server_notes.h).
   std::optional<RandomId> archiver = {};
 
   bool operator==(const WalOrigin&) const = default;

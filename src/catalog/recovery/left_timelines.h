@@ -1,0 +1,45 @@
+// Which timelines a cluster does not go on with. `latest` is the newest that nobody left.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "catalog/records/left_timeline.h"
+#include "catalog/recovery/target_resolution.h"
+
+namespace walvault {
+
+class LeftTimelines {
+ public:
+  // Reads the records. `archive` must outlive this.
+  explicit LeftTimelines(const WalArchive& archive);
+
+  // The last record that counts; nullptr: nobody left it. What a restore said counts once the
+  // timeline on which its server went on is archived: until then nothing else is there to go on
+  // with, and the restore may have come to nothing.
+  [[nodiscard]] const LeftTimeline* find(TimelineBranch timeline) const;
+
+  // The last record that was not taken back, whether it counts or not; nullptr: there is none.
+  [[nodiscard]] const LeftTimeline* find_said(TimelineBranch timeline) const;
+
+  // Whether an operator said so: then nothing was left for it either.
+  [[nodiscard]] bool is_abandoned(TimelineBranch timeline) const;
+
+ private:
+  [[nodiscard]] bool is_fulfilled(const LeftTimeline& left) const;
+
+  const WalArchive& archive_;
+  std::map<TimelineBranch, std::vector<LeftTimeline>> records_;
+};
+
+// Of a cluster's newest branches, those that are newer than the server's own timeline and that
+// nobody left, ascending: a restore follows the last one.
+[[nodiscard]] std::vector<TimelineId> newer_timelines(const WalArchive& archive, TimelineId own);
+
+// What a restore as the original says of what it leaves. `archiver`: of the directory that goes on.
+[[nodiscard]] std::vector<LeftTimeline> timelines_left_by(const WalArchive& archive,
+                                                          const ProvedPlan& proved,
+                                                          std::optional<RandomId> archiver,
+                                                          Timestamp now);
+
+}  // namespace walvault

@@ -1,0 +1,57 @@
+#include "catalog/recovery/timeline_division.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace walvault {
+
+std::optional<TimelineDivision> divide(const TimelineHistory& first,
+                                       const TimelineHistory& second) {
+  const auto course = [](const TimelineHistory& history) {
+    auto stretches = history.ancestors();
+    stretches.push_back({.timeline = history.timeline(), .end = Lsn{~std::uint64_t{0}}});
+    return stretches;
+  };
+  const auto of_first = course(first);
+  const auto of_second = course(second);
+  Lsn same;
+  for (std::size_t i = 0; i < std::min(of_first.size(), of_second.size()); ++i) {
+    if (of_first[i].timeline != of_second[i].timeline) {
+      return TimelineDivision{.at = same, .first = of_first[i].timeline};
+    }
+    same = std::min(of_first[i].end, of_second[i].end);
+    if (of_first[i].end != of_second[i].end) {
+      return TimelineDivision{.at = same, .first = first.at(same)};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<WalArchive::SummarizedWal> find_any_summary(const WalArchive& archive,
+                                                          const SegmentName& name) {
+  const auto file = name.text(archive.identity().geometry);
+  try {
+    if (auto whole = archive.find_summary(archive.key_of(file))) return whole;
+    const auto partial = archive.find_partial_key(file + ".partial");
+    return partial ? archive.find_summary(*partial) : std::nullopt;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return std::nullopt;
+  }
+}
+
+std::optional<WalArchive::SummarizedWal> find_beginning(const WalArchive& archive,
+                                                        TimelineId timeline, Lsn at) {
+  const auto first = archive.identity().geometry.number_of(at);
+  auto found = find_any_summary(archive, {.timeline = timeline, .number = first});
+  const auto begins_here = [&](const WalArchive::SummarizedWal& segment) {
+    return std::ranges::any_of(segment.summary.timeline_changes,
+                               [&](const auto& change) { return change.to == timeline; });
+  };
+  if (found && begins_here(*found)) return found;
+  auto next = find_any_summary(archive, {.timeline = timeline, .number = first + 1});
+  return !found || (next && begins_here(*next)) ? next : found;
+}
+
+}  // namespace walvault

@@ -1,0 +1,28 @@
+// Where two timelines of a cluster divide, and what is archived behind that.
+#pragma once
+
+#include <optional>
+
+#include "catalog/wal/wal_archive.h"
+
+namespace walvault {
+
+struct TimelineDivision {
+  Lsn at;            // up to here both are one
+  TimelineId first;  // of what only the first one has: the timeline on which that begins
+};
+
+// nullopt: nothing of the first one lies behind it.
+[[nodiscard]] std::optional<TimelineDivision> divide(const TimelineHistory& first,
+                                                     const TimelineHistory& second);
+
+// Of what is archived of a segment, whole or in part; nullopt: nothing is, or it is damaged.
+[[nodiscard]] std::optional<WalArchive::SummarizedWal> find_any_summary(const WalArchive& archive,
+                                                                        const SegmentName& name);
+
+// What begins a timeline: the segment in which it leaves its history at `at`, or the next one
+// where that is the border between two.
+[[nodiscard]] std::optional<WalArchive::SummarizedWal> find_beginning(const WalArchive& archive,
+                                                                      TimelineId timeline, Lsn at);
+
+}  // namespace walvault

@@ -1,0 +1,146 @@
+#include "catalog/recovery/left_timelines.h"
+
+#include <gtest/gtest.h>
+
+#include "catalog/wal/stored_summary.h"
+#include "support/catalog_examples.h"
+#include "support/memory_repository.h"
+#include "support/test_data.h"
+
+namespace walvault {
+namespace {
+
+// Timeline 1, which 2 left in segment 6, and 3 in segment 5.
+class LeftTimelinesTest : public testing::Test {
+ protected:
+  LeftTimelinesTest() {
+    archive_segments(archive_, 1, 3, 9);
+    archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(6)}});
+    archive_beginning(2, 6);
+    archive_segments(archive_, 2, 7, 8);
+    archive_history(archive_, 3, {{.timeline = {1}, .end = lsn_in(5)}});
+    archive_segments(archive_, 3, 5, 6);
+  }
+
+  void archive_beginning(std::uint32_t timeline, std::uint64_t number) {
+    const auto content = chained_segment(timeline, number);
+    const SegmentName name{.timeline = {timeline}, .number = number};
+    WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry),
+                             {timeline});
+    summarizer.read(content);
+    const StoredSummary stored{.summary = summarizer.finish(),
+                               .origin = {.before = {}, .archiver = id_of(2)}};
+    archive_file(archive_, name.text(test_geometry), content, minute_of(number), {},
+                 encode_wal_summary(stored), 2);
+  }
+
+  void put(LeftTimeline left) {
+    left.timeline.branch = 0;
+    left.when = minute_of(1);
+    put_left_timeline(made_.repository, archive_.identity(), left);
+  }
+  void abandon(std::uint32_t timeline, bool undo = false) {
+    LeftTimeline left;
+    left.timeline.timeline = {timeline};
+    left.is_taken_back = undo;
+    put(left);
+  }
+  void leave(std::uint32_t timeline, Lsn at, std::uint32_t for_timeline,
+             std::optional<RandomId> archiver = {}) {
+    LeftTimeline left;
+    left.timeline.timeline = {timeline};
+    left.at = at;
+    left.for_timeline = {for_timeline};
+    left.archiver = archiver;
+    put(left);
+  }
+
+  [[nodiscard]] bool is_left(std::uint32_t timeline) const {
+    return LeftTimelines(archive_).find({.timeline = {timeline}, .branch = 0}) != nullptr;
+  }
+  [[nodiscard]] std::uint32_t latest() const {
+    return follow_history({archive_, backups_}, "latest").branch.timeline.value;
+  }
+
+  MemoryRepository made_;
+  WalArchive archive_{made_.repository, test_cluster()};
+  std::vector<BackupInfo> backups_{backup_of("a", 1, 3, 3)};
+};
+
+TEST_F(LeftTimelinesTest, LatestIsTheNewestThatNobodyLeft) {
+  EXPECT_EQ(latest(), 3u);
+  abandon(3);
+  EXPECT_EQ(latest(), 2u);
+  abandon(2);
+  EXPECT_EQ(latest(), 1u);
+  abandon(3, true);
+  EXPECT_EQ(latest(), 3u);
+  abandon(3);
+  abandon(1);
+  // Nothing remains: the newest, rather than none.
+  EXPECT_EQ(latest(), 3u);
+}
+
+TEST_F(LeftTimelinesTest, WhatARestoreSaidCountsOnceItsServerGoesOn) {
+  leave(1, lsn_in(6), 2, id_of(2));
+  EXPECT_TRUE(is_left(1));
+  EXPECT_FALSE(is_left(2));
+  EXPECT_FALSE(is_left(3));
+}
+
+TEST_F(LeftTimelinesTest, ATimelineThatGoesOnElsewhereIsNotTheOne) {
+  leave(1, lsn_in(8), 2, id_of(2));  // it was left for something behind that
+  leave(1, lsn_in(6), 4, id_of(2));  // whose timeline would be a newer one
+  leave(1, lsn_in(6), 2, id_of(3));  // by another data directory
+  EXPECT_FALSE(is_left(1));
+  leave(1, lsn_in(7, 0), 2);  // the next segment begins where the record ended
+  EXPECT_TRUE(is_left(1));
+}
+
+TEST_F(LeftTimelinesTest, NothingIsLeftForATimelineThatWasAbandoned) {
+  leave(1, lsn_in(6), 2, id_of(2));
+  abandon(2);
+  EXPECT_FALSE(is_left(1));
+  abandon(3);
+  EXPECT_EQ(latest(), 1u);
+}
+
+TEST_F(LeftTimelinesTest, OnlyNewerOnesThatNobodyLeftAreFollowedInsteadOfTheServers) {
+  EXPECT_EQ(newer_timelines(archive_, {3}), std::vector<TimelineId>{});
+  EXPECT_EQ(newer_timelines(archive_, {1}), (std::vector<TimelineId>{{2}, {3}}));
+  abandon(3);
+  EXPECT_EQ(newer_timelines(archive_, {1}), std::vector<TimelineId>{{2}});
+}
+
+TEST_F(LeftTimelinesTest, ARestoreLeavesWhatItDoesNotGoOnWith) {
+  RecoveryTarget target;
+  target.kind = TargetKind::latest;
+  const auto proved = plan_recovery({archive_, backups_}, {.target = target, .timeline = "2"});
+  const ProvedPlan plan{.plan = proved, .stop = {}, .chain = {}};
+  auto stopped = plan;
+  stopped.stop.lsn = lsn_in(7);
+  const auto left = timelines_left_by(archive_, stopped, id_of(9), minute_of(20));
+  // Two's at the stop, and three's where both are one for the last time.
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_EQ(left[0].timeline.timeline, TimelineId{2});
+  EXPECT_EQ(left[0].at, lsn_in(7));
+  EXPECT_EQ(left[1].timeline.timeline, TimelineId{3});
+  EXPECT_EQ(left[1].at, lsn_in(5));
+  for (const auto& each : left) {
+    EXPECT_EQ(each.for_timeline, TimelineId{4});
+    EXPECT_EQ(each.archiver, id_of(9));
+    EXPECT_EQ(each.when, minute_of(20));
+  }
+}
+
+TEST_F(LeftTimelinesTest, ARecordWithUnknownFactsIsDamage) {
+  LeftTimeline left;
+  auto encoded = encode_left_timeline(left);
+  encoded[20] = 4;
+  EXPECT_EQ(error_of([&] { (void)decode_left_timeline(encoded); }), "corrupt");
+  encoded.resize(encoded.size() - 1);
+  EXPECT_EQ(error_of([&] { (void)decode_left_timeline(encoded); }), "corrupt");
+}
+
+}  // namespace
+}  // namespace walvault
