@@ -9,6 +9,8 @@
 #include "basebackup/lender.h"
 #include "basebackup/own_wal.h"
 #include "basebackup/server_claim.h"
+#include "catalog/records/backup_list.h"
+#include "catalog/recovery/archived_history.h"
 #include "catalog/recovery/left_timelines.h"
 #include "repository/damaged_packs.h"
 #include "repository/object_table.h"
@@ -47,6 +49,20 @@ void warn_of_newer_timelines(const WalArchive& archive, ReplicationConnection& s
                 std::to_string(own.value) +
                 ": another server archives under this name, and a restore without --timeline "
                 "follows that one. walvault check says what to do");
+}
+
+// It goes on with a history of which every moment was to be restorable, and now only its backups
+// are: a copy that took the original's place, as a rule.
+void warn_of_no_archiving(const WalArchive& archive, ReplicationConnection& server,
+                          const Reporter& reporter) {
+  if (archives_wal(server)) return;
+  const auto own = server.identify_system().timeline;
+  const auto list = list_backups(archive.repository(), archive.identity().name);
+  if (!is_archived_between_backups({archive, list.backups}, own)) return;
+  reporter.warn(
+      "this server goes on with the archived history and archives nothing: what is committed "
+      "behind this backup cannot be restored. If it took the original's place: walvault archiving "
+      "keep --pgdata DIR on its host, then restart it");
 }
 
 // What is found damaged is marked, so that the next try does not borrow of it.
@@ -103,6 +119,7 @@ class BackupRun {
     claim();
     archive_timeline_history(archive_, server_, clock_, request_);
     warn_of_newer_timelines(archive_, server_, reporter_);
+    warn_of_no_archiving(archive_, server_, reporter_);
     describe();
     const auto session = begin_session();
     const AbandonOnError abandon(session);

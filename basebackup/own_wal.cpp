@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/format.h"
 #include "catalog/recovery/recovery_plan.h"
+#include "catalog/recovery/timeline_division.h"
 #include "catalog/wal/wal_chain.h"
 #include "catalog/wal/wal_expiry.h"
 #include "postgres/checkpoint_record.h"
@@ -93,12 +94,11 @@ void expect_not_expiring(const WalArchive& archive, const BackupInfo& info) {
 
 // A backup that its own WAL does not make consistent is none, though every
 // segment of that is there.
-void check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
+WalChain check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
   const auto course = course_of(archive, info.timeline_branch());
-  const auto chain =
-      prove_chain(course.archive, wal_from(course.archive, course.history, info.start),
-                  [](const ChainSegment&) {});
-  if (chain.end >= info.stop) return;
+  auto chain = prove_chain(course.archive, wal_from(course.archive, course.history, info.start),
+                           [](const ChainSegment&) {});
+  if (chain.end >= info.stop) return chain;
   if (chain.broken.empty()) {
     throw Error(ErrorKind::unavailable, "WAL that the backup needs is gone from the repository",
                 "It was there up to " + info.stop.text() + "; now it ends at " + chain.end.text() +
@@ -112,6 +112,30 @@ void check_wal_is_whole(const WalArchive& archive, const BackupInfo& info) {
               "archive_command is not handed what the server wrote.");
 }
 
+// Whether another one archived before this backup than since: a copy of the server, perhaps, or the
+// server itself in another place.
+void warn_of_archivers(const WalArchive& archive, const BackupInfo& info, const WalChain& chain,
+                       const Reporter& reporter) {
+  const auto geometry = archive.identity().geometry;
+  auto changes = chain.archiver_changes;
+  const auto first = SegmentName::containing(info.timeline, info.start, geometry);
+  const auto archiver_of = [&](const SegmentName& segment) {
+    const auto found = find_any_summary(archive, segment);
+    return found ? found->origin.archiver : std::nullopt;
+  };
+  if (changes.empty() && first.number > 0) {
+    const auto before = archiver_of({.timeline = first.timeline, .number = first.number - 1});
+    const auto since = before ? archiver_of(first) : std::nullopt;
+    if (since && *before != *since) {
+      changes.push_back({.segment = first, .from = *before, .to = *since});
+    }
+  }
+  if (changes.empty()) return;
+  reporter.warn(describe(changes.front(), geometry) +
+                ". If the server was moved, all is well from this backup on. Otherwise two servers "
+                "archive under this name: walvault check says more");
+}
+
 }  // namespace
 
 void expect_own_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
@@ -119,7 +143,7 @@ void expect_own_wal(const WalArchive& archive, const BackupInfo& info, Clock& cl
   wait_for_wal(archive, info, clock, timeout, streamer, reporter);
   check_wal_is_the_servers(archive, info);
   expect_not_expiring(archive, info);
-  check_wal_is_whole(archive, info);
+  warn_of_archivers(archive, info, check_wal_is_whole(archive, info), reporter);
 }
 
 }  // namespace walvault

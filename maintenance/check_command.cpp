@@ -9,9 +9,8 @@
 #include "base/path.h"
 #include "catalog/copy/repository_copy.h"
 #include "catalog/records/backup_list.h"
-#include "catalog/recovery/backup_condition.h"
-#include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_window.h"
+#include "maintenance/archive_check.h"
 #include "maintenance/maintenance_commands.h"
 #include "maintenance/repair.h"
 #include "maintenance/server_check.h"
@@ -35,21 +34,6 @@ struct Options {
   bool repair = false;
   bool accept = false;
 };
-
-Finding good(const std::string& name, const std::string& text) {
-  return {.name = name, .verdict = Verdict::good, .text = text, .advice = ""};
-}
-Finding warning(const std::string& name, const std::string& text, const std::string& advice) {
-  return {.name = name, .verdict = Verdict::warning, .text = text, .advice = advice};
-}
-Finding bad(const std::string& name, const std::string& text, const std::string& advice) {
-  return {.name = name, .verdict = Verdict::bad, .text = text, .advice = advice};
-}
-
-// A failure as a finding: the error's words.
-Finding bad(const std::string& name, const Error& error) {
-  return bad(name, one_line(error), error.hint());
-}
 
 Finding check_identity(const ClusterIdentity& registered, ReplicationConnection& server) {
   const auto identifier = server.identify_system().system_identifier;
@@ -125,22 +109,6 @@ Finding check_archiving(const WalArchive& archive, SqlConnection& sql, const std
              "Another server archives under the name " + archive.identity().name + ".");
 }
 
-// That nobody archives a newer timeline under this name: a restore takes that one.
-Finding check_timelines(const WalArchive& archive, TimelineId own) {
-  const auto newer = newer_timelines(archive, own);
-  if (newer.empty()) {
-    return good("timelines", "no restore follows one that is newer than this server's, " +
-                                 std::to_string(own.value));
-  }
-  const auto newest = std::to_string(newer.back().value);
-  return bad("timelines",
-             "timeline " + newest + " is archived, newer than this server's own, " +
-                 std::to_string(own.value) + ": another server archives under this name",
-             "A restore follows timeline " + newest +
-                 ". If that is a copy's, stop its archiving, then: walvault timeline abandon " +
-                 newest + ". If this server was left, check the one that is in its place.");
-}
-
 void check_with_sql(Program& program, const WalArchive& archive, const ConnectOptions& connect,
                     const std::map<std::string, std::string>& settings, TimelineId timeline,
                     milliseconds timeout, std::vector<Finding>& findings) {
@@ -157,7 +125,7 @@ void check_with_sql(Program& program, const WalArchive& archive, const ConnectOp
   if (!is_standby) findings.push_back(check_timelines(archive, timeline));
   const auto mode = settings.find("archive_mode");
   if (mode != settings.end() && mode->second == "off") {
-    findings.push_back(bad("archiving", "not tried: the server does not archive", ""));
+    findings.push_back(check_no_archiving(archive, timeline));
     return;
   }
   if (is_standby) {
@@ -196,55 +164,6 @@ void repair_gaps(const WalArchive& archive, const ConnectOptions& connect, bool 
               "lost: walvault window accept-gap, and a new backup."));
     }
   }
-}
-
-void check_repository(const WalArchive& archive, std::vector<Finding>& findings) {
-  const auto& identity = archive.identity();
-  auto list = list_backups(archive.repository(), identity.name);
-  for (const auto& key : list.damaged) {
-    findings.push_back(bad("backups", "the backup " + key + " is damaged", ""));
-  }
-  std::erase_if(list.backups, [&](const BackupInfo& backup) {
-    return backup.identity_number != identity.number;
-  });
-  if (list.backups.empty()) {
-    findings.push_back(
-        warning("backups", "there is none", "walvault backup --cluster " + identity.name));
-    return;
-  }
-  const auto faults = BackupConditions(archive.repository(), BackupConditions::Look::at_records)
-                          .faults_of(list.backups);
-  for (const auto& [id, fault] : faults) {
-    const auto what = id + " cannot be restored whole: " + fault.why;
-    findings.push_back(id == list.backups.back().id
-                           ? bad("backups", what, "Take a new backup.")
-                           : warning("backups", what, "walvault verify says what is lost."));
-  }
-  list.backups = without(std::move(list.backups), faults);
-  if (list.backups.empty()) return;
-  const auto& newest = list.backups.back();
-  findings.push_back(good("backups", std::to_string(list.backups.size()) + ", the newest is " +
-                                         newest.id + ", " + to_local_text(newest.stop_time)));
-  // Only what follows the newest backup can still be mended by another one.
-  const auto moments = recoverable_moments({archive.at_this_moment(true), list.backups});
-  const auto gap = std::ranges::find_if(moments.gaps, [&](const WalGap& each) {
-    return each.state == GapState::open && each.to > newest.start &&
-           each.timeline.timeline >= newest.timeline;
-  });
-  if (gap == moments.gaps.end()) {
-    findings.push_back(good("gaps", "none since the newest backup"));
-    return;
-  }
-  const auto where = gap->from.text() + " to " + gap->to.text() + " of timeline " +
-                     std::to_string(gap->timeline.timeline.value);
-  findings.push_back(
-      gap->damage.empty()
-          ? bad("gaps",
-                "WAL from " + where + " is not archived: moments after it cannot be restored",
-                "Archive it from pg_wal if it is still there (check --repair), and take a new "
-                "backup.")
-          : bad("gaps", "WAL from " + where + " cannot be replayed: " + gap->damage,
-                "Take a new backup."));
 }
 
 CopyReport compare(const Repository& repository, const Repository& further,
@@ -348,7 +267,7 @@ void run_check(Program& program, const Options& options) {
                    findings);
   }
   if (options.repair && is_right_server) repair_gaps(archive, connect, options.accept, findings);
-  check_repository(archive, findings);
+  check_archive(archive, findings);
   check_further(program, opened.repository, cluster, findings);
 
   ordered_json documents = ordered_json::array();

@@ -85,6 +85,14 @@ void show_wal(const ClusterView& cluster, bool is_newest, Shown& shown) {
   if (!moments.windows.empty()) shown.text += "  Recoverable, every moment:\n";
   for (const auto& window : moments.windows) show_window(cluster.archive, window, shown);
   for (const auto& gap : moments.gaps) show_gap(cluster.archive, gap, shown);
+  for (const auto& change : moments.archiver_changes) {
+    shown.text += "  Another archiver: " + describe(change, identity.geometry) + "\n";
+    shown.document["archiver_changes"].push_back(
+        {{"segment", change.segment.text(identity.geometry)},
+         {"from", to_hex(change.from)},
+         {"to", to_hex(change.to)},
+         {"system_identifier", std::to_string(identity.system_identifier)}});
+  }
   if (!moments.ends.empty()) shown.text += "  Last archived:\n";
   const LeftTimelines left(cluster.archive);
   for (const auto& end : moments.ends) {
@@ -226,6 +234,7 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
                    {"windows", ordered_json::array()},
                    {"gaps", ordered_json::array()},
                    {"timelines", ordered_json::array()},
+                   {"archiver_changes", ordered_json::array()},
                    {"wal_stored_bytes", 0}});
   auto& text = shown.text;
   text = "\nCluster " + identity.name + "  (PostgreSQL " + std::to_string(identity.postgres_major) +

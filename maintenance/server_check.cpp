@@ -97,6 +97,20 @@ void judge_archive_timeout(Judge& judge) {
 
 }  // namespace
 
+Finding good(const std::string& name, const std::string& text) {
+  return {.name = name, .verdict = Verdict::good, .text = text, .advice = ""};
+}
+Finding warning(const std::string& name, const std::string& text, const std::string& advice) {
+  return {.name = name, .verdict = Verdict::warning, .text = text, .advice = advice};
+}
+Finding bad(const std::string& name, const std::string& text, const std::string& advice) {
+  return {.name = name, .verdict = Verdict::bad, .text = text, .advice = advice};
+}
+
+Finding bad(const std::string& name, const Error& error) {
+  return bad(name, one_line(error), error.hint());
+}
+
 std::string verdict_name(Verdict verdict) {
   switch (verdict) {
     case Verdict::good: return "ok";

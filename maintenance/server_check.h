@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
+
 namespace walvault {
 
 enum class Verdict { good, warning, bad };
@@ -17,6 +19,15 @@ struct Finding {
   std::string text;    // what was found
   std::string advice;  // the line for postgresql.conf, or what to do; empty when good
 };
+
+[[nodiscard]] Finding good(const std::string& name, const std::string& text);
+[[nodiscard]] Finding warning(const std::string& name, const std::string& text,
+                              const std::string& advice);
+[[nodiscard]] Finding bad(const std::string& name, const std::string& text,
+                          const std::string& advice);
+
+// A failure as a finding: the error's words.
+[[nodiscard]] Finding bad(const std::string& name, const Error& error);
 
 [[nodiscard]] std::string verdict_name(Verdict verdict);
 

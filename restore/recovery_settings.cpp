@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 #include <string_view>
 #include <utility>
 
@@ -116,21 +117,30 @@ std::optional<std::uint32_t> number_in(const std::string& content, std::string_v
   return number;
 }
 
-// What the server was told for another life, as a standby above all.
-std::string left_over_settings(int major) {
-  std::string content;
-  for (const auto* const name : {"recovery_end_command", "archive_cleanup_command",
-                                 "primary_conninfo", "primary_slot_name"}) {
-    content += setting(name, "");
-  }
-  content += setting("recovery_min_apply_delay", "0");
-  constexpr int promote_trigger_file_until = 15;
-  constexpr int slot_synchronization_since = 17;
-  if (major != 0 && major <= promote_trigger_file_until) {
-    content += setting("promote_trigger_file", "");
-  }
-  if (major >= slot_synchronization_since) content += setting("sync_replication_slots", "off");
-  return content;
+// Of a copy: it archives nothing, applies no subscription's changes, waits for no standby.
+constexpr std::array<std::pair<std::string_view, std::string_view>, 3> copy_settings = {
+    {{"archive_mode", "off"},
+     {"max_logical_replication_workers", "0"},
+     {"synchronous_standby_names", ""}}};
+
+// What a server was told for another life, as a standby above all, and what that is for the time
+// of a recovery; with the majors that know it.
+struct LeftOver {
+  std::string_view name;
+  std::string_view value;
+  int since = 0;
+  int until = std::numeric_limits<int>::max();
+};
+constexpr std::array<LeftOver, 6> left_over_settings = {
+    {{.name = "archive_cleanup_command", .value = ""},
+     {.name = "primary_conninfo", .value = ""},
+     {.name = "primary_slot_name", .value = ""},
+     {.name = "recovery_min_apply_delay", .value = "0"},
+     {.name = "promote_trigger_file", .value = "", .since = 1, .until = 15},
+     {.name = "sync_replication_slots", .value = "off", .since = 17}}};
+
+bool is_left_over(const std::string& name) {
+  return std::ranges::find(left_over_settings, name, &LeftOver::name) != left_over_settings.end();
 }
 
 }  // namespace
@@ -188,15 +198,55 @@ std::string with_recovery_settings(const std::string& auto_conf, const RecoveryS
     }
   } else {
     content += setting("recovery_target_timeline", std::to_string(settings.timeline.value));
-    content += left_over_settings(settings.server_major);
+    content += setting("recovery_end_command", settings.end_command);
+    for (const auto& each : left_over_settings) {
+      if (settings.server_major >= each.since && settings.server_major <= each.until) {
+        content += setting(each.name, each.value);
+      }
+    }
   }
   if (!settings.archiving) {
-    content += setting("archive_mode", "off");
-    content += setting("max_logical_replication_workers", "0");
-    content += setting("synchronous_standby_names", "");
+    for (const auto& [name, value] : copy_settings) content += setting(name, value);
   }
   if (!settings.reads_ahead) content += setting("recovery_prefetch", "off");
   content += std::string(end_mark) + "\n";
+  return content;
+}
+
+std::string without_recovery_target(const std::string& auto_conf) {
+  const auto is_of_recovery = [&](std::string_view line, bool in_block) {
+    const auto found = setting_line(line);
+    if (!found) return false;
+    // Whoever sets others changes the file through the server, which keeps no comments: then
+    // nobody knows any more where the block was.
+    if (found->name.starts_with("recovery_target")) return true;
+    if (found->name == "recovery_end_command") {
+      return in_block || found->value.find("recovery-ended") != std::string_view::npos;
+    }
+    return in_block && (found->name == "recovery_prefetch" || is_left_over(found->name));
+  };
+  std::string kept;
+  bool in_block = false;
+  for (const auto line : split_lines(auto_conf)) {
+    if (line == begin_mark) in_block = true;
+    if (line == end_mark) in_block = false;
+    if (!is_of_recovery(line, in_block)) kept += std::string(line) + "\n";
+  }
+  return kept;
+}
+
+std::string with_role(const std::string& auto_conf, bool is_original) {
+  std::string content;
+  for (const auto line : split_lines(auto_conf)) {
+    const bool is_of_copy = std::ranges::any_of(copy_settings, [&](const auto& each) {
+      const auto own = setting(each.first, each.second);
+      return own.size() == line.size() + 1 && own.starts_with(line);
+    });
+    if (!is_of_copy) content += std::string(line) + "\n";
+  }
+  if (!is_original) {
+    for (const auto& [name, value] : copy_settings) content += setting(name, value);
+  }
   return content;
 }
 

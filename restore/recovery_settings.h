@@ -12,6 +12,9 @@ namespace walvault {
 
 struct RecoverySettings {
   std::string restore_command;  // as PostgreSQL runs it, with %f and %p
+  // Likewise, when it has recovered (walvault recovery-ended); empty: nothing.
+  std::string end_command = {};
+  std::string plan = {};  // what is pinned of it (restore/fetch/recovery_pin.h); empty: nothing
   RecoveryTarget target;
   TimelineId timeline;
   int server_major = 0;            // 0: not known, only what every major knows is set
@@ -50,5 +53,13 @@ struct RaisedSetting {
 [[nodiscard]] std::string with_recovery_settings(const std::string& auto_conf,
                                                  const RecoverySettings& settings,
                                                  const std::vector<RaisedSetting>& raised = {});
+
+// The file's content of a server that has recovered, without what was for that recovery alone: who
+// copies the server, for a standby above all, would have it stop at the same target. What the
+// server is told for its life stays: restore_command, its role, what was raised.
+[[nodiscard]] std::string without_recovery_target(const std::string& auto_conf);
+
+// The file's content of a server that archives and acts as the original does, or as a copy.
+[[nodiscard]] std::string with_role(const std::string& auto_conf, bool is_original);
 
 }  // namespace walvault

@@ -23,6 +23,7 @@
 #include "postgres/manifest_writer.h"
 #include "repository/tree_reader.h"
 #include "restore/created_tablespaces.h"
+#include "restore/fetch/recovery_pin.h"
 #include "restore/file_restorer.h"
 
 namespace walvault {
@@ -62,14 +63,12 @@ void expect_apart(const std::string& data_directory, const std::vector<Tablespac
   }
 }
 
-std::string link_of(const Tablespace& tablespace) {
-  return "pg_tblspc/" + std::to_string(tablespace.oid);
-}
+std::string link_of(const Tablespace& each) { return "pg_tblspc/" + std::to_string(each.oid); }
 
 // What a server's role was when it was backed up is not what the restored one
-// is to be: a standby's signal would make it follow the original.
+// is to be: a standby's signal would make it follow the original. Likewise the plan it came from.
 bool is_signal_file(const std::string& path) {
-  return path == "recovery.signal" || path == "standby.signal";
+  return path == "recovery.signal" || path == "standby.signal" || path == recovery_pin_name;
 }
 
 // Which paths a backup has: eight bytes each.
@@ -160,6 +159,9 @@ std::vector<RaisedSetting> write_recovery_settings(DataDirectoryWriter& director
                                   content_of(directory.path_of("postgresql.conf")));
   const auto changed = with_recovery_settings(content, settings, raised);
   replace_file_durably(path, as_bytes(changed), private_file);
+  if (!settings.plan.empty()) {
+    directory.write_file(recovery_pin_name, as_bytes(settings.plan), private_file);
+  }
   directory.write_file(settings.standby ? "standby.signal" : "recovery.signal", {}, private_file);
   return raised;
 }

@@ -15,14 +15,13 @@ namespace walvault {
 namespace {
 
 constexpr std::string_view copy_hint =
-    "It is a copy: archiving, logical replication workers and synchronous standbys are "
-    "off there.\nWhen it is to take the original's place: ALTER SYSTEM RESET "
-    "archive_mode; ALTER SYSTEM RESET max_logical_replication_workers; ALTER SYSTEM "
-    "RESET synchronous_standby_names; then restart.\n";
+    "It is a copy: archiving, logical replication workers and synchronous standbys are off there.\n"
+    "When it is to take the original's place: walvault archiving keep --pgdata ";
 
 constexpr std::string_view original_hint =
-    "It is the original: it archives under the same name and goes on with the history. If it is to "
-    "be a copy: restore with --as copy.\n";
+    "It is the original: it archives under the same name and goes on with the history.\nIf it is "
+    "to "
+    "be a copy: walvault archiving off --pgdata ";
 
 // What recovery demands, and how the server gets its own back.
 std::string raised_text(const std::vector<RaisedSetting>& raised) {
@@ -48,7 +47,7 @@ std::string result_text(const RestoreOptions& options, const RestoreRequest& req
   text += ": pg_ctl -D " + request.data_directory + " start\n";
   text += raised_text(result.raised);
   text += request.settings.archiving ? original_hint : copy_hint;
-  return text;
+  return text + shell_quoted(request.data_directory) + ", then restart it.\n";
 }
 
 RestoreQuestions questions_of(const Program& program) {

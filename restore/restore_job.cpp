@@ -17,6 +17,7 @@
 #include "catalog/recovery/left_timelines.h"
 #include "datadir/data_directory.h"
 #include "restore/fetch/fetch_request.h"
+#include "restore/fetch/recovery_pin.h"
 #include "restore/replacement.h"
 #include "restore/wal_on_the_way.h"
 
@@ -30,25 +31,62 @@ std::string without_last_slashes(std::string path) {
   return path;
 }
 
-// The program that lies beside this one.
-std::string fetch_program() {
+// A program that lies beside this one.
+std::string program_beside(const std::string& name) {
   std::array<char, PATH_MAX> path{};
   const auto length = ::readlink("/proc/self/exe", path.data(), path.size() - 1);
-  if (length <= 0) return "walvault-fetch";
-  return parent_directory(std::string(path.data(), static_cast<std::size_t>(length))) +
-         "/walvault-fetch";
+  if (length <= 0) return name;
+  return parent_directory(std::string(path.data(), static_cast<std::size_t>(length))) + "/" + name;
 }
 
-// What PostgreSQL runs.
-std::string restore_command(const Config& config, const ClusterIdentity& identity,
-                            const RecoveryPlan& plan, bool standby) {
+// What PostgreSQL runs when it has recovered. Whatever becomes of it is no reason not to open the
+// database: a program that is not there any more would be one for PostgreSQL.
+std::string end_command() {
+  return percent_escaped(shell_quoted(program_beside("walvault")) +
+                         " recovery-ended --pgdata . || true");
+}
+
+// What PostgreSQL runs. A standby gets what follows from its primary, whatever was planned.
+std::string restore_command(const Config& config, const ClusterIdentity& identity, bool standby) {
   FetchRequest request;
   request.identity = std::to_string(identity.number);
-  for (const auto& branch : plan.branches) request.branches.push_back(branch.text());
   request.standby = standby;
-  // A standby gets what follows from its primary.
-  if (!standby && plan.wal.partial) request.partial = plan.wal.partial_object;
-  return fetch_line(fetch_program(), config, identity.name, request);
+  if (!standby) request.plan = recovery_pin_name;
+  return fetch_line(program_beside("walvault-fetch"), config, identity.name, request);
+}
+
+// Of a stretch, what replay needs up to where it stops.
+std::vector<WalRun> runs_up_to(const WalStretch& wal, Lsn stop, WalGeometry geometry) {
+  std::vector<WalRun> runs;
+  const auto last = geometry.number_of(stop);
+  for (auto run : wal.runs) {
+    if (run.first > last) break;
+    run.segments = std::min(run.segments, last - run.first + 1);
+    runs.push_back(run);
+  }
+  return runs;
+}
+
+RecoveryPin pin_of(const WalArchive& archive, const ProvedPlan& proved) {
+  const auto& plan = proved.plan;
+  const auto& identity = archive.identity();
+  const auto view = archive.with(plan.branches);
+  RecoveryPin pin{.repository_id = archive.repository().id(),
+                  .repository_url = archive.repository().storage().url(),
+                  .cluster = identity.name,
+                  .identity = identity.number,
+                  .system_identifier = identity.system_identifier,
+                  .timeline = plan.timeline,
+                  .branches = {},
+                  .runs = runs_up_to(plan.wal, stop_position(proved), identity.geometry),
+                  .partial = plan.wal.partial ? plan.wal.partial_object : std::string()};
+  const auto pinned = [&](TimelineId timeline) {
+    pin.branches.push_back({.timeline = timeline, .branch = view.branch_of(timeline)});
+  };
+  const auto history = view.history(plan.timeline);
+  for (const auto& ancestor : history.ancestors()) pinned(ancestor.timeline);
+  pinned(plan.timeline);
+  return pin;
 }
 
 // Whether the backup was taken of a server at this place, by the names of both.
@@ -218,8 +256,7 @@ void RestoreJob::warn_of(const RecoveryPlan& plan) const {
                    "earlier transaction is still to come is not known");
   }
   if (const auto& changes = proved_->chain.archiver_changes; !changes.empty()) {
-    reporter_.warn("from segment " + changes.front().segment.text(geometry()) +
-                   " on another data directory archived" +
+    reporter_.warn(describe(changes.front(), geometry()) +
                    (changes.size() > 1
                         ? ", and so it changed " + std::to_string(changes.size()) + " times"
                         : std::string()) +
@@ -246,7 +283,11 @@ void RestoreJob::warn_of(const RecoveryPlan& plan) const {
 void RestoreJob::settle_recovery_settings(const RestoreQuestions& questions) {
   const auto& plan = proved_->plan;
   auto& settings = request_.settings;
-  settings.restore_command = restore_command(config_, archive_->identity(), plan, options_.standby);
+  settings.restore_command = restore_command(config_, archive_->identity(), options_.standby);
+  if (!options_.standby) {
+    settings.plan = encode_recovery_pin(pin_of(*archive_, *proved_));
+    settings.end_command = end_command();
+  }
   settings.target = stop_target(*proved_);
   settings.timeline = plan.timeline;
   settings.server_major = plan.backup.server_version / 10000;

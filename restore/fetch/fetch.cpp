@@ -17,8 +17,10 @@ namespace {
 // when it is the end. A hole it is when its own timeline goes on behind it, or
 // when a descendant left its timeline in a later segment: that history ran
 // through it. A timeline whose history is not archived may be a descendant.
-std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segment) {
+std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segment,
+                            const RecoveryPin& pin) {
   const auto geometry = archive.identity().geometry;
+  if (pin.needs(segment)) return "It was archived when this recovery was planned.";
   const auto later = archive.segments(segment.timeline, segment.number + 1);
   if (!later.empty()) {
     return "Archived is " +
@@ -44,6 +46,17 @@ std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segmen
     }
   }
   return {};
+}
+
+// PostgreSQL asks for WAL of the timeline that it is told to recover along, and of its ancestors.
+void expect_planned(const RecoveryPin& pin, const SegmentName& segment, const std::string& name) {
+  if (pin.timeline == TimelineId{} || segment.timeline <= pin.timeline) return;
+  throw Error(ErrorKind::conflict,
+              "WAL segment " + name + " is not on the way that this recovery was planned",
+              "It was planned and proved along timeline " + std::to_string(pin.timeline.value) +
+                  ", and recovery_target_timeline is another one now.",
+              "Restore again with --timeline. To recover without a plan, remove " +
+                  std::string(recovery_pin_name) + " from the data directory.");
 }
 
 // Looks a second time, after everything that an answer of "absent" or "gap"
@@ -82,7 +95,7 @@ void deliver(const Repository& repository, ByteView object, const std::string& k
 
 FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                             const std::string& destination, unsigned threads,
-                            const std::string& partial) {
+                            const RecoveryPin& pin) {
   const auto kind = classify_wal_file(name);
   if (!kind) {
     throw Error(
@@ -102,19 +115,21 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                     " bytes.",
                 "Check --cluster.");
   }
+  if (segment) expect_planned(pin, *segment, name);
   auto object = archive.repository().storage().find(key);
   if (!object) {
-    const auto evidence = kind == WalFileKind::segment ? evidence_of_gap(archive, *segment) : "";
+    const auto evidence = segment ? evidence_of_gap(archive, *segment, pin) : "";
     object = look_again(archive, key);
-    if (!object && evidence.empty() && partial.starts_with(name + ".partial.") &&
-        is_key_part(partial)) {
-      key.replace(key.find_last_of('/') + 1, std::string::npos, partial);
+    if (!object && evidence.empty() && pin.partial.starts_with(name + ".partial.") &&
+        is_key_part(pin.partial)) {
+      key.replace(key.find_last_of('/') + 1, std::string::npos, pin.partial);
       object = archive.repository().storage().find(key);
     }
     if (!object && evidence.empty()) return FetchOutcome::absent;
     if (!object) {
       throw Error(ErrorKind::corrupt,
-                  "WAL segment " + name + " is missing from the archive, but later WAL is there",
+                  "WAL segment " + name + " is missing from the archive, but " +
+                      (pin.needs(*segment) ? "recovery needs it" : "later WAL is there"),
                   evidence,
                   "Recovery must not end here. Look for the segment on the old server (pg_wal) "
                   "and archive it, or restore to a target before it.")

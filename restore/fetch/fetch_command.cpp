@@ -56,17 +56,40 @@ ClusterIdentity identity_of(const Repository& repository, const std::string& clu
   return get_cluster_identity(repository, cluster, static_cast<std::uint32_t>(number));
 }
 
+// Another repository has come to the place, or another cluster to the number.
+void expect_pinned_repository(const RecoveryPin& pin, const WalArchive& archive) {
+  if (pin.timeline == TimelineId{}) return;
+  const auto& repository = archive.repository();
+  if (repository.id() == pin.repository_id &&
+      archive.identity().system_identifier == pin.system_identifier) {
+    return;
+  }
+  throw Error(ErrorKind::conflict,
+              "this recovery was planned from another repository than the one at " +
+                  repository.storage().url(),
+              "Planned from repository " + pin.repository_id + " (" + pin.repository_url +
+                  "), cluster " + pin.cluster + " with system identifier " +
+                  std::to_string(pin.system_identifier) + "; found repository " + repository.id() +
+                  ", system identifier " + std::to_string(archive.identity().system_identifier) +
+                  ".",
+              "Mount the right one, or restore again from this one.");
+}
+
 // The archive that is recovered from, and how.
 struct Source {
   Source(Program& program, OpenRepository repository, const FetchRequest& request)
-      : opened(std::move(repository)),
+      : pin(pin_of(request)),
+        opened(std::move(repository)),
         archive(WalArchive(opened.repository,
                            identity_of(opened.repository, program.config().cluster(), request))
-                    .with(parse_branches(request.branches))),
-        segment(SegmentName::parse(request.name, archive.identity().geometry)) {}
+                    .with(pin.branches)),
+        segment(SegmentName::parse(request.name, archive.identity().geometry)) {
+    expect_pinned_repository(pin, archive);
+  }
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 
+  RecoveryPin pin;
   OpenRepository opened;
   WalArchive archive;
   std::optional<SegmentName> segment;  // nullopt: another file is asked for
@@ -122,7 +145,7 @@ FetchOutcome fetch_once(Program& program, const FetchRequest& request) {
   auto outcome = FetchOutcome::delivered;
   if (!source.segment || !spool ||
       !spool->deliver(archive, archive.key_of(request.name), request.destination)) {
-    outcome = fetch_wal_file(archive, request.name, request.destination, threads, request.partial);
+    outcome = fetch_wal_file(archive, request.name, request.destination, threads, source.pin);
   }
   if (!spool) return outcome;
   // What PostgreSQL asks for last is a segment or the history of a timeline that

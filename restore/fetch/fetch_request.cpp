@@ -12,6 +12,8 @@ void add_fetch_options(CommandLine& command_line, FetchRequest& request) {
                         "The file to write, as PostgreSQL passes it in %p");
   command_line.option("--identity", request.identity,
                       "Which of the cluster's identities is recovered. Default: the newest");
+  command_line.option("--plan", request.plan,
+                      "The file of the plan, which binds while recovery.signal lies beside it");
   command_line.option(
       "--branch", request.branches,
       "TIMELINE-BRANCH: the branch to use of a timeline that was set aside (repeatable)");
@@ -34,30 +36,37 @@ std::string fetch_line(const std::string& program, const Config& config, const s
   add("--repo", shell_quoted(config.repository_text()));
   add("--cluster", cluster);
   if (request.identity) add("--identity", *request.identity);
+  if (!request.plan.empty()) add("--plan", shell_quoted(request.plan));
   for (const auto& branch : request.branches) add("--branch", branch);
   if (request.standby) line += " --standby";
-  if (!request.partial.empty()) add("--partial", request.partial);
   if (request.prefetch) add("--prefetch", *request.prefetch);
-  // A percent sign of a path would be taken for one of PostgreSQL's own.
+  return percent_escaped(line) + " %f %p";
+}
+
+std::string percent_escaped(const std::string& line) {
   std::string escaped;
   for (const char c : line) {
     escaped.push_back(c);
     if (c == '%') escaped.push_back(c);
   }
-  return escaped + " %f %p";
+  return escaped;
 }
 
-std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts) {
-  std::vector<TimelineBranch> branches;
-  for (const auto& text : texts) {
+RecoveryPin pin_of(const FetchRequest& request) {
+  if (!request.plan.empty()) {
+    if (auto pinned = find_recovery_pin(request.plan)) return *std::move(pinned);
+  }
+  RecoveryPin pin;
+  pin.partial = request.partial;
+  for (const auto& text : request.branches) {
     const auto branch = TimelineBranch::parse(text);
     if (!branch) {
       throw Error(ErrorKind::usage, "\"" + text + "\" is not a value for --branch",
                   "A timeline and a branch are expected, such as 2-0.");
     }
-    branches.push_back(*branch);
+    pin.branches.push_back(*branch);
   }
-  return branches;
+  return pin;
 }
 
 }  // namespace walvault

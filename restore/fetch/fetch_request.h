@@ -8,7 +8,7 @@
 
 #include "app/command_line.h"
 #include "app/config.h"
-#include "catalog/records/timeline_branch.h"
+#include "restore/fetch/recovery_pin.h"
 
 namespace walvault {
 
@@ -18,9 +18,10 @@ struct FetchRequest {
   std::string destination;
   // Which of the cluster's identities is recovered; nullopt: the newest.
   std::optional<std::string> identity = {};
+  std::string plan = {};  // the file of the pinned plan; empty: there is none
+  // Of what is not pinned, as restores of earlier versions wrote it.
   std::vector<std::string> branches = {};  // "2-0"
-  // The object of a segment that may be delivered as far as it was written; empty for none.
-  std::string partial = {};
+  std::string partial = {};                // as RecoveryPin::partial
   std::optional<std::string> prefetch = {};
   bool standby = false;
 };
@@ -33,7 +34,11 @@ void add_fetch_options(CommandLine& command_line, FetchRequest& request);
 [[nodiscard]] std::string fetch_line(const std::string& program, const Config& config,
                                      const std::string& cluster, const FetchRequest& request);
 
-// Error{usage} for a text that is no branch.
-[[nodiscard]] std::vector<TimelineBranch> parse_branches(const std::vector<std::string>& texts);
+// Of a command in PostgreSQL's configuration: a percent sign would be taken for one of its own.
+[[nodiscard]] std::string percent_escaped(const std::string& line);
+
+// What binds of it: the pinned plan while there is one, else what the options say. Error{usage} for
+// a text that is no branch, {corrupt} for a plan that cannot be read.
+[[nodiscard]] RecoveryPin pin_of(const FetchRequest& request);
 
 }  // namespace walvault

@@ -4,6 +4,7 @@
 #include "restore/extract_command.h"
 #include "restore/find_command.h"
 #include "restore/restore_command.h"
+#include "restore/restored_server_commands.h"
 
 int main(int argc, char** argv) {
   walvault::Program program("walvault",
@@ -13,6 +14,8 @@ int main(int argc, char** argv) {
   walvault::add_cluster_command(program, commands);
   walvault::add_backup_command(program, commands);
   walvault::add_restore_command(program, commands);
+  walvault::add_archiving_command(program, commands);
+  walvault::add_recovery_ended_command(program, commands);
   walvault::add_extract_command(program, commands);
   walvault::add_find_command(program, commands);
   walvault::add_info_command(program, commands);

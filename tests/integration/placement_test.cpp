@@ -36,7 +36,7 @@ class Placement : public ::testing::TestWithParam<int> {
 
   MainJob job_{GetParam()};
 };
-INSTANTIATE_TEST_SUITE_P(Majors, Placement, ::testing::Values(13, 15, 18), name_of_major);
+INSTANTIATE_TEST_SUITE_P(Majors, Placement, ::testing::Values(13, 18), name_of_major);
 
 // It shares everything up to the clone with what is archived, and goes on by itself.
 TEST_P(Placement, WhatACloneWroteIsNotRescuedUnasked) {
@@ -217,6 +217,53 @@ TEST_P(Placement, WhatARestoreLeavesIsOnRecord) {
   EXPECT_TRUE(timelines[2]["left"].is_null());
   EXPECT_EQ(newest_restored("newest"), "again first original");
   EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 0);
+}
+
+// A copy that takes over what it was copied of: what it commits is at risk until it archives.
+TEST_P(Placement, WhoGoesOnWithTheHistoryIsToArchive) {
+  (void)job_.backup();
+  job_.archive_everything();
+  server().stop();
+  auto copy = job_.restore("copy", {});
+  ASSERT_TRUE(copy->wait_until_promoted()) << copy->log();
+  for (int i = 0; i < 2; ++i) {
+    const auto backup = job_.walvault({"backup", "--pg", copy->conninfo()});
+    EXPECT_EQ(backup.exit_code, 0) << backup.text();
+    EXPECT_THAT(backup.err, HasSubstr("archives nothing"));
+  }
+  const auto check = job_.walvault({"check", "--pg", copy->conninfo()});
+  EXPECT_EQ(check.exit_code, 8) << check.text();
+  EXPECT_THAT(check.out, HasSubstr("walvault archiving keep"));
+  copy->stop();
+  ASSERT_EQ(job_.walvault({"archiving", "keep", "--pgdata", copy->data()}).exit_code, 0);
+  ASSERT_TRUE(copy->start()) << copy->log();
+  EXPECT_EQ(job_.walvault({"check", "--pg", copy->conninfo()}).exit_code, 0);
+  EXPECT_THAT(job_.walvault({"backup", "--pg", copy->conninfo()}).err,
+              Not(HasSubstr("archives nothing")));
+}
+
+// The same server in another place, or another one: that is said, and nothing is refused.
+TEST_P(Placement, AnotherArchiverOnATimelineIsSaid) {
+  (void)job_.backup();
+  job_.archive_everything();
+  server().stop();
+  const auto elsewhere = job_.directory().path("elsewhere");
+  ASSERT_EQ(run({"cp", "-a", server().data(), elsewhere}, {}, job_.directory().path()).exit_code,
+            0);
+  auto moved = job_.server_in("elsewhere");
+  ASSERT_TRUE(moved->start()) << moved->log();
+  (void)moved->sql("INSERT INTO t VALUES ('moved')");
+  const auto check = job_.walvault({"check", "--pg", moved->conninfo()});
+  EXPECT_EQ(check.exit_code, 0) << check.text();
+  EXPECT_THAT(check.out, HasSubstr("on another data directory archived"));
+  const auto info = job_.walvault_json({"info"})["clusters"][0];
+  EXPECT_EQ(info["archiver_changes"].size(), 1u) << info.dump();
+  EXPECT_THAT(job_.walvault({"restore", "--dry-run", "--pgdata", "/x"}).err,
+              HasSubstr("on another data directory archived"));
+  EXPECT_THAT(job_.walvault({"backup", "--pg", moved->conninfo()}).err,
+              Not(HasSubstr("another data directory")));
+  EXPECT_THAT(job_.walvault({"check", "--pg", moved->conninfo()}).out,
+              Not(HasSubstr("another data directory")));
 }
 
 }  // namespace

@@ -41,6 +41,7 @@ class Survey {
       }
       const auto stretch = wal_from(course.archive, course.history, backup.start);
       const auto chain = prove_chain(course.archive, stretch, [](const ChainSegment&) {});
+      for (const auto& change : chain.archiver_changes) add(change);
       const bool whole = chain.broken.empty();
       if (!whole) add_damage(course, chain);
       const auto end = whole ? stretch.end : chain.end;
@@ -87,6 +88,12 @@ class Survey {
       return each.timeline == gap.timeline && each.from == gap.from && each.to == gap.to;
     });
     if (!known) found_.gaps.push_back(std::move(gap));
+  }
+
+  void add(const ArchiverChange& change) {
+    auto& known = found_.archiver_changes;
+    const auto it = std::ranges::lower_bound(known, change.segment, {}, &ArchiverChange::segment);
+    if (it == known.end() || it->segment != change.segment) known.insert(it, change);
   }
 
   void find_gaps(const HistoryCourse& course) {

@@ -9,6 +9,7 @@
 #include "catalog/records/backup_info.h"
 #include "catalog/recovery/cluster_view.h"
 #include "catalog/wal/wal_archive.h"
+#include "catalog/wal/wal_chain.h"
 
 namespace walvault {
 
@@ -55,6 +56,8 @@ struct RecoverableMoments {
   std::vector<RecoveryWindow> windows;
   std::vector<WalGap> gaps;
   std::vector<TimelineEnd> ends;
+  // In what leads to the windows, by segment.
+  std::vector<ArchiverChange> archiver_changes;
 };
 
 // Of all branches, those that were set aside too; backups of other identities

@@ -283,6 +283,10 @@ class Walk {
 
 }  // namespace
 
+std::string describe(const ArchiverChange& change, WalGeometry geometry) {
+  return "from segment " + change.segment.text(geometry) + " on another data directory archived";
+}
+
 WalChain prove_chain(const WalArchive& archive, const WalStretch& stretch,
                      const std::function<void(const ChainSegment&)>& each) {
   return Walk(archive, stretch, each).run();

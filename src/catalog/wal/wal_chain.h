@@ -38,6 +38,9 @@ struct ArchiverChange {
   RandomId to{};
 };
 
+// In words.
+[[nodiscard]] std::string describe(const ArchiverChange& change, WalGeometry geometry);
+
 struct WalChain {
   Lsn begin;        // of the last record that is proved; zero: none is
   Lsn end;          // behind it

@@ -267,5 +267,64 @@ TEST(RecoverySettings, AreRaisedWhereTheServersOwnAreSmaller) {
   EXPECT_TRUE(settings_to_raise(many, "max_connections = 300\n", std::nullopt).empty());
 }
 
+RecoverySettings of_a_copy() {
+  auto settings = settings_for(to_lsn(0x3000028));
+  settings.archiving = false;
+  settings.reads_ahead = false;
+  settings.server_major = 17;
+  settings.end_command = "walvault recovery-ended --pgdata . || true";
+  return settings;
+}
+
+// Who copies the server takes its settings along.
+TEST(RecoverySettings, OfARecoveryNothingIsLeftBehindIt) {
+  const std::string own = "work_mem = '64MB'\nrecovery_target_time = '2020-01-01'\n";
+  const auto during =
+      with_recovery_settings(own, of_a_copy(), {{.name = "max_connections", .value = 200}});
+  EXPECT_THAT(during, HasSubstr("recovery_end_command = 'walvault recovery-ended"));
+  const auto after = without_recovery_target(during);
+  for (const auto* const gone : {"recovery_target", "recovery_end_command", "recovery_prefetch",
+                                 "primary_conninfo", "sync_replication_slots"}) {
+    EXPECT_THAT(after, Not(HasSubstr(gone)));
+  }
+  for (const auto* const stays : {"work_mem = '64MB'", "restore_command = 'walvault-fetch %f %p'",
+                                  "archive_mode = 'off'", "max_connections = '200'"}) {
+    EXPECT_THAT(after, HasSubstr(stays));
+  }
+  EXPECT_EQ(without_recovery_target(after), after);
+  // The next restore still finds its own.
+  EXPECT_EQ(with_recovery_settings(after, settings_for(to_lsn(1))),
+            with_recovery_settings("work_mem = '64MB'\n", settings_for(to_lsn(1))));
+}
+
+// ALTER SYSTEM writes the file anew, without comments.
+TEST(RecoverySettings, WithoutTheMarksOnlyWhatIsSurelyOfARecoveryGoes) {
+  std::string unmarked = "primary_conninfo = 'host=a'\n";
+  for (const auto line : split_lines(with_recovery_settings("", of_a_copy()))) {
+    if (!line.starts_with('#')) unmarked += std::string(line) + "\n";
+  }
+  const auto after = without_recovery_target(unmarked);
+  EXPECT_THAT(after, Not(HasSubstr("recovery_target")));
+  EXPECT_THAT(after, Not(HasSubstr("recovery_end_command")));
+  EXPECT_THAT(after, StartsWith("primary_conninfo = 'host=a'\n"));
+  const std::string foreign = "recovery_end_command = 'true'\n";
+  EXPECT_EQ(without_recovery_target(foreign), foreign);
+}
+
+TEST(RecoverySettings, ARoleCanBeChanged) {
+  const auto copy = without_recovery_target(with_recovery_settings("a = '1'\n", of_a_copy()));
+  const auto original = with_role(copy, true);
+  for (const auto* const gone :
+       {"archive_mode", "max_logical_replication_workers", "synchronous_standby_names"}) {
+    EXPECT_THAT(copy, HasSubstr(gone));
+    EXPECT_THAT(original, Not(HasSubstr(gone)));
+  }
+  EXPECT_EQ(with_role(original, true), original);
+  const auto again = with_role(original, false);
+  EXPECT_EQ(with_role(again, false), again);
+  EXPECT_EQ(with_role(again, true), original);
+  EXPECT_EQ(with_role("archive_mode = 'o'\n", true), "archive_mode = 'o'\n");
+}
+
 }  // namespace
 }  // namespace walvault

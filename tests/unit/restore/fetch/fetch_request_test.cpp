@@ -55,7 +55,7 @@ TEST(FetchRequest, ComesBackAsItWasWritten) {
   FetchRequest request;
   request.identity = "3";
   request.branches = {"2-0", "3-1"};
-  request.partial = "wal/main/1/00000001-0/00000000/000000010000000000000003.partial.0011";
+  request.plan = "a plan";
   request.prefetch = "0";
   request.standby = true;
   GlobalOptions global;
@@ -68,14 +68,17 @@ TEST(FetchRequest, ComesBackAsItWasWritten) {
   EXPECT_EQ(back.destination, "PATH");
   EXPECT_EQ(back.identity, request.identity);
   EXPECT_EQ(back.branches, request.branches);
-  EXPECT_EQ(back.partial, request.partial);
+  EXPECT_EQ(back.plan, request.plan);
   EXPECT_EQ(back.prefetch, request.prefetch);
   EXPECT_TRUE(back.standby);
 }
 
 TEST(FetchRequest, TakesBranchesOnly) {
-  EXPECT_EQ(parse_branches({"2-0"}).size(), 1u);
-  (void)expect_error(ErrorKind::usage, [] { (void)parse_branches({"2"}); });
+  FetchRequest request;
+  request.branches = {"2-0"};
+  EXPECT_EQ(pin_of(request).branches.size(), 1u);
+  request.branches = {"2"};
+  (void)expect_error(ErrorKind::usage, [&] { (void)pin_of(request); });
 }
 
 }  // namespace

@@ -271,7 +271,9 @@ TEST_F(FetchTest, DeliversAPartOnlyWhereItWasToldTo) {
   const auto partial = key.substr(key.find_last_of('/') + 1);
   const auto fetch_with_partial = [&](const std::string& asked, const std::string& named) {
     fs::remove(destination_);
-    return fetch_wal_file(archive_, asked, destination_, 1, named);
+    RecoveryPin pin;
+    pin.partial = named;
+    return fetch_wal_file(archive_, asked, destination_, 1, pin);
   };
   EXPECT_EQ(fetch_with_partial(name, ""), FetchOutcome::absent);
   EXPECT_EQ(fetch_with_partial(name, name + ".partial"), FetchOutcome::absent);
@@ -309,6 +311,40 @@ TEST_F(FetchTest, TakesAnotherBranchsDescendantForNoHint) {
   };
   EXPECT_EQ(outcome(now, 6), "absent");
   EXPECT_EQ(outcome(now.with({{{2}, 0}}), 8), "corrupt");  // 3 came from there
+}
+
+// What was planned: timeline 1 to segment 3.
+TEST_F(FetchTest, WhatAPlanNeedsIsNeverAbsent) {
+  archive_segments(archive_, 1, 2, 2);
+  RecoveryPin pin;
+  pin.timeline = {1};
+  pin.runs = {{.timeline = {1}, .first = 2, .segments = 2}};
+  const auto fetch = [&](const std::string& name) {
+    fs::remove(destination_);
+    return fetch_wal_file(archive_, name, destination_, 1, pin);
+  };
+  EXPECT_EQ(fetch("000000010000000000000002"), FetchOutcome::delivered);
+  EXPECT_EQ(error_of([&] { (void)fetch("000000010000000000000003"); }), "corrupt");
+  EXPECT_EQ(fetch("000000010000000000000004"), FetchOutcome::absent);
+  // Behind the plan, what has come meanwhile.
+  archive_segments(archive_, 1, 3, 5);
+  EXPECT_EQ(fetch("000000010000000000000005"), FetchOutcome::delivered);
+}
+
+TEST_F(FetchTest, APlanIsNotLedToAnotherTimeline) {
+  archive_segments(archive_, 1, 2, 3);
+  archive_history(archive_, 2, {{.timeline = {1}, .end = {4 * test_segment_bytes}}});
+  archive_segments(archive_, 2, 4, 4);
+  RecoveryPin pin;
+  pin.timeline = {1};
+  const std::string of_two = "000000020000000000000004";
+  EXPECT_EQ(error_of([&] { (void)fetch_wal_file(archive_, of_two, destination_, 1, pin); }),
+            "conflict");
+  // Its history tells PostgreSQL that the number is taken.
+  EXPECT_EQ(fetch_wal_file(archive_, "00000002.history", destination_, 1, pin),
+            FetchOutcome::delivered);
+  pin.timeline = {2};
+  EXPECT_EQ(fetch_wal_file(archive_, of_two, destination_, 1, pin), FetchOutcome::delivered);
 }
 
 }  // namespace
