@@ -20,7 +20,7 @@ constexpr milliseconds wal_poll_max{1000};
 
 // Waits until every segment from start to stop is in the repository.
 void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
-                  milliseconds timeout, const WalStreamer* streamer, const Reporter& reporter) {
+                  milliseconds timeout, WalStreamer* streamer, const Reporter& reporter) {
   const auto geometry = archive.identity().geometry;
   auto segment = SegmentName::containing(info.timeline, info.start, geometry);
   const auto last = SegmentName::before(info.timeline, info.stop, geometry);
@@ -30,19 +30,23 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
   while (true) {
     while (segment <= last && archive.has_segment(segment)) ++segment.number;
     if (segment > last) return;
+    if (segment == last && streamer != nullptr && info.from_standby) {
+      // Its primary may be idle: then the segment is not filled for as long as that.
+      if (streamer->has_kept_unfinished()) return;
+      streamer->keep_unfinished(info.stop);
+    }
     reporter.check_cancelled();
     if (streamer != nullptr) streamer->check();
     if (clock.steady() >= deadline) {
-      throw Error(
-          ErrorKind::unavailable, "WAL that the backup needs did not arrive in the repository",
-          "Waited " + format_duration(timeout) + " for segment " + segment.text(geometry) +
-              " (up to " + last.text(geometry) + "). No backup was recorded.",
-          streamer != nullptr
-              ? "A standby ends no segment by itself: run SELECT pg_switch_wal() on the primary "
-                "towards the end of the backup."
-              : "Look at pg_stat_archiver and the server's log: archive_command has to be "
-                "walvault-archive into this repository, under --cluster " +
-                    archive.identity().name + ".");
+      throw Error(ErrorKind::unavailable,
+                  "WAL that the backup needs did not arrive in the repository",
+                  "Waited " + format_duration(timeout) + " for segment " + segment.text(geometry) +
+                      " (up to " + last.text(geometry) + "). No backup was recorded.",
+                  streamer != nullptr
+                      ? "Look into the server's log for what ended the stream."
+                      : "Look at pg_stat_archiver and the server's log: archive_command has to be "
+                        "walvault-archive into this repository, under --cluster " +
+                            archive.identity().name + ".");
     }
     if (!noted && pause > wal_poll_first) {
       noted = true;
@@ -54,6 +58,14 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
   }
 }
 
+// Of a segment, whole or in part.
+std::optional<Bytes> find_content(const WalArchive& archive, const SegmentName& segment) {
+  const auto name = segment.text(archive.identity().geometry);
+  if (auto whole = archive.find_file(name)) return whole;
+  const auto partial = archive.find_partial_key(name + ".partial");
+  return partial ? archive.find_stored_file(*partial) : std::nullopt;
+}
+
 // The WAL is there by name; that this server wrote it, its own checkpoint in it
 // tells. A demoted primary that goes on archiving, or another promotion onto
 // the same timeline, fills the archive with segments of the same names.
@@ -63,12 +75,12 @@ void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info)
   const auto geometry = archive.identity().geometry;
   auto segment = SegmentName::containing(info.timeline, control.checkpoint, geometry);
   const auto name = segment.text(geometry);
-  auto wal = archive.find_file(name);
+  auto wal = find_content(archive, segment);
   // A record may cross into the next segment, which is there if this one does.
   constexpr std::uint64_t record_bytes_max = 4096;
   if (wal && segment.end(geometry).value - control.checkpoint.value < record_bytes_max) {
     ++segment.number;
-    const auto next = archive.find_file(segment.text(geometry));
+    const auto next = find_content(archive, segment);
     if (next) wal->insert(wal->end(), next->begin(), next->end());
   }
   if (wal && holds_checkpoint(*wal, control)) return;
@@ -139,7 +151,7 @@ void warn_of_archivers(const WalArchive& archive, const BackupInfo& info, const 
 }  // namespace
 
 void expect_own_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
-                    milliseconds timeout, const WalStreamer* streamer, const Reporter& reporter) {
+                    milliseconds timeout, WalStreamer* streamer, const Reporter& reporter) {
   wait_for_wal(archive, info, clock, timeout, streamer, reporter);
   check_wal_is_the_servers(archive, info);
   expect_not_expiring(archive, info);

@@ -15,7 +15,7 @@ namespace walvault {
 // or is going; {conflict}: another server wrote it; {corrupt}: it is damaged. In the order that
 // docs/guarantees.md, "Deleting beside running backups", asks for, behind the backup's pin.
 void expect_own_wal(const WalArchive& archive, const BackupInfo& info, Clock& clock,
-                    std::chrono::milliseconds timeout, const WalStreamer* streamer,
+                    std::chrono::milliseconds timeout, WalStreamer* streamer,
                     const Reporter& reporter);
 
 }  // namespace walvault

@@ -60,19 +60,20 @@ void set_aside(Program& program, const Options& options) {
           cluster + "\n");
 }
 
-// There has to be one that a restore follows.
+// There has to be one that a restore follows. What was left for a timeline that is abandoned now
+// was left for nothing.
 void expect_others_remain(const WalArchive& archive, TimelineId timeline) {
   const LeftTimelines left(archive);
   const auto archived = archive.timelines();
   const bool others_remain = std::ranges::any_of(archived, [&](TimelineId each) {
     return each != timeline &&
-           left.find({.timeline = each, .branch = archive.branch_of(each)}) == nullptr;
+           !left.is_abandoned({.timeline = each, .branch = archive.branch_of(each)});
   });
   if (others_remain) return;
   throw Error(ErrorKind::conflict,
               "timeline " + std::to_string(timeline.value) +
                   " is the only one that the cluster can go on with",
-              "Every other timeline of which WAL is archived was left.",
+              "Every other timeline of which WAL is archived was abandoned.",
               "Take that back for the one that is to go on: walvault timeline abandon N --undo");
 }
 

@@ -14,7 +14,7 @@ struct RecoverySettings {
   std::string restore_command;  // as PostgreSQL runs it, with %f and %p
   // Likewise, when it has recovered (walvault recovery-ended); empty: nothing.
   std::string end_command = {};
-  std::string plan = {};  // what is pinned of it (restore/fetch/recovery_pin.h); empty: nothing
+  std::string plan = {};  // what stands in recovery.signal (restore/fetch/recovery_pin.h)
   RecoveryTarget target;
   TimelineId timeline;
   int server_major = 0;            // 0: not known, only what every major knows is set

@@ -66,9 +66,9 @@ void expect_apart(const std::string& data_directory, const std::vector<Tablespac
 std::string link_of(const Tablespace& each) { return "pg_tblspc/" + std::to_string(each.oid); }
 
 // What a server's role was when it was backed up is not what the restored one
-// is to be: a standby's signal would make it follow the original. Likewise the plan it came from.
+// is to be: a standby's signal would make it follow the original.
 bool is_signal_file(const std::string& path) {
-  return path == "recovery.signal" || path == "standby.signal" || path == recovery_pin_name;
+  return path == "recovery.signal" || path == "standby.signal";
 }
 
 // Which paths a backup has: eight bytes each.
@@ -159,10 +159,8 @@ std::vector<RaisedSetting> write_recovery_settings(DataDirectoryWriter& director
                                   content_of(directory.path_of("postgresql.conf")));
   const auto changed = with_recovery_settings(content, settings, raised);
   replace_file_durably(path, as_bytes(changed), private_file);
-  if (!settings.plan.empty()) {
-    directory.write_file(recovery_pin_name, as_bytes(settings.plan), private_file);
-  }
-  directory.write_file(settings.standby ? "standby.signal" : "recovery.signal", {}, private_file);
+  directory.write_file(settings.standby ? "standby.signal" : recovery_pin_name,
+                       as_bytes(settings.plan), private_file);
   return raised;
 }
 

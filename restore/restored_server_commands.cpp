@@ -11,7 +11,6 @@
 #include "base/path.h"
 #include "datadir/data_directory.h"
 #include "postgres/control_file.h"
-#include "restore/fetch/recovery_pin.h"
 #include "restore/recovery_settings.h"
 
 namespace walvault {
@@ -74,7 +73,6 @@ void end_recovery(Program& program, const Options& options) {
     }
   }
   const bool changed = auto_conf.replace(without_recovery_target(auto_conf.content()));
-  (void)::unlink((data + "/" + recovery_pin_name).c_str());
   program.print({{"recovery_ended", {{"changed", changed}}}},
                 changed ? "The settings of the recovery are taken back.\n"
                         : "There are no settings of a recovery.\n");

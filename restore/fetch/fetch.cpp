@@ -55,8 +55,8 @@ void expect_planned(const RecoveryPin& pin, const SegmentName& segment, const st
               "WAL segment " + name + " is not on the way that this recovery was planned",
               "It was planned and proved along timeline " + std::to_string(pin.timeline.value) +
                   ", and recovery_target_timeline is another one now.",
-              "Restore again with --timeline. To recover without a plan, remove " +
-                  std::string(recovery_pin_name) + " from the data directory.");
+              "Restore again with --timeline. To recover without the plan, make " +
+                  std::string(recovery_pin_name) + " in the data directory an empty file.");
 }
 
 // Looks a second time, after everything that an answer of "absent" or "gap"
@@ -120,8 +120,8 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
   if (!object) {
     const auto evidence = segment ? evidence_of_gap(archive, *segment, pin) : "";
     object = look_again(archive, key);
-    if (!object && evidence.empty() && pin.partial.starts_with(name + ".partial.") &&
-        is_key_part(pin.partial)) {
+    // Whatever lies behind it: the plan ends in it.
+    if (!object && pin.partial.starts_with(name + ".partial.") && is_key_part(pin.partial)) {
       key.replace(key.find_last_of('/') + 1, std::string::npos, pin.partial);
       object = archive.repository().storage().find(key);
     }

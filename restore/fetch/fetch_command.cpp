@@ -7,6 +7,7 @@
 #include "app/log.h"
 #include "app/program.h"
 #include "base/format.h"
+#include "catalog/recovery/left_timelines.h"
 #include "restore/fetch/fetch.h"
 #include "restore/fetch/fetch_request.h"
 #include "restore/fetch/spool.h"
@@ -142,6 +143,11 @@ FetchOutcome fetch_once(Program& program, const FetchRequest& request) {
   const auto threads = std::min(config.worker_threads(), threads_max);
   const auto ahead = ahead_of(config, request);
   const auto spool = Spool::of_current_directory(request.destination);
+  // A standby goes to the newest timeline that it finds: not to one that an operator abandoned.
+  if (request.standby && classify_wal_file(request.name) == WalFileKind::timeline &&
+      LeftTimelines(archive).is_dead_end(timeline_of(request.name))) {
+    return FetchOutcome::absent;
+  }
   auto outcome = FetchOutcome::delivered;
   if (!source.segment || !spool ||
       !spool->deliver(archive, archive.key_of(request.name), request.destination)) {

@@ -13,7 +13,7 @@ void add_fetch_options(CommandLine& command_line, FetchRequest& request) {
   command_line.option("--identity", request.identity,
                       "Which of the cluster's identities is recovered. Default: the newest");
   command_line.option("--plan", request.plan,
-                      "The file of the plan, which binds while recovery.signal lies beside it");
+                      "The file with the plan, which binds while it is there");
   command_line.option(
       "--branch", request.branches,
       "TIMELINE-BRANCH: the branch to use of a timeline that was set aside (repeatable)");

@@ -72,13 +72,13 @@ RecoveryPin decode_recovery_pin(ByteView content, const std::string& path) try {
   return pin;
 } catch (const std::exception& error) {
   throw Error(ErrorKind::corrupt, "the plan of this recovery cannot be read: " + path, error.what(),
-              "Restore again. Without that file walvault-fetch delivers what is archived now.");
+              "Restore again. With an empty file walvault-fetch delivers what is archived now.");
 }
 
 std::optional<RecoveryPin> find_recovery_pin(const std::string& path) {
-  if (!find_status(parent_directory(path) + "/recovery.signal")) return std::nullopt;
   if (!find_status(path)) return std::nullopt;
-  return decode_recovery_pin(read_file(path, pin_bytes_max), path);
+  const auto content = read_file(path, pin_bytes_max);
+  return content.empty() ? std::nullopt : std::optional(decode_recovery_pin(content, path));
 }
 
 }  // namespace walvault

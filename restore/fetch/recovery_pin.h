@@ -1,6 +1,9 @@
 // The plan of a recovery, kept in the data directory that recovers: which repository, which
 // branches of which timelines, and what of their WAL was proved. So what happens to the repository
-// between the restore and the end of the recovery cannot lead it elsewhere.
+// between the restore and the end of the recovery cannot lead it elsewhere. It is what stands in
+// recovery.signal, of which PostgreSQL does not read the content and which it removes when it has
+// recovered: so the plan binds just as long as there is something to recover, and no copy of the
+// server takes it along.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +17,8 @@
 
 namespace walvault {
 
-// Beside recovery.signal, in the data directory.
-inline constexpr const char* recovery_pin_name = "walvault_recovery_plan";
+// In the data directory.
+inline constexpr const char* recovery_pin_name = "recovery.signal";
 
 struct RecoveryPin {
   std::string repository_id;
@@ -38,8 +41,7 @@ struct RecoveryPin {
 // Error{corrupt}.
 [[nodiscard]] RecoveryPin decode_recovery_pin(ByteView content, const std::string& path);
 
-// The one at `path`, while it binds: as long as a recovery.signal lies beside it. What was copied
-// from a server that has recovered (by pg_basebackup, by pg_rewind) has none, nor has a standby.
+// The one at `path`; nullopt: there is none, or somebody made an empty recovery.signal by hand.
 [[nodiscard]] std::optional<RecoveryPin> find_recovery_pin(const std::string& path);
 
 }  // namespace walvault

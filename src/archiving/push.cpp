@@ -8,6 +8,7 @@
 #include "archiving/segment_check.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "catalog/recovery/left_timelines.h"
 #include "catalog/wal/stored_summary.h"
 #include "postgres/timeline_history.h"
 
@@ -94,15 +95,33 @@ struct Prepared {
   PushResult result;
 };
 
-PushResult store_everywhere(const WalArchive& archive, const CompressedFile& file,
+// A timeline that an operator abandoned has given its number free: the history of another one of
+// that number sets it aside. A standby that is not led to the abandoned one may choose it when it
+// is promoted, and its archiving has to go on.
+WalArchive branch_for(const WalArchive& archive, const WalObjectHeader& header) {
+  if (header.kind != WalFileKind::timeline) return archive;
+  const auto timeline = timeline_of(header.name);
+  const auto there = archive.find_header(archive.key_of(header.name));
+  if (!there || there->digest == header.digest) return archive;
+  if (!LeftTimelines(archive).is_abandoned(
+          {.timeline = timeline, .branch = archive.branch_of(timeline)})) {
+    return archive;
+  }
+  (void)archive.set_aside(timeline, header.archived);
+  return {archive.repository(), archive.identity()};
+}
+
+PushResult store_everywhere(const WalArchive& offered_to, const CompressedFile& file,
                             PushResult result, const PushOptions& options) {
+  const auto archive = branch_for(offered_to, file.header);
   const auto summary = file.summary ? encode_wal_summary({*file.summary, options.origin}) : Bytes{};
   result.digest = telling_digest(file).value_or(Digest{});
   result.key = key_in(archive, file.header);
   store(archive, result.key, file, summary, result);
   if (options.elsewhere) {
-    result.everywhere = options.elsewhere([&](const WalArchive& other) {
+    result.everywhere = options.elsewhere([&](const WalArchive& offered_there) {
       auto there = result;
+      const auto other = branch_for(offered_there, file.header);
       store(other, key_in(other, file.header), file, summary, there);
     });
   }
@@ -219,18 +238,21 @@ PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline,
   return store_everywhere(archive, compressed, std::move(result), options);
 }
 
-PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, ByteView content,
-                            Clock& clock, const PushOptions& options) {
+namespace {
+
+PushResult push_content(const WalArchive& archive, const SegmentName& segment, WalFileKind kind,
+                        ByteView content, Clock& clock, const PushOptions& options) {
   const auto& identity = archive.identity();
   if (content.size() != identity.geometry.segment_bytes) {
     throw Error(ErrorKind::internal, "a part of a WAL segment is given as a whole one");
   }
   PushResult result;
   result.name = segment.text(identity.geometry);
+  if (kind == WalFileKind::partial) result.name += ".partial";
   result.plain_bytes = content.size();
   CompressedFile compressed;
   auto& header = compressed.header;
-  header.kind = WalFileKind::segment;
+  header.kind = kind;
   header.name = result.name;
   header.system_identifier = identity.system_identifier;
   header.plain_bytes = content.size();
@@ -243,6 +265,20 @@ PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, Byte
       },
       options, compressed, result);
   return store_everywhere(archive, compressed, std::move(result), options);
+}
+
+}  // namespace
+
+PushResult push_wal_segment(const WalArchive& archive, SegmentName segment, ByteView content,
+                            Clock& clock, const PushOptions& options) {
+  return push_content(archive, segment, WalFileKind::segment, content, clock, options);
+}
+
+PushResult push_unfinished_segment(const WalArchive& archive, SegmentName segment, ByteView content,
+                                   Clock& clock, const PushOptions& options) {
+  Bytes filled(content.begin(), content.end());
+  filled.resize(archive.identity().geometry.segment_bytes);
+  return push_content(archive, segment, WalFileKind::partial, filled, clock, options);
 }
 
 PushResult push_wal_file(const WalArchive& archive, const OfferedFile& offered, Clock& clock,

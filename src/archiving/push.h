@@ -85,6 +85,11 @@ class PreparedFile {
                                           ByteView content, Clock& clock,
                                           const PushOptions& options);
 
+// The same for what has come of a segment that was not filled: a .partial of its name.
+[[nodiscard]] PushResult push_unfinished_segment(const WalArchive& archive, SegmentName segment,
+                                                 ByteView content, Clock& clock,
+                                                 const PushOptions& options);
+
 // The same for a timeline's history file that did not come as a file.
 [[nodiscard]] PushResult push_timeline_history(const WalArchive& archive, TimelineId timeline,
                                                ByteView content, Clock& clock,

@@ -46,11 +46,24 @@ void WalStreamer::run(WalPosition first) {
     server_.stream_wal(first, slot_,
                        {.data = [this](Lsn position, ByteView bytes) { take(position, bytes); },
                         .durable = [this] { return durable_; },
-                        .wanted = [this] { return wanted_.load(); }});
+                        .wanted =
+                            [this] {
+                              keep_if_asked();
+                              return wanted_.load();
+                            }});
   } catch (...) {
     const std::lock_guard lock(mutex_);
     failure_ = std::current_exception();
   }
+}
+
+void WalStreamer::keep_if_asked() {
+  const auto up_to = keep_up_to_.load();
+  if (up_to == 0 || kept_ || segment_.empty() || durable_.value + segment_.size() < up_to) return;
+  const auto segment = SegmentName::containing(timeline_, durable_, archive_.identity().geometry);
+  if (segment.start(archive_.identity().geometry) < wanted_from_) return;
+  (void)push_unfinished_segment(archive_, segment, segment_, clock_, options_);
+  kept_ = true;
 }
 
 void WalStreamer::take(Lsn position, ByteView bytes) {

@@ -33,6 +33,12 @@ class WalStreamer {
   // The server keeps all WAL from the segment of this position on. Before start().
   void keeps_from(Lsn position) { kept_from_ = position; }
 
+  // Archives what has come of the segment under way as a .partial, as soon as that reaches up to
+  // this position; the stream goes on. For a standby, which ends no segment by itself.
+  void keep_unfinished(Lsn up_to) { keep_up_to_ = up_to.value; }
+  // Whether that is done.
+  [[nodiscard]] bool has_kept_unfinished() const { return kept_; }
+
   // Throws what ended the stream, if anything did.
   void check() const;
 
@@ -41,6 +47,7 @@ class WalStreamer {
   void take(Lsn position, ByteView bytes);
   void take_segment(const SegmentName& segment);
   [[nodiscard]] bool has_segment_before() const;
+  void keep_if_asked();
 
   const WalArchive& archive_;
   ReplicationConnection& server_;
@@ -55,6 +62,8 @@ class WalStreamer {
   Lsn wanted_from_;  // what comes before is compared, and not archived
   Bytes segment_;    // what has come of the one that is under way
   std::atomic<bool> wanted_{true};
+  std::atomic<std::uint64_t> keep_up_to_{0};  // 0: nobody asked
+  std::atomic<bool> kept_{false};
   mutable std::mutex mutex_;
   std::exception_ptr failure_;
   std::thread thread_;

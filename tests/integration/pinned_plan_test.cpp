@@ -54,7 +54,6 @@ TEST_P(PinnedPlan, IsFollowedThoughItsTimelineIsSetAside) {
   // Nothing of its recovery is left for who copies it.
   const auto conf = server->data() + "/postgresql.auto.conf";
   EXPECT_THAT(read_text(conf), Not(HasSubstr("recovery_target")));
-  EXPECT_FALSE(fs::exists(server->data() + "/walvault_recovery_plan"));
   const auto copy = server->tool({"pg_basebackup", "-d", server->conninfo(), "-D",
                                   job_.directory().path("copy"), "-c", "fast", "-R"});
   ASSERT_EQ(copy.exit_code, 0) << copy.text();

@@ -172,9 +172,9 @@ TEST_P(Placement, TwoTimelinesThatGrowBesideEachOtherAreAskedFor) {
               0);
   }
   // The copy may go on archiving: nothing follows it, and its timeline's number stays its own.
-  EXPECT_EQ(job_.walvault({"timeline", "abandon", "1", "--reason", "no"}).exit_code, 0);
-  EXPECT_EQ(job_.walvault({"timeline", "abandon", "2"}).exit_code, 4);
-  EXPECT_EQ(job_.walvault({"timeline", "abandon", "1", "--undo"}).exit_code, 0);
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "2", "--reason", "a copy"}).exit_code, 0);
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "1"}).exit_code, 4);
+  EXPECT_EQ(job_.walvault({"timeline", "abandon", "2", "--undo"}).exit_code, 0);
   EXPECT_EQ(job_.walvault({"timeline", "abandon", "2", "--reason", "a copy"}).exit_code, 0);
   EXPECT_EQ(job_.walvault({"timeline", "abandon", "3"}).exit_code, 3);
   EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 0);

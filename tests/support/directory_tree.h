@@ -18,7 +18,9 @@ namespace walvault {
   std::map<std::string, std::string> tree;
   for (boost::filesystem::recursive_directory_iterator it(root), end; it != end; ++it) {
     const auto path = it->path().string().substr(root.size() + 1);
-    if (path == "backup_label" || path == "backup_manifest" || path == "global/pg_control") {
+    // Those name the very backup, and recovery.signal the plan.
+    if (path == "backup_label" || path == "backup_manifest" || path == "global/pg_control" ||
+        path == "recovery.signal") {
       continue;
     }
     struct stat status {};

@@ -177,9 +177,7 @@ MainJob::MainJob(int major, const std::string& settings,
     server_ = server_in("pg");
     server_->configure("unix_socket_directories = '" + directory_.path() + "'\n");
   }
-  server_->configure("archive_mode = on\narchive_command = '" + binary("walvault-archive") +
-                     (config_.empty() ? "" : " --config " + config_) + " --repo " + repository() +
-                     " --cluster " + cluster_ + " %p'\n" + settings);
+  server_->configure(archiving_settings() + settings);
   if (!server_->start()) throw std::runtime_error("the server does not start: " + server_->log());
   std::vector<std::vector<std::string>> commands{
       {"cluster", "add", cluster_, "--pg", server_->conninfo()}};
@@ -188,6 +186,12 @@ MainJob::MainJob(int major, const std::string& settings,
     const auto done = walvault(arguments);
     if (done.exit_code != 0) throw std::runtime_error(arguments[0] + ": " + done.text());
   }
+}
+
+std::string MainJob::archiving_settings() const {
+  return "archive_mode = on\narchive_command = '" + binary("walvault-archive") +
+         (config_.empty() ? "" : " --config " + config_) + " --repo " + repository() +
+         " --cluster " + cluster_ + " %p'\n";
 }
 
 void MainJob::use_bucket(const S3Settings& bucket) {

@@ -101,6 +101,9 @@ class MainJob {
   [[nodiscard]] TestDirectory& directory() { return directory_; }
   [[nodiscard]] PostgresServer& server() { return *server_; }
   [[nodiscard]] const std::string& repository() const { return repository_; }
+  [[nodiscard]] int major() const { return major_; }
+  // For a server that archives as this one does.
+  [[nodiscard]] std::string archiving_settings() const;
   [[nodiscard]] static std::string binary(const std::string& name);
 
   // Of what its programs are given; empty where they need none.

@@ -121,6 +121,8 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
   const auto directory = directory_of(branch);
   auto& from = from_.repository().storage();
   std::uint64_t segments = 0;
+  bool has_last = false;
+  bool has_part_of_last = false;
   for (const auto& log : from.list_names(directory)) {
     const auto number = parse_hex(log);
     if (log.size() != log_name_bytes || !number || geometry.first_of_log(*number + 1) <= first ||
@@ -131,9 +133,11 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
     const auto there = sizes_under(to_.repository().storage(), prefix);
     std::vector<File> lacking;
     const auto count = [&](const File& file) {
-      if (SegmentName::parse(std::string_view(file.key).substr(prefix.size()), geometry)) {
-        ++segments;
-      }
+      const auto name = std::string_view(file.key).substr(prefix.size());
+      const bool is_whole = SegmentName::parse(name, geometry).has_value();
+      if (is_whole) ++segments;
+      const auto segment = SegmentName::parse(name.substr(0, 24), geometry);
+      if (segment->number + 1 == behind) (is_whole ? has_last : has_part_of_last) = true;
     };
     for (const auto& [key, size] : sizes_under(from, prefix)) {
       const auto name = std::string_view(key).substr(prefix.size());
@@ -157,7 +161,7 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
     if (foreign_.contains(branch)) return segments;
     bring_files(std::move(lacking), count);
   }
-  return segments;
+  return segments + (has_part_of_last && !has_last ? 1 : 0);
 }
 
 }  // namespace walvault

@@ -45,8 +45,9 @@ class WalCopier {
   void bring_histories();
 
   // Nothing of a branch of which the destination was found to have other content; else all of
-  // it under the numbers from `first` to before `behind`. Returns how many
-  // whole segments of these the destination has then.
+  // it under the numbers from `first` to before `behind`. Returns how many segments of these the
+  // destination has then: whole ones, but of the last a part will do, in which a backup of a
+  // standby ends.
   std::uint64_t bring(TimelineBranch branch, std::uint64_t first, std::uint64_t behind);
 
   [[nodiscard]] const WalCopied& copied() const { return copied_; }

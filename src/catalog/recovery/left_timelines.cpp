@@ -44,6 +44,15 @@ bool LeftTimelines::is_abandoned(TimelineBranch timeline) const {
              records->second.end();
 }
 
+bool LeftTimelines::is_dead_end(TimelineId timeline) const {
+  const auto is_abandoned_now = [&](TimelineId each) {
+    return is_abandoned({.timeline = each, .branch = archive_.branch_of(each)});
+  };
+  return is_abandoned_now(timeline) && std::ranges::all_of(archive_.timelines(), [&](auto each) {
+           return each <= timeline || is_abandoned_now(each);
+         });
+}
+
 // Who left it is known again by where it goes on, and by the number of the data directory where
 // both are known. To the segment: the end of the last record that is replayed is not known before.
 bool LeftTimelines::is_fulfilled(const LeftTimeline& left) const {

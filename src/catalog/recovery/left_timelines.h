@@ -25,6 +25,11 @@ class LeftTimelines {
   // Whether an operator said so: then nothing was left for it either.
   [[nodiscard]] bool is_abandoned(TimelineBranch timeline) const;
 
+  // Whether a timeline and all that are newer were abandoned: who looks for the newest, as a standby
+  // does, is not to find it. One with a living newer one is on the way to that: a standby wants the
+  // history files of all numbers up to its primary's.
+  [[nodiscard]] bool is_dead_end(TimelineId timeline) const;
+
  private:
   [[nodiscard]] bool is_fulfilled(const LeftTimeline& left) const;
 

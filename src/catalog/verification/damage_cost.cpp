@@ -104,15 +104,10 @@ class CostOfDamage {
 
   [[nodiscard]] bool has_its_wal(const BackupInfo& backup, const std::vector<WalGap>& gaps) const {
     const auto branch = backup.timeline_branch();
-    const auto geometry = archive_.identity().geometry;
-    auto number = geometry.number_of(backup.start);
-    const auto last = geometry.number_before(backup.stop);
-    for (const auto& segment : archive_.with({branch}).segments(branch.timeline, number)) {
-      if (segment.number != number || number > last) break;
-      ++number;
-    }
-    return number > last && std::ranges::none_of(gaps, [&](const WalGap& gap) {
-             return gap.timeline == branch && gap.from < backup.stop && gap.to > backup.start;
+    return has_own_wal(archive_.with({branch}), backup) &&
+           std::ranges::none_of(gaps, [&](const WalGap& gap) {
+             return !gap.damage.empty() && gap.timeline == branch && gap.from < backup.stop &&
+                    gap.to > backup.start;
            });
   }
 

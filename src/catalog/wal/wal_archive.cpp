@@ -229,7 +229,10 @@ std::optional<std::string> WalArchive::find_partial_key(std::string_view file_na
 }
 
 std::optional<Bytes> WalArchive::find_file(std::string_view file_name) const {
-  const auto key = key_of(file_name);
+  return find_stored_file(key_of(file_name));
+}
+
+std::optional<Bytes> WalArchive::find_stored_file(const std::string& key) const {
   const auto object = repository_.storage().find(key);
   if (!object) return std::nullopt;
   return decode_wal_object(repository_.codec(), *object, key, 1, repository_.buffers());

@@ -118,6 +118,9 @@ class WalArchive {
   // A small file's content (a .history, a .backup), checked; nullopt: absent.
   [[nodiscard]] std::optional<Bytes> find_file(std::string_view file_name) const;
 
+  // The same of what is stored under a key.
+  [[nodiscard]] std::optional<Bytes> find_stored_file(const std::string& key) const;
+
   // All timelines of which anything is archived in the branch shown, ascending.
   [[nodiscard]] std::vector<TimelineId> timelines() const;
 

@@ -24,8 +24,12 @@ void add_partial(const WalArchive& archive, const SegmentName& segment, WalStret
     const auto object = archive.repository().storage().find(key);
     if (!object) continue;
     try {
-      const auto end = wal_content_end(decode_wal_object(archive.repository().codec(), *object, key,
-                                                         1, archive.repository().buffers()));
+      auto end = wal_content_end(decode_wal_object(archive.repository().codec(), *object, key, 1,
+                                                   archive.repository().buffers()));
+      // The last record may end with zeros.
+      if (const auto found = archive.find_chain_summary(segment, key)) {
+        end = std::max(end, found->summary.end);
+      }
       if (end <= stretch.end) continue;
       stretch.end = end;
     } catch (const Error& error) {
@@ -42,6 +46,22 @@ void add_partial(const WalArchive& archive, const SegmentName& segment, WalStret
 }
 
 }  // namespace
+
+bool has_own_wal(const WalArchive& archive, const BackupInfo& backup) {
+  const auto geometry = archive.identity().geometry;
+  auto number = geometry.number_of(backup.start);
+  const auto last = geometry.number_before(backup.stop);
+  for (const auto& segment : archive.segments(backup.timeline, number)) {
+    if (segment.number != number || number > last) break;
+    ++number;
+  }
+  if (number < last) return false;
+  if (number > last) return true;
+  WalStretch stretch;
+  stretch.end = geometry.start_of(last);
+  add_partial(archive, {.timeline = backup.timeline, .number = last}, stretch);
+  return stretch.end >= backup.stop;
+}
 
 bool lies_on(const WalArchive& archive, const BackupInfo& backup, const TimelineHistory& history) {
   if (backup.branch != archive.branch_of(backup.timeline)) return false;
@@ -105,8 +125,11 @@ WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, L
       return segment.number > number && geometry.start_of(segment.number) < ancestor.end;
     });
   }
-  if (!stretch.gap_follows && stretch.switches_from == TimelineId{}) {
-    add_partial(archive, {.timeline = history.timeline(), .number = number}, stretch);
+  // Of a segment in which the history leaves its timeline, a part may go on behind that.
+  const auto timeline = history.at(geometry.start_of(number));
+  const auto leaves = history.leaves(timeline);
+  if (!leaves || *leaves >= geometry.start_of(number + 1)) {
+    add_partial(archive, {.timeline = timeline, .number = number}, stretch);
   }
   return stretch;
 }

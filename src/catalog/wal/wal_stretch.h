@@ -29,9 +29,9 @@ struct WalStretch {
   Lsn end;    // the position behind it; the start when there is nothing
   // When the last file was last written to: no commit in it is later.
   Timestamp until;
-  // What follows is archived only in part, and nothing behind it: the last
-  // segment that its server wrote. `end` lies in it then. Of several parts the
-  // one that reaches furthest; `partial_object` is the last part of its key.
+  // What follows is archived only in part: the last segment that its server wrote, or the one in
+  // which a backup of a standby ends. `end` lies in it then. Of several parts the one that reaches
+  // furthest; `partial_object` is the last part of its key.
   std::optional<SegmentName> partial;
   std::string partial_object;
   // A later segment of the same history is archived: what stops the stretch is
@@ -51,6 +51,10 @@ struct WalStretch {
 [[nodiscard]] std::optional<std::string> key_in_stretch(const WalArchive& archive,
                                                         const WalStretch& stretch,
                                                         std::uint64_t number);
+
+// Whether all segments that a backup needs by itself are archived, by their names; the last one
+// may be there in part. `archive` is a view of its branch.
+[[nodiscard]] bool has_own_wal(const WalArchive& archive, const BackupInfo& backup);
 
 // Whether a backup lies on a history: replay from it can follow that history,
 // of which `archive` is the view.

@@ -105,6 +105,19 @@ TEST_F(LeftTimelinesTest, NothingIsLeftForATimelineThatWasAbandoned) {
   EXPECT_EQ(latest(), 1u);
 }
 
+TEST_F(LeftTimelinesTest, ADeadEndHasNothingLivingBehindIt) {
+  const auto is_dead_end = [&](std::uint32_t timeline) {
+    return LeftTimelines(archive_).is_dead_end({timeline});
+  };
+  abandon(2);
+  EXPECT_FALSE(is_dead_end(2));
+  EXPECT_FALSE(is_dead_end(3));
+  abandon(3);
+  EXPECT_TRUE(is_dead_end(2));
+  EXPECT_TRUE(is_dead_end(3));
+  EXPECT_FALSE(is_dead_end(1));
+}
+
 TEST_F(LeftTimelinesTest, OnlyNewerOnesThatNobodyLeftAreFollowedInsteadOfTheServers) {
   EXPECT_EQ(newer_timelines(archive_, {3}), std::vector<TimelineId>{});
   EXPECT_EQ(newer_timelines(archive_, {1}), (std::vector<TimelineId>{{2}, {3}}));

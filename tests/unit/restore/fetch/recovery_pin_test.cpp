@@ -44,15 +44,15 @@ TEST(RecoveryPin, NeedsTheSegmentsOfItsRuns) {
   EXPECT_FALSE(pin.needs({.timeline = {2}, .number = 7}));
 }
 
-TEST(RecoveryPin, BindsWhileRecoverySignalLiesBesideIt) {
+TEST(RecoveryPin, BindsWhileItIsThere) {
   const TemporaryDirectory directory;
   const auto path = directory.path(recovery_pin_name);
-  const auto signal = directory.path("recovery.signal");
   EXPECT_FALSE(find_recovery_pin(path));
   replace_file_durably(path, as_bytes(encode_recovery_pin(example())), 0600);
-  EXPECT_FALSE(find_recovery_pin(path));
-  replace_file_durably(signal, {}, 0600);
   EXPECT_TRUE(find_recovery_pin(path));
+  // Made by hand, as PostgreSQL's documentation says.
+  replace_file_durably(path, {}, 0600);
+  EXPECT_FALSE(find_recovery_pin(path));
   // One that cannot be read binds, too: nothing is delivered without it.
   replace_file_durably(path, as_bytes("{\"walvault_recovery_plan\": 1"), 0600);
   EXPECT_EQ(error_of([&] { (void)find_recovery_pin(path); }), "corrupt");
