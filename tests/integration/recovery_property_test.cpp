@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <fstream>
 #include <random>
-#include <sstream>
 
 #include "postgres/lsn.h"
 #include "support/main_job.h"
@@ -57,20 +56,8 @@ class RecoveryProperty : public ::testing::TestWithParam<int> {
     ASSERT_TRUE(file.flush().good());
   }
 
-  // One line for each command that gives one.
   std::vector<std::string> run(const std::vector<std::string>& commands) {
-    std::vector<std::string> arguments{"psql", "-XAtq", "-v", "ON_ERROR_STOP=1"};
-    for (const auto& command : commands) {
-      arguments.emplace_back("-c");
-      arguments.push_back(command);
-    }
-    arguments.emplace_back("postgres");
-    const auto done = server_->tool(arguments);
-    if (done.exit_code != 0) throw std::runtime_error(done.text());
-    std::istringstream lines(done.out);
-    std::vector<std::string> result;
-    for (std::string line; std::getline(lines, line);) result.push_back(line);
-    return result;
+    return server_->lines(commands);
   }
 
   static inline const std::string xid_of = "SELECT txid_current() % (1::bigint << 32)";

@@ -53,7 +53,7 @@ for test in "${tests[@]}"; do
     failed=$((failed + 1))
     echo "$name: FAILED"
     tail -n 20 "$log"
-    find "$sources" "$work/data" -name "regress_log_$name" -exec tail -n 40 {} + 2>/dev/null || true
+    find "$sources" "$work/data" \( -name "regress_log_$name" -o -name "${name}_*.log" \) -exec tail -n 60 {} + 2>/dev/null || true
   fi
   rm -rf "$work/data/$name" "$sources/recovery/tmp_check"
 done

@@ -6,6 +6,7 @@
 // library is used, and nothing that glibc has got only lately.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -28,13 +29,22 @@ __attribute__((constructor)) void map_offset() {
 
 }  // namespace
 
+// What walvault takes its times from.
+extern "C" int clock_gettime(clockid_t clock, struct timespec* time) noexcept {
+  if (::syscall(SYS_clock_gettime, clock, time) != 0) return -1;
+  if (clock != CLOCK_REALTIME || offset == nullptr) return 0;
+  constexpr std::int64_t second = 1'000'000'000;
+  const std::int64_t all = time->tv_sec * second + time->tv_nsec + *offset * 1000;
+  time->tv_sec = all / second;
+  time->tv_nsec = all % second;
+  return 0;
+}
+
 // What PostgreSQL takes its timestamps from (GetCurrentTimestamp).
-extern "C" int gettimeofday(struct timeval* time, void*) {
+extern "C" int gettimeofday(struct timeval* time, void*) noexcept {
   timespec real{};
-  if (::clock_gettime(CLOCK_REALTIME, &real) != 0) return -1;
-  const std::int64_t all =
-      real.tv_sec * 1'000'000 + real.tv_nsec / 1000 + (offset == nullptr ? 0 : *offset);
-  time->tv_sec = all / 1'000'000;
-  time->tv_usec = all % 1'000'000;
+  if (clock_gettime(CLOCK_REALTIME, &real) != 0) return -1;
+  time->tv_sec = real.tv_sec;
+  time->tv_usec = real.tv_nsec / 1000;
   return 0;
 }

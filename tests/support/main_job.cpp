@@ -10,6 +10,7 @@
 #include <atomic>
 #include <boost/filesystem.hpp>
 #include <filesystem>
+#include <sstream>
 #include <stdexcept>
 #include <thread>
 
@@ -134,6 +135,21 @@ std::unique_ptr<Child> PostgresServer::start_tool(std::vector<std::string> comma
       std::map<std::string, std::string>{
           {"PGHOST", directory_.path()}, {"PGPORT", std::to_string(port_)}, {"PGUSER", "postgres"}},
       directory_.path());
+}
+
+std::vector<std::string> PostgresServer::lines(const std::vector<std::string>& commands) {
+  std::vector<std::string> arguments{"psql", "-XAtq", "-v", "ON_ERROR_STOP=1"};
+  for (const auto& command : commands) {
+    arguments.emplace_back("-c");
+    arguments.push_back(command);
+  }
+  arguments.emplace_back("postgres");
+  const auto done = tool(arguments);
+  if (done.exit_code != 0) throw std::runtime_error(done.text() + log());
+  std::istringstream all(done.out);
+  std::vector<std::string> result;
+  for (std::string line; std::getline(all, line);) result.push_back(line);
+  return result;
 }
 
 std::string PostgresServer::sql(const std::string& query, const std::string& database) {

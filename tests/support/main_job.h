@@ -57,6 +57,8 @@ class PostgresServer {
   [[nodiscard]] bool wait_until_promoted();
 
   [[nodiscard]] std::string sql(const std::string& query, const std::string& database = "postgres");
+  // One command after another, over one connection; a line for each that gives one.
+  [[nodiscard]] std::vector<std::string> lines(const std::vector<std::string>& commands);
   [[nodiscard]] Outcome tool(std::vector<std::string> command);
   [[nodiscard]] std::unique_ptr<Child> start_tool(std::vector<std::string> command);
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <boost/filesystem.hpp>
 #include <filesystem>
-#include <sstream>
 #include <thread>
 
 namespace walvault {
@@ -25,26 +24,10 @@ WalkWorld::WalkWorld(int major, unsigned seed, std::string clock_shim)
       clock_shim_(std::move(clock_shim)),
       random_(seed),
       production_(&job_.server()) {
-  (void)run(*production_, {"CREATE TABLE t (n int)"});
+  (void)production_->lines({"CREATE TABLE t (n int)"});
   backup();
   work();
   archive();
-}
-
-std::vector<std::string> WalkWorld::run(PostgresServer& server,
-                                        const std::vector<std::string>& commands) {
-  std::vector<std::string> arguments{"psql", "-XAtq", "-v", "ON_ERROR_STOP=1"};
-  for (const auto& command : commands) {
-    arguments.emplace_back("-c");
-    arguments.push_back(command);
-  }
-  arguments.emplace_back("postgres");
-  const auto done = server.tool(arguments);
-  if (done.exit_code != 0) throw std::runtime_error(done.text() + server.log());
-  std::istringstream lines(done.out);
-  std::vector<std::string> result;
-  for (std::string line; std::getline(lines, line);) result.push_back(line);
-  return result;
 }
 
 std::string WalkWorld::rows_in(PostgresServer& server) {
@@ -90,7 +73,7 @@ void WalkWorld::work() {
     if (number(5) == 0) commands.emplace_back("CHECKPOINT");
     if (number(4) == 0) commands.emplace_back("SELECT 'switch' FROM pg_switch_wal()");
   }
-  const auto lines = run(*production_, commands);
+  const auto lines = production_->lines(commands);
   int row = rows_ - static_cast<int>(count);
   for (std::size_t i = 0; i < lines.size();) {
     if (lines[i] == "switch") {
@@ -108,7 +91,7 @@ void WalkWorld::work() {
   if (number(2) == 0 && production_->sql("SHOW wal_level") != "minimal") {
     points_.push_back(
         {.name = "point " + std::to_string(++points_made_), .commits = commits_.size()});
-    (void)run(*production_, {"SELECT pg_create_restore_point('" + points_.back().name + "')"});
+    (void)production_->lines({"SELECT pg_create_restore_point('" + points_.back().name + "')"});
   }
 }
 
@@ -116,7 +99,7 @@ void WalkWorld::work() {
 void WalkWorld::archive() {
   const auto segment =
       production_->sql("SELECT pg_walfile_name(pg_create_restore_point('archived'))");
-  (void)run(*production_, {"SELECT pg_switch_wal()"});
+  (void)production_->lines({"SELECT pg_switch_wal()"});
   const auto query =
       "SELECT coalesce(last_archived_wal, '') >= '" + segment + "' FROM pg_stat_archiver";
   for (int i = 0; i < 300; ++i) {
@@ -274,13 +257,13 @@ void WalkWorld::let_a_copy_archive_a_timeline() {
   ASSERT_EQ(made.exit_code, 0) << made.text();
   const auto copy = job_.server_in(place);
   start(*copy);
-  (void)run(*copy, {"INSERT INTO t VALUES (-2)", "SELECT pg_switch_wal()"});
+  (void)copy->lines({"INSERT INTO t VALUES (-2)", "SELECT pg_switch_wal()"});
   const auto timeline = timeline_of(*copy);
   for (int i = 0; i < 200; ++i) {
     if (copy->sql("SELECT archived_count > 0 FROM pg_stat_archiver") == "t") break;
     std::this_thread::sleep_for(50ms);
   }
-  (void)run(*copy, {"SELECT pg_sleep(1.2)"});
+  (void)copy->lines({"SELECT pg_sleep(1.2)"});
   work();
   archive();
   copy->stop();
@@ -308,7 +291,7 @@ void WalkWorld::let_a_clone_archive() {
   const auto clone = job_.server_in(place);
   ASSERT_TRUE(clone->start()) << clone->log();
   for (int i = 0; i < 2; ++i) {
-    (void)run(*clone, {"INSERT INTO t VALUES (-3)", "SELECT pg_switch_wal()"});
+    (void)clone->lines({"INSERT INTO t VALUES (-3)", "SELECT pg_switch_wal()"});
   }
   for (int i = 0; i < 100; ++i) {
     if (clone->sql("SELECT failed_count > 0 FROM pg_stat_archiver") == "t") break;
@@ -369,7 +352,7 @@ void WalkWorld::change_identity() {
   commits_.clear();
   points_.clear();
   left_times_.clear();
-  (void)run(*production_, {"CREATE TABLE t (n int)"});
+  (void)production_->lines({"CREATE TABLE t (n int)"});
   backup();
   work();
 }

@@ -63,8 +63,6 @@ class WalkWorld {
   void archive();
   void start(PostgresServer& server);
   void record(const std::vector<std::string>& lines, std::size_t rows);
-  [[nodiscard]] std::vector<std::string> run(PostgresServer& server,
-                                             const std::vector<std::string>& commands);
   [[nodiscard]] std::string rows_in(PostgresServer& server);
   [[nodiscard]] std::string rows_of(std::size_t commits) const;
   [[nodiscard]] WalkTarget draw();

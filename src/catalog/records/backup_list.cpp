@@ -1,15 +1,44 @@
 #include "catalog/records/backup_list.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/format.h"
+#include "catalog/records/left_timeline.h"
 #include "repository/object_table.h"
 #include "repository/pin.h"
 #include "repository/tree.h"
 
 namespace walvault {
-namespace {}  // namespace
+namespace {
+
+// By what they are of, never by the clocks of those who took them: identity, timeline, position.
+// What was taken of timelines that were abandoned since is older than all that goes on.
+void sort_by_history(const Repository& repository, const std::string& cluster,
+                     std::vector<BackupInfo>& backups) {
+  std::map<std::uint32_t, std::set<TimelineBranch>> taken_of;
+  for (const auto& backup : backups) {
+    taken_of[backup.identity_number].insert(backup.timeline_branch());
+  }
+  std::map<std::uint32_t, std::set<TimelineBranch>> abandoned;
+  for (const auto& [number, branches] : taken_of) {
+    if (branches.size() < 2) continue;
+    ClusterIdentity identity;
+    identity.name = cluster;
+    identity.number = number;
+    abandoned[number] = abandoned_branches(list_left_timelines(repository, identity));
+  }
+  std::ranges::sort(backups, {}, [&](const BackupInfo& info) {
+    const auto branch = info.timeline_branch();
+    return std::tuple(info.identity_number, !abandoned[info.identity_number].contains(branch),
+                      branch, info.start, info.start_time, info.id);
+  });
+}
+
+}  // namespace
 
 BackupList list_backups(const Repository& repository, const std::string& cluster) {
   auto& storage = repository.storage();
@@ -33,8 +62,7 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
       list.damaged.push_back(key);
     }
   }
-  std::ranges::sort(list.backups, {},
-                    [](const BackupInfo& info) { return std::pair(info.start_time, info.id); });
+  sort_by_history(repository, cluster, list.backups);
   return list;
 }
 

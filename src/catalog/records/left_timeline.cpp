@@ -58,6 +58,18 @@ std::vector<LeftTimeline> list_left_timelines(const Repository& repository,
   return records;
 }
 
+std::set<TimelineBranch> abandoned_branches(const std::vector<LeftTimeline>& records) {
+  std::set<TimelineBranch> abandoned;
+  for (const auto& left : records) {
+    if (left.is_taken_back) {
+      abandoned.erase(left.timeline);
+    } else if (left.for_timeline == TimelineId{}) {
+      abandoned.insert(left.timeline);
+    }
+  }
+  return abandoned;
+}
+
 void put_left_timeline(const Repository& repository, const ClusterIdentity& identity,
                        const LeftTimeline& left) {
   repository.append_to_series(ObjectKind::left_timeline, prefix_of(ObjectPlace::left, identity),

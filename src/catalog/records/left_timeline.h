@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ inline constexpr std::size_t left_reason_bytes_max = 1000;
 // All of an identity, in the order in which they were said.
 [[nodiscard]] std::vector<LeftTimeline> list_left_timelines(const Repository& repository,
                                                             const ClusterIdentity& identity);
+
+// Those that an operator abandoned, and did not take back.
+[[nodiscard]] std::set<TimelineBranch> abandoned_branches(const std::vector<LeftTimeline>& records);
 
 void put_left_timeline(const Repository& repository, const ClusterIdentity& identity,
                        const LeftTimeline& left);

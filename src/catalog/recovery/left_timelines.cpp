@@ -14,7 +14,9 @@ constexpr std::uint64_t default_page_bytes = 8192;  // of WAL
 }  // namespace
 
 LeftTimelines::LeftTimelines(const WalArchive& archive) : archive_(archive) {
-  for (auto& left : list_left_timelines(archive.repository(), archive.identity())) {
+  auto said = list_left_timelines(archive.repository(), archive.identity());
+  abandoned_ = abandoned_branches(said);
+  for (auto& left : said) {
     auto& records = records_[left.timeline];
     if (left.is_taken_back) {
       records.clear();
@@ -38,10 +40,7 @@ const LeftTimeline* LeftTimelines::find_said(TimelineBranch timeline) const {
 }
 
 bool LeftTimelines::is_abandoned(TimelineBranch timeline) const {
-  const auto records = records_.find(timeline);
-  return records != records_.end() &&
-         std::ranges::find(records->second, TimelineId{}, &LeftTimeline::for_timeline) !=
-             records->second.end();
+  return abandoned_.contains(timeline);
 }
 
 bool LeftTimelines::is_dead_end(TimelineId timeline) const {

@@ -25,9 +25,9 @@ class LeftTimelines {
   // Whether an operator said so: then nothing was left for it either.
   [[nodiscard]] bool is_abandoned(TimelineBranch timeline) const;
 
-  // Whether a timeline and all that are newer were abandoned: who looks for the newest, as a standby
-  // does, is not to find it. One with a living newer one is on the way to that: a standby wants the
-  // history files of all numbers up to its primary's.
+  // Whether a timeline and all that are newer were abandoned: who looks for the newest, as a
+  // standby does, is not to find it. One with a living newer one is on the way to that: a standby
+  // wants the history files of all numbers up to its primary's.
   [[nodiscard]] bool is_dead_end(TimelineId timeline) const;
 
  private:
@@ -35,6 +35,7 @@ class LeftTimelines {
 
   const WalArchive& archive_;
   std::map<TimelineBranch, std::vector<LeftTimeline>> records_;
+  std::set<TimelineBranch> abandoned_;
 };
 
 // Of a cluster's newest branches, those that are newer than the server's own timeline and that

@@ -45,7 +45,8 @@ class Judge {
                   "Backup " + backups.back().id + " is of " +
                       to_rfc3339(backups.back().start_time) + "; this machine's clock says " +
                       to_rfc3339(input_.now) + ".",
-                  "Set the clock right.");
+                  "Set the clock right. If it is, and was wrong when that backup was taken: take "
+                  "another one.");
     }
     keep_newest(std::max(1u, policy_.minimum_backups), "one of the last that can be restored");
     if (!policy_.has_rule()) {

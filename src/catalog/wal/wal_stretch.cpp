@@ -16,6 +16,17 @@ const StoredSegment* find_segment(const Segments& segments, std::uint64_t number
   return it != segments.end() && it->number == number ? &*it : nullptr;
 }
 
+Lsn end_of_records(const WalArchive& archive, const SegmentName& segment, const std::string& key) {
+  try {
+    const auto found = archive.find_chain_summary(segment, key);
+    return found ? found->summary.end : Lsn{};
+  } catch (const Error& error) {
+    // Whoever reads its records says what is the matter.
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return {};
+  }
+}
+
 // Extends a stretch by what is archived of the segment that follows it.
 void add_partial(const WalArchive& archive, const SegmentName& segment, WalStretch& stretch) {
   const auto name = segment.text(archive.identity().geometry) + ".partial";
@@ -27,9 +38,7 @@ void add_partial(const WalArchive& archive, const SegmentName& segment, WalStret
       auto end = wal_content_end(decode_wal_object(archive.repository().codec(), *object, key, 1,
                                                    archive.repository().buffers()));
       // The last record may end with zeros.
-      if (const auto found = archive.find_chain_summary(segment, key)) {
-        end = std::max(end, found->summary.end);
-      }
+      end = std::max(end, end_of_records(archive, segment, key));
       if (end <= stretch.end) continue;
       stretch.end = end;
     } catch (const Error& error) {

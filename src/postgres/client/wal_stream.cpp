@@ -54,6 +54,7 @@ void PqConnection::stream_wal(WalPosition start, const std::string& slot,
   auto received = start.lsn;
   auto heard = steady_clock::now();
   auto told = heard - status_interval;
+  auto told_durable = start.lsn;
   while (events.wanted()) {
     check_cancelled();
     const auto now = steady_clock::now();
@@ -63,9 +64,13 @@ void PqConnection::stream_wal(WalPosition start, const std::string& slot,
                   "Check the server and the network to it.")
           .transient();
     }
-    if (now - told >= status_interval) {
-      send_status(received, events.durable());
+    // Whatever becomes durable is told at once: the slot holds no more than it has to, which a
+    // server with a small max_slot_wal_keep_size may cut off.
+    if (const auto durable = events.durable();
+        now - told >= status_interval || durable != told_durable) {
+      send_status(received, durable);
       told = now;
+      told_durable = durable;
     }
 
     char* raw = nullptr;
@@ -79,6 +84,10 @@ void PqConnection::stream_wal(WalPosition start, const std::string& slot,
       continue;
     }
     if (length == -1) {
+      const auto ended = next_result();
+      if (ended && PQresultStatus(ended.get()) == PGRES_FATAL_ERROR) {
+        throw failure("stream WAL from the server", ended.get());
+      }
       throw Error(ErrorKind::unavailable, "the server ended the timeline that its WAL came from",
                   "It is timeline " + std::to_string(start.timeline.value) + ", up to " +
                       received.text() + ".",

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "catalog/records/left_timeline.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/temporary_directory.h"
@@ -283,6 +284,25 @@ TEST_F(PushTest, KeepsAHistoryFile) {
             std::vector<std::string>{"wal/main/1/00000002-0/00000002.history"});
   EXPECT_TRUE(push("00000002.history", as_bytes(content)).already_there);
   EXPECT_EQ(refusal("00000002.history", as_bytes("1\t0/600000\tother\n")), "conflict");
+}
+
+// A standby that was not led to the abandoned one took its number.
+TEST_F(PushTest, TheNumberOfAnAbandonedTimelineIsFree) {
+  const auto of_the_copy = as_bytes("1\t0/500000\tno recovery target specified\n");
+  const auto of_the_standby = as_bytes("1\t0/600000\tno recovery target specified\n");
+  (void)push("00000002.history", of_the_copy);
+  LeftTimeline left;
+  left.timeline = {.timeline = {2}, .branch = 0};
+  put_left_timeline(made_.repository, archive_.identity(), left);
+  EXPECT_TRUE(push("00000002.history", of_the_copy).already_there);
+  (void)push("00000002.history", of_the_standby);
+  EXPECT_EQ(keys_under(made_.storage, "wal/"),
+            (std::vector<std::string>{"wal/main/1/00000002-0/00000002.history",
+                                      "wal/main/1/00000002-1/00000002.history"}));
+  // The next one is nobody's that was abandoned.
+  const WalArchive now(made_.repository, archive_.identity());
+  const auto path = write_test_file(pg_wal_.path(), "00000002.history", of_the_copy);
+  EXPECT_EQ(error_of([&] { (void)push_wal_file(now, path, made_.clock, {}); }), "conflict");
 }
 
 TEST_F(PushTest, RefusesADamagedHistoryFile) {

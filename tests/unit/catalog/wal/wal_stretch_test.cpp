@@ -154,14 +154,25 @@ TEST_F(WalStretchTest, EndsInASegmentThatWasArchivedInPart) {
   EXPECT_EQ(from(1, lsn_in(2)).end, lsn_in(6, 0));
 }
 
-TEST_F(WalStretchTest, TakesAPartForNothingBeforeAGapOrOnATimelineThatItLeaves) {
+TEST_F(WalStretchTest, TakesAPartBeforeAGapButOnNoTimelineThatItLeaves) {
   archive_segments(archive_, 1, 2, 4);
   archive_file(archive_, WalSegmentSpec{.number = 5}.name() + ".partial", partial_segment(1, 5));
   branch_in_segment_5();
   EXPECT_FALSE(from(2, lsn_in(2)).partial);
   EXPECT_TRUE(from(1, lsn_in(2)).partial);
+  // A backup may end in it that nothing else brings back.
   archive_segments(archive_, 1, 7, 7);
-  EXPECT_FALSE(from(1, lsn_in(2)).partial);
+  EXPECT_TRUE(from(1, lsn_in(2)).partial);
+  EXPECT_TRUE(from(1, lsn_in(2)).gap_follows);
+  const auto ends_in = [](std::uint64_t segment, std::uint64_t offset) {
+    auto backup = backup_of("a", 1, 2, segment);
+    backup.stop = lsn_in(segment, offset);
+    return backup;
+  };
+  EXPECT_TRUE(has_own_wal(archive_, ends_in(4, 0x100)));
+  EXPECT_TRUE(has_own_wal(archive_, ends_in(5, 10'040)));
+  EXPECT_FALSE(has_own_wal(archive_, ends_in(5, 10'048)));
+  EXPECT_FALSE(has_own_wal(archive_, ends_in(7, 0x100)));
 }
 
 TEST_F(WalStretchTest, PassesOverADamagedPart) {
