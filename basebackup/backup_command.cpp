@@ -47,6 +47,7 @@ struct Options {
   bool checksum_all = false;
   std::optional<std::string> jobs;
   std::string wal_timeout = "10min";
+  bool accept = false;
 };
 
 std::string host_name() {
@@ -72,6 +73,7 @@ BaseBackupRequest request_of(const Options& options, const Config& config) {
   request.label = options.label;
   request.fast_checkpoint =
       parse_choice(options.checkpoint, "--checkpoint", {"fast", "spread"}) == "fast";
+  request.accepts_unlinked_wal = options.accept;
   request.wal_timeout = parse_duration(options.wal_timeout, "--wal-timeout");
   request.compression = config.data_compression;
   request.delta_depth = config.delta_depth();
@@ -278,6 +280,9 @@ void add_backup_command(Program& program, CommandLine& commands) {
       "--checksum-all", options->checksum_all,
       "Read every file, or have the server send it, even if it is known not to have changed");
   command.option("--jobs", options->jobs, "How many threads to use");
+  command.flag("--accept", options->accept,
+               "With --wal stream: take its WAL though nothing shows that it goes on with what is "
+               "archived");
   command.option("--wal-timeout", options->wal_timeout,
                  "How long to wait for the backup's WAL to be archived");
 }

@@ -25,6 +25,8 @@ using std::chrono::milliseconds;
 
 // So many runs that did not come to their end are looked at.
 constexpr std::size_t unfinished_max = 2;
+// The segment before a backup may have been filled at this moment. Less than wal_sender_timeout.
+constexpr std::chrono::seconds archiver_patience{20};
 
 // Recovery onto a timeline needs its history file, which a server that was
 // promoted before it archived here never offers. If another history is archived
@@ -42,6 +44,13 @@ void archive_timeline_history(const WalArchive& archive, ReplicationConnection& 
 void warn_of_newer_timelines(const WalArchive& archive, ReplicationConnection& server,
                              const Reporter& reporter) {
   const auto own = server.identify_system().timeline;
+  if (is_abandoned(archive, own)) {
+    const auto number = std::to_string(own.value);
+    reporter.warn("timeline " + number +
+                  ", on which this server is, was abandoned: no restore "
+                  "follows it. If this server is the cluster's: walvault timeline abandon " +
+                  number + " --undo");
+  }
   const auto newer = newer_timelines(archive, own);
   if (newer.empty()) return;
   const auto newest = std::to_string(newer.back().value);
@@ -192,11 +201,20 @@ class BackupRun {
     }
   }
 
+  // What backups streamed for themselves lies apart from each other, and shares nothing.
+  [[nodiscard]] bool relies_on_archive() {
+    if (request_.accepts_unlinked_wal) return false;
+    const auto list = list_backups(repository(), archive_.identity().name);
+    return is_archived_between_backups({archive_, list.backups}, server_.identify_system().timeline,
+                                       Ancestors::are_left_out);
+  }
+
   [[nodiscard]] Root store_files(const WriterSession& session) {
     if (wal_server_) {
       streamer_.emplace(archive_, *wal_server_, slot_, clock_,
                         PushOptions{.compression = request_.wal_compression, .threads = 1});
       streamer_->keeps_from(kept_from_);
+      if (relies_on_archive()) streamer_->wants_archived_before(archiver_patience);
     }
     TreeWriter tree(session, {.compression = request_.compression,
                               .jobs = request_.jobs,

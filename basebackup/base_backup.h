@@ -25,6 +25,8 @@ struct BaseBackupRequest {
   std::optional<BackupKeep> keep;
   bool fast_checkpoint = true;
   std::optional<std::uint32_t> max_rate_kilobytes;
+  // Streamed WAL need not go on with what is archived: somebody says that it is this cluster's.
+  bool accepts_unlinked_wal = false;
   std::chrono::milliseconds wal_timeout{std::chrono::minutes(10)};
   // A backup whose process was killed has its claim until the server notices that its
   // client is gone: at once while it sends, but not during a checkpoint.

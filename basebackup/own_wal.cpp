@@ -4,11 +4,11 @@
 
 #include "base/error.h"
 #include "base/format.h"
+#include "catalog/recovery/own_checkpoint.h"
 #include "catalog/recovery/recovery_plan.h"
 #include "catalog/recovery/timeline_division.h"
 #include "catalog/wal/wal_chain.h"
 #include "catalog/wal/wal_expiry.h"
-#include "postgres/checkpoint_record.h"
 
 namespace walvault {
 namespace {
@@ -58,36 +58,13 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
   }
 }
 
-// Of a segment, whole or in part.
-std::optional<Bytes> find_content(const WalArchive& archive, const SegmentName& segment) {
-  const auto name = segment.text(archive.identity().geometry);
-  if (auto whole = archive.find_file(name)) return whole;
-  const auto partial = archive.find_partial_key(name + ".partial");
-  return partial ? archive.find_stored_file(*partial) : std::nullopt;
-}
-
-// The WAL is there by name; that this server wrote it, its own checkpoint in it
-// tells. A demoted primary that goes on archiving, or another promotion onto
-// the same timeline, fills the archive with segments of the same names.
+// The WAL is there by name; that this server wrote it, its own checkpoint in it tells.
 void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info) {
-  const auto& control = info.control;
-  if (control.checkpoint < info.start || control.checkpoint >= info.stop) return;
-  const auto geometry = archive.identity().geometry;
-  auto segment = SegmentName::containing(info.timeline, control.checkpoint, geometry);
-  const auto name = segment.text(geometry);
-  auto wal = find_content(archive, segment);
-  // A record may cross into the next segment, which is there if this one does.
-  constexpr std::uint64_t record_bytes_max = 4096;
-  if (wal && segment.end(geometry).value - control.checkpoint.value < record_bytes_max) {
-    ++segment.number;
-    const auto next = find_content(archive, segment);
-    if (next) wal->insert(wal->end(), next->begin(), next->end());
-  }
-  if (wal && holds_checkpoint(*wal, control)) return;
+  if (look_for_own_checkpoint(archive, info) != OwnCheckpoint::not_held) return;
   const auto timeline = std::to_string(info.timeline.value);
   throw Error(ErrorKind::conflict, "the archived WAL is not what this server wrote",
-              "Segment " + name + " does not hold the server's checkpoint at " +
-                  control.checkpoint.text() + ". No backup was recorded.",
+              "It does not hold the server's checkpoint at " + info.control.checkpoint.text() +
+                  ". No backup was recorded.",
               "Another server archives as cluster " + archive.identity().name +
                   ": end that. If both were promoted onto timeline " + timeline +
                   " and this one is to go on: walvault timeline set-aside " + timeline);

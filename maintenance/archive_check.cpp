@@ -12,6 +12,14 @@
 namespace walvault {
 
 Finding check_timelines(const WalArchive& archive, TimelineId own) {
+  if (is_abandoned(archive, own)) {
+    const auto number = std::to_string(own.value);
+    return bad("timelines",
+               "timeline " + number +
+                   ", on which this server is, was abandoned: no restore follows "
+                   "it unless it is named",
+               "If this server is the cluster's: walvault timeline abandon " + number + " --undo");
+  }
   const auto newer = newer_timelines(archive, own);
   if (newer.empty()) {
     return good("timelines", "no restore follows one that is newer than this server's, " +

@@ -77,6 +77,15 @@ void expect_others_remain(const WalArchive& archive, TimelineId timeline) {
               "Take that back for the one that is to go on: walvault timeline abandon N --undo");
 }
 
+void expect_left(const WalArchive& archive, TimelineId timeline) {
+  const LeftTimelines left(archive);
+  if (left.find_said({.timeline = timeline, .branch = archive.branch_of(timeline)}) != nullptr) {
+    return;
+  }
+  throw Error(ErrorKind::not_found, "timeline " + std::to_string(timeline.value) + " was not left",
+              "There is nothing to take back.");
+}
+
 void abandon(Program& program, const Options& options) {
   const auto timeline = parse_timeline(options.timeline);
   const auto cluster = program.config().cluster();
@@ -89,11 +98,18 @@ void abandon(Program& program, const Options& options) {
                   return std::to_string(each.value);
                 }) + ".");
   }
-  if (options.reason.size() > left_reason_bytes_max) {
-    throw Error(ErrorKind::usage,
-                "--reason is longer than " + std::to_string(left_reason_bytes_max) + " bytes");
+  const bool is_one_line = std::ranges::none_of(
+      options.reason, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 127; });
+  if (options.reason.size() > left_reason_bytes_max || !is_one_line) {
+    throw Error(
+        ErrorKind::usage, "this reason cannot be used",
+        "A reason is one line of at most " + std::to_string(left_reason_bytes_max) + " bytes.");
   }
-  if (!options.undo) expect_others_remain(archive, timeline);
+  if (options.undo) {
+    expect_left(archive, timeline);
+  } else {
+    expect_others_remain(archive, timeline);
+  }
   const LeftTimeline left{
       .timeline = {.timeline = timeline, .branch = archive.branch_of(timeline)},
       .at = {},

@@ -94,6 +94,15 @@ std::optional<SettingLine> setting_line(std::string_view line) {
   return found;
 }
 
+// Without quotes and what follows it.
+std::string_view plain_value(std::string_view value) {
+  if (value.starts_with('\'')) {
+    value.remove_prefix(1);
+    return value.substr(0, value.find('\''));
+  }
+  return value.substr(0, value.find_first_of(" \t\r\v\f#"));
+}
+
 bool has_include(const std::string& content) {
   const auto lines = split_lines(content);
   return std::ranges::any_of(lines, [](std::string_view line) {
@@ -122,6 +131,12 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 3> copy_sett
     {{"archive_mode", "off"},
      {"max_logical_replication_workers", "0"},
      {"synchronous_standby_names", ""}}};
+
+// Of one recovery; others of PostgreSQL's own that begin so there are none.
+constexpr std::array<std::string_view, 8> target_settings = {
+    "recovery_target",        "recovery_target_name",    "recovery_target_time",
+    "recovery_target_xid",    "recovery_target_lsn",     "recovery_target_inclusive",
+    "recovery_target_action", "recovery_target_timeline"};
 
 // What a server was told for another life, as a standby above all, and what that is for the time
 // of a recovery; with the majors that know it.
@@ -219,9 +234,11 @@ std::string without_recovery_target(const std::string& auto_conf) {
     if (!found) return false;
     // Whoever sets others changes the file through the server, which keeps no comments: then
     // nobody knows any more where the block was.
-    if (found->name.starts_with("recovery_target")) return true;
+    if (std::ranges::find(target_settings, found->name) != target_settings.end()) return true;
     if (found->name == "recovery_end_command") {
-      return in_block || found->value.find("recovery-ended") != std::string_view::npos;
+      return in_block ||
+             found->value.find("walvault recovery-ended --pgdata . ") != std::string_view::npos ||
+             found->value.find("walvault'' recovery-ended --pgdata . ") != std::string_view::npos;
     }
     return in_block && (found->name == "recovery_prefetch" || is_left_over(found->name));
   };
@@ -238,10 +255,11 @@ std::string without_recovery_target(const std::string& auto_conf) {
 std::string with_role(const std::string& auto_conf, bool is_original) {
   std::string content;
   for (const auto line : split_lines(auto_conf)) {
-    const bool is_of_copy = std::ranges::any_of(copy_settings, [&](const auto& each) {
-      const auto own = setting(each.first, each.second);
-      return own.size() == line.size() + 1 && own.starts_with(line);
-    });
+    const auto found = setting_line(line);
+    const bool is_of_copy =
+        found && std::ranges::any_of(copy_settings, [&](const auto& each) {
+          return found->name == each.first && plain_value(found->value) == each.second;
+        });
     if (!is_of_copy) content += std::string(line) + "\n";
   }
   if (!is_original) {

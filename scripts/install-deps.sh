@@ -16,7 +16,10 @@ test_packages=(
   clang clang-format clang-tidy libclang-rt-14-dev python3 patchelf strace e2fsprogs procps curl gcovr
   ceph-mon ceph-osd ceph-mgr radosgw ceph-common
 )
-long_packages=(swift-proxy swift-account swift-container swift-object memcached)
+long_packages=(
+  swift-proxy swift-account swift-container swift-object memcached
+  libipc-run-perl postgresql-server-dev-15
+)
 bench_packages=(pgbackrest barman zstd)
 
 for option in "$@"; do

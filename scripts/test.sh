@@ -41,7 +41,10 @@ minutes_max=150
 results=build/long/$(git describe --always --dirty --abbrev=40).passed
 mkdir -p build/long
 touch "$results"
-for test in $(ctest --test-dir build/dev -N | sed -n 's/^ *Test *#[0-9]*: //p') fuzzing; do
+# Random walks 20 to 519; those before are among the tests.
+walks=$(for first in $(seq 20 10 510); do echo "walks_$first-$((first + 9))"; done)
+for test in $(ctest --test-dir build/dev -N | sed -n 's/^ *Test *#[0-9]*: //p') fuzzing \
+  postgres_15 postgres_18 $walks; do
   if grep -qx "$test" "$results"; then
     echo "$test passed before"
     continue
@@ -53,6 +56,9 @@ for test in $(ctest --test-dir build/dev -N | sed -n 's/^ *Test *#[0-9]*: //p') 
   fi
   case $test in
     fuzzing) timeout "$left" bash scripts/fuzz.sh 60 ;;
+    postgres_*) timeout "$left" bash tests/postgres/run.sh "${test#postgres_}" ;;
+    walks_*) WALVAULT_WALKS=${test#walks_} timeout "$left" \
+      build/dev/bin/integration --gtest_brief=1 --gtest_filter='MoreWalks.*' ;;
     *) timeout "$left" ctest --test-dir build/dev --output-on-failure --timeout "$left" \
          -R "^$test\$" ;;
   esac

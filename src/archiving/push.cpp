@@ -103,10 +103,7 @@ WalArchive branch_for(const WalArchive& archive, const WalObjectHeader& header) 
   const auto timeline = timeline_of(header.name);
   const auto there = archive.find_header(archive.key_of(header.name));
   if (!there || there->digest == header.digest) return archive;
-  if (!LeftTimelines(archive).is_abandoned(
-          {.timeline = timeline, .branch = archive.branch_of(timeline)})) {
-    return archive;
-  }
+  if (!is_abandoned(archive, timeline)) return archive;
   (void)archive.set_aside(timeline, header.archived);
   return {archive.repository(), archive.identity()};
 }

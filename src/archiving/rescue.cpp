@@ -63,7 +63,7 @@ OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_
     if (!segment) continue;
     const auto header = find_segment_header(pg_wal, name);
     if (header && header->system_identifier == identity.system_identifier &&
-        header->page.page_address == segment->start(identity.geometry)) {
+        is_wal_of_its_name(pg_wal, *header, *segment, identity.geometry)) {
       found.by_timeline[segment->timeline].push_back(*segment);
     } else {
       found.others.push_back(*segment);

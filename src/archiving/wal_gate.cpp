@@ -30,7 +30,7 @@ std::optional<Digest> find_digest(const std::string& pg_wal, const SegmentName& 
   Bytes content(geometry.segment_bytes);
   if (read_at(*file, content, 0, path) != content.size()) return std::nullopt;
   const auto header = parse_wal_segment_header(content);
-  if (header.page.page_address != segment.start(geometry)) return std::nullopt;
+  if (!is_wal_of_its_name(pg_wal, header, segment, geometry)) return std::nullopt;
   WalSummarizer summarizer(header, segment.start(geometry), segment.timeline);
   summarizer.read(content);
   const auto last =
@@ -43,19 +43,25 @@ std::optional<Digest> find_digest(const std::string& pg_wal, const SegmentName& 
   return std::nullopt;
 }
 
+// As a server has it; nullopt: it has none that can be read, and a first timeline needs none.
+std::optional<TimelineHistory> find_own_history(const std::string& pg_wal, TimelineId timeline) {
+  const auto path = pg_wal + "/" + history_file_name(timeline);
+  if (timeline.value == 1 || !find_status(path)) return std::nullopt;
+  try {
+    return TimelineHistory::parse(timeline, read_file(path, history_bytes_max));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return std::nullopt;
+  }
+}
+
 // The name of the segment before one, which need not be there.
 std::optional<SegmentName> name_before(const std::string& pg_wal, const SegmentName& segment,
                                        WalGeometry geometry) {
   if (segment.number == 0) return std::nullopt;
   SegmentName before{.timeline = segment.timeline, .number = segment.number - 1};
-  const auto history = pg_wal + "/" + history_file_name(segment.timeline);
-  if (segment.timeline.value == 1 || !find_status(history)) return before;
-  try {
-    before.timeline =
-        TimelineHistory::parse(segment.timeline, read_file(history, history_bytes_max))
-            .at({segment.start(geometry).value - 1});
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::corrupt) throw;
+  if (const auto history = find_own_history(pg_wal, segment.timeline)) {
+    before.timeline = history->at({segment.start(geometry).value - 1});
   }
   return before;
 }
@@ -73,6 +79,26 @@ Error another_one(const WalArchive& archive, const SegmentName& segment, const D
               timeline + " --yes, and a new backup."};
 }
 
+// Where no segment before is shared, the history file of a timeline tells which one of its number
+// this is: two promotions write two.
+void expect_same_history(const WalArchive& archive, const std::string& pg_wal,
+                         TimelineId timeline) {
+  const auto name = history_file_name(timeline);
+  const auto path = pg_wal + "/" + name;
+  if (timeline.value == 1 || !find_status(path)) return;
+  const auto archived = archive.find_header(archive.key_of(name));
+  if (!archived || archived->digest == sha256(read_file(path, history_bytes_max))) return;
+  const auto number = std::to_string(timeline.value);
+  throw Error(
+      ErrorKind::conflict, "timeline " + number + " of this server is not the one that is archived",
+      "Its " + name +
+          " has other content than the archived one: two servers were promoted "
+          "onto one number.",
+      "Stop archiving on the one that is not to go on. If this one is to: walvault timeline "
+      "set-aside " +
+          number + " --yes, and a new backup.");
+}
+
 std::optional<WalArchive::SummarizedWal> find_archived(const WalArchive& archive,
                                                        const SegmentName& segment) {
   try {
@@ -86,6 +112,17 @@ std::optional<WalArchive::SummarizedWal> find_archived(const WalArchive& archive
 }
 
 }  // namespace
+
+bool is_wal_of_its_name(const std::string& pg_wal, const WalSegmentHeader& header,
+                        const SegmentName& segment, WalGeometry geometry) {
+  if (header.page.page_address != segment.start(geometry)) return false;
+  const auto written_on = header.page.timeline;
+  if (written_on == segment.timeline) return true;
+  if (written_on > segment.timeline) return false;
+  // What lies before the switch in the segment in which a timeline begins is its parent's.
+  const auto history = find_own_history(pg_wal, segment.timeline);
+  return !history || history->at(segment.start(geometry)) == written_on;
+}
 
 std::optional<SegmentName> find_segment_before(const std::string& pg_wal,
                                                const SegmentName& segment, WalGeometry geometry) {
@@ -103,10 +140,10 @@ std::optional<Digest> expect_follows_archived(const WalArchive& archive, const O
     if (last->key == archive.key_of(before.text(geometry))) return last->digest;
   }
   const auto before = find_segment_before(offered.directory, segment, geometry);
-  if (!before) return std::nullopt;
-  const auto own = find_digest(offered.directory, *before, geometry);
+  const auto own = before ? find_digest(offered.directory, *before, geometry) : std::nullopt;
+  const auto archived = own ? find_archived(archive, *before) : std::nullopt;
+  if (!archived) expect_same_history(archive, offered.directory, segment.timeline);
   if (!own) return std::nullopt;
-  const auto archived = find_archived(archive, *before);
   if (archived && archived->header.digest != *own) {
     throw another_one(archive, *before, *own, archived->header,
                       "WAL segment " + offered.name + " does not go on with what is archived");
@@ -134,7 +171,10 @@ WalPlacement place_segments(const WalArchive& archive, const std::string& pg_wal
     const SegmentName name{.timeline = first.timeline, .number = stored.number};
     if (std::ranges::binary_search(whole, name)) shared = name;
   }
-  if (!shared) shared = name_before(pg_wal, first, geometry);
+  if (!shared) {
+    expect_same_history(archive, pg_wal, first.timeline);
+    shared = name_before(pg_wal, first, geometry);
+  }
   if (!shared) return {};
   const auto key = archive.key_of(shared->text(geometry));
   auto own = find_digest(pg_wal, *shared, geometry);

@@ -9,8 +9,14 @@
 #include "archiving/offered_file.h"
 #include "archiving/server_notes.h"
 #include "catalog/wal/wal_archive.h"
+#include "postgres/wal_page.h"
 
 namespace walvault {
+
+// Whether a file of a pg_wal with this header holds the WAL that its name says, and was not made of
+// another one to be used again: that may be of the same position on an older timeline.
+[[nodiscard]] bool is_wal_of_its_name(const std::string& pg_wal, const WalSegmentHeader& header,
+                                      const SegmentName& segment, WalGeometry geometry);
 
 // The segment before one; of a timeline's first that of the timeline which it came from.
 // nullopt: it is not there.

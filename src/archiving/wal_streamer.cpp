@@ -27,9 +27,32 @@ void WalStreamer::start(WalPosition position) {
   timeline_ = position.timeline;
   wanted_from_ = SegmentName::containing(timeline_, position.lsn, geometry).start(geometry);
   durable_ = wanted_from_;
+  if (patience_) expect_archived_before();
   if (has_segment_before()) durable_.value -= geometry.segment_bytes;
   segment_.reserve(geometry.segment_bytes);
   thread_ = std::thread([this, first = WalPosition{durable_, timeline_}] { run(first); });
+}
+
+// Where others rely on what is archived, a server that shares nothing with it may be a copy's.
+void WalStreamer::expect_archived_before() const {
+  const auto geometry = archive_.identity().geometry;
+  if (wanted_from_.value < geometry.segment_bytes) return;
+  const Lsn position{wanted_from_.value - geometry.segment_bytes};
+  const SegmentName before{.timeline = archive_.history(timeline_).at(position),
+                           .number = geometry.number_of(position)};
+  const auto deadline = clock_.steady() + *patience_;
+  while (!archive_.has_segment(before)) {
+    if (clock_.steady() >= deadline) {
+      throw Error(
+          ErrorKind::conflict, "nothing shows that this server's WAL goes on with what is archived",
+          "Segment " + before.text(geometry) +
+              " is not archived, which comes before what "
+              "this backup needs, and other WAL of the timeline is. No backup was recorded.",
+          "Look whether the archive_command fails. If this is the cluster's server, and "
+          "not a copy: walvault backup --accept");
+    }
+    clock_.sleep_for(std::chrono::milliseconds(200));
+  }
 }
 
 // On the timeline that is streamed: of the one before it the server sends nothing.

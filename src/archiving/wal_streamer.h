@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -39,6 +40,10 @@ class WalStreamer {
   // Whether that is done.
   [[nodiscard]] bool has_kept_unfinished() const { return kept_; }
 
+  // The stream has to go on with archived WAL: start() waits so long for the segment before it, and
+  // is Error{conflict} where that does not come. Before start().
+  void wants_archived_before(std::chrono::milliseconds patience) { patience_ = patience; }
+
   // Throws what ended the stream, if anything did.
   void check() const;
 
@@ -48,6 +53,7 @@ class WalStreamer {
   void take_segment(const SegmentName& segment);
   [[nodiscard]] bool has_segment_before() const;
   void keep_if_asked();
+  void expect_archived_before() const;
 
   const WalArchive& archive_;
   ReplicationConnection& server_;
@@ -56,6 +62,7 @@ class WalStreamer {
   PushOptions options_;
 
   std::optional<Lsn> kept_from_;
+  std::optional<std::chrono::milliseconds> patience_;
 
   TimelineId timeline_;
   Lsn durable_;

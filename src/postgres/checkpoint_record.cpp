@@ -60,6 +60,13 @@ bool holds_checkpoint(ByteView wal, const ControlFile& control) {
   }
   const auto written = ByteView(*record).last(checkpoint_copy_bytes);
   const ByteView copied = control.checkpoint_copy;
+  // What is kept with a backup has no copy.
+  if (std::ranges::all_of(copied, [](std::uint8_t byte) { return byte == 0; })) {
+    ByteReader in(written, "a checkpoint record");
+    const Lsn redo{in.u64()};
+    const TimelineId timeline{in.u32()};
+    return redo == control.redo && timeline == control.timeline;
+  }
   return std::ranges::equal(written.first(next_xid_offset), copied.first(next_xid_offset)) &&
          std::ranges::equal(written.subspan(next_xid_end), copied.subspan(next_xid_end));
 }

@@ -185,7 +185,7 @@ void WalkWorld::restore_beside(const WalkTarget& target) {
   for (const auto& word : command) words += word + " ";
   SCOPED_TRACE(words);
   const auto done = walvault(command);
-  if (target.commits < sure_from_ && done.exit_code == 7) return;
+  if (target.commits <= sure_from_ && done.exit_code == 7) return;
   ASSERT_EQ(done.exit_code, 0) << done.text() << walvault({"info"}).out;
   const auto server = job_.server_in(place);
   start(*server);

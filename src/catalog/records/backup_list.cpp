@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <set>
 #include <tuple>
 
 #include "base/error.h"
 #include "base/format.h"
-#include "catalog/records/left_timeline.h"
 #include "repository/object_table.h"
 #include "repository/pin.h"
 #include "repository/tree.h"
@@ -15,26 +13,25 @@
 namespace walvault {
 namespace {
 
-// By what they are of, never by the clocks of those who took them: identity, timeline, position.
-// What was taken of timelines that were abandoned since is older than all that goes on.
-void sort_by_history(const Repository& repository, const std::string& cluster,
-                     std::vector<BackupInfo>& backups) {
-  std::map<std::uint32_t, std::set<TimelineBranch>> taken_of;
+// Identities one after another; each by what it is of and in which order they were taken
+// (`sequence`), never by the clocks of those who took them. On one timeline the position decides:
+// of two repositories that were copied into one, each has a sequence of its own. Which of two
+// timelines is the newer one does not count: a copy's may have the higher number.
+void sort_by_history(std::vector<BackupInfo>& backups) {
+  std::map<std::pair<std::uint32_t, TimelineBranch>, std::vector<const BackupInfo*>> by_branch;
   for (const auto& backup : backups) {
-    taken_of[backup.identity_number].insert(backup.timeline_branch());
+    by_branch[{backup.identity_number, backup.timeline_branch()}].push_back(&backup);
   }
-  std::map<std::uint32_t, std::set<TimelineBranch>> abandoned;
-  for (const auto& [number, branches] : taken_of) {
-    if (branches.size() < 2) continue;
-    ClusterIdentity identity;
-    identity.name = cluster;
-    identity.number = number;
-    abandoned[number] = abandoned_branches(list_left_timelines(repository, identity));
+  std::map<std::string, std::uint32_t> rank;
+  for (auto& [branch, taken] : by_branch) {
+    std::ranges::sort(taken, {},
+                      [](const auto* each) { return std::tuple(each->start, each->id); });
+    std::uint32_t highest = 0;
+    for (const auto* each : taken) rank[each->id] = highest = std::max(highest, each->sequence);
   }
   std::ranges::sort(backups, {}, [&](const BackupInfo& info) {
-    const auto branch = info.timeline_branch();
-    return std::tuple(info.identity_number, !abandoned[info.identity_number].contains(branch),
-                      branch, info.start, info.start_time, info.id);
+    return std::tuple(info.identity_number, rank.at(info.id), info.timeline_branch(), info.start,
+                      info.id);
   });
 }
 
@@ -62,7 +59,7 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
       list.damaged.push_back(key);
     }
   }
-  sort_by_history(repository, cluster, list.backups);
+  sort_by_history(list.backups);
   return list;
 }
 

@@ -12,8 +12,9 @@
 
 namespace walvault {
 
-// The committed backups of a cluster, oldest first: by identity, timeline and position. Of all
-// the identities that count. A root whose head is damaged hides no other: it is listed by its key.
+// The committed backups of a cluster, oldest first: by identity, then as they were taken, on one
+// timeline by position. Of all the identities that count. A root whose head is damaged hides no
+// other: it is listed by its key.
 struct BackupList {
   std::vector<BackupInfo> backups;
   std::vector<std::string> damaged;

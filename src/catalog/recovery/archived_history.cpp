@@ -4,7 +4,8 @@
 
 namespace walvault {
 
-bool is_archived_between_backups(const ClusterView& cluster, TimelineId timeline) {
+bool is_archived_between_backups(const ClusterView& cluster, TimelineId timeline,
+                                 Ancestors ancestors) {
   const auto& archive = cluster.archive;
   const auto geometry = archive.identity().geometry;
   const auto history = archive.history(timeline);
@@ -17,7 +18,8 @@ bool is_archived_between_backups(const ClusterView& cluster, TimelineId timeline
       });
     });
   };
-  return has_own(timeline, ~std::uint64_t{0}) ||
+  if (has_own(timeline, ~std::uint64_t{0})) return true;
+  return ancestors == Ancestors::count &&
          std::ranges::any_of(history.ancestors(), [&](const TimelineSwitch& ancestor) {
            return has_own(ancestor.timeline, geometry.number_of(ancestor.end));
          });

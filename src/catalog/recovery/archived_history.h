@@ -7,6 +7,8 @@ namespace walvault {
 
 // Whether WAL between backups is archived of the history that leads to a timeline: somebody relies
 // on restoring any moment of it. What backups streamed for themselves is none.
-[[nodiscard]] bool is_archived_between_backups(const ClusterView& cluster, TimelineId timeline);
+enum class Ancestors { count, are_left_out };
+[[nodiscard]] bool is_archived_between_backups(const ClusterView& cluster, TimelineId timeline,
+                                               Ancestors ancestors = Ancestors::count);
 
 }  // namespace walvault

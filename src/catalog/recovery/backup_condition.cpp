@@ -1,4 +1,5 @@
 #include "catalog/recovery/backup_condition.h"
+#include "catalog/recovery/own_checkpoint.h"
 
 #include <algorithm>
 
@@ -103,7 +104,7 @@ BackupFault BackupConditions::fault_of_packs(const BackupInfo& backup) {
 }
 
 BackupFault BackupConditions::fault_of_wal(const BackupInfo& backup) {
-  if (look_ == Look::at_what_is_there) return {};
+  if (look_ == Look::at_what_is_there) return fault_of_own_checkpoint(backup);
   const auto prefix =
       wal_branch_prefix(backup.cluster, backup.identity_number, backup.timeline_branch());
   const auto it = verified().segments.find(prefix);
@@ -116,6 +117,17 @@ BackupFault BackupConditions::fault_of_wal(const BackupInfo& backup) {
     if (is_damaged(stretch.times)) return {.why = "WAL that it needs was found damaged"};
   }
   return {};
+}
+
+// That of a primary was looked for when the backup was taken, in whole segments, which do not
+// change. One of a standby may have ended in a part, in place of which a whole one came since.
+BackupFault BackupConditions::fault_of_own_checkpoint(const BackupInfo& backup) const {
+  if (!backup.from_standby) return {};
+  const WalArchive archive(
+      repository_, get_cluster_identity(repository_, backup.cluster, backup.identity_number));
+  const auto found = look_for_own_checkpoint(archive.with({backup.timeline_branch()}), backup);
+  if (found != OwnCheckpoint::not_held) return {};
+  return {.why = "the archived WAL is not that of its server", .is_lost = true};
 }
 
 BackupFault BackupConditions::fault_of(const BackupInfo& backup) {

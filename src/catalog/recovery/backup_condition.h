@@ -32,7 +32,9 @@ class BackupConditions {
     // All packs are listed at once, and what was found damaged before is taken for damaged.
     at_records,
     // For who restores one: only packs of the writers that a backup needs are listed, those
-    // that are marked are read, and of WAL nothing is believed, because a restore reads it.
+    // that are marked are read, and of WAL nothing is believed, because a restore reads it; but
+    // whether that is
+    // still its server's.
     at_what_is_there,
   };
 
@@ -56,6 +58,7 @@ class BackupConditions {
   void list_packs(const std::string& prefix);
   [[nodiscard]] BackupFault fault_of_packs(const BackupInfo& backup);
   [[nodiscard]] BackupFault fault_of_wal(const BackupInfo& backup);
+  [[nodiscard]] BackupFault fault_of_own_checkpoint(const BackupInfo& backup) const;
 
   const Repository& repository_;
   const Look look_;

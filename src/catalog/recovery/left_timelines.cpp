@@ -79,6 +79,11 @@ bool LeftTimelines::is_fulfilled(const LeftTimeline& left) const {
   return std::ranges::any_of(archive_.timelines(), goes_on);
 }
 
+bool is_abandoned(const WalArchive& archive, TimelineId timeline) {
+  return LeftTimelines(archive).is_abandoned(
+      {.timeline = timeline, .branch = archive.branch_of(timeline)});
+}
+
 std::vector<TimelineId> newer_timelines(const WalArchive& archive, TimelineId own) {
   auto newer = archive.timelines();
   std::erase_if(newer, [&](TimelineId each) { return each <= own; });

@@ -38,6 +38,9 @@ class LeftTimelines {
   std::set<TimelineBranch> abandoned_;
 };
 
+// Whether an operator abandoned the branch of a timeline that is archived to now.
+[[nodiscard]] bool is_abandoned(const WalArchive& archive, TimelineId timeline);
+
 // Of a cluster's newest branches, those that are newer than the server's own timeline and that
 // nobody left, ascending: a restore follows the last one.
 [[nodiscard]] std::vector<TimelineId> newer_timelines(const WalArchive& archive, TimelineId own);

@@ -20,7 +20,8 @@ ProvedPlan plan_with(const ClusterView& cluster, const PlanRequest& request) {
     auto proved = resolve(cluster, plan_recovery({cluster.archive, left}, pinned), request.purpose);
     const auto& backup = proved.plan.backup;
     const auto kind = request.target.kind;
-    if (proved.stop.lsn && *proved.stop.lsn < backup.stop) {
+    // With "immediate" it is the last record of the backup's own WAL.
+    if (kind != TargetKind::immediate && proved.stop.lsn && *proved.stop.lsn < backup.stop) {
       // Commit times may run backwards: this one comes before the backup's end.
       const bool has_earlier = std::ranges::any_of(left, [&](const BackupInfo& each) {
         return each.identity_number == backup.identity_number && each.start < backup.start;

@@ -31,6 +31,21 @@ TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text
   return newest_branch(archive, {number});
 }
 
+// Without it nobody knows where a timeline comes from, and to pass it over would drop what was
+// committed on it without a word.
+void expect_history(const WalArchive& archive, TimelineId timeline) {
+  if (archive.find_header(archive.key_of(history_file_name(timeline)))) return;
+  const auto number = std::to_string(timeline.value);
+  throw Error(
+      ErrorKind::unreachable_target, "timeline " + number + " is archived without its history file",
+      "It is the newest that nobody left; where it comes from is not known.",
+      "Archive " + history_file_name(timeline) +
+          " from pg_wal of the server that is on it, "
+          "or take a backup of that: walvault backup. To restore without it: --timeline N with "
+          "an older one, or walvault timeline abandon " +
+          number + ".");
+}
+
 // That of the newest timeline that the chosen backup, or any, can reach, and that nobody left.
 // Where all were left, of the newest: whoever asks for what there is gets it all the same.
 std::optional<HistoryCourse> find_newest_course(const ClusterView& cluster,
@@ -43,6 +58,7 @@ std::optional<HistoryCourse> find_newest_course(const ClusterView& cluster,
     const auto branch = newest_branch(cluster.archive, timeline);
     const bool is_left = left.find(branch) != nullptr;
     if (is_left && newest_of_all) continue;
+    if (!is_left && timeline.value > 1) expect_history(cluster.archive, timeline);
     auto course = course_of(cluster.archive, branch);
     const bool reachable = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
       return (!request.backup_id || backup.id == *request.backup_id) &&

@@ -16,18 +16,6 @@ constexpr std::size_t looked_at_max = 16;
 constexpr std::size_t quiet_segments_max = 256;
 // So many segments are counted, to say what a timeline has.
 constexpr std::size_t counted_segments_max = 64;
-// The time of a change of timeline has whole seconds.
-constexpr std::chrono::seconds began_slack{1};
-
-// When a timeline began, as its first record says.
-std::optional<Timestamp> find_begin(const WalArchive& archive, TimelineId timeline, Lsn at) {
-  const auto beginning = find_beginning(archive, timeline, at);
-  if (!beginning) return std::nullopt;
-  for (const auto& change : beginning->summary.timeline_changes) {
-    if (change.to == timeline) return change.time;
-  }
-  return std::nullopt;
-}
 
 // What of a timeline lies behind a position, counted from its end. Where no transaction ends in
 // what is looked at, the time of the last segment stands for it. nullopt: nothing is archived.
@@ -89,7 +77,7 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
     if (!began || !own) continue;
     const auto* const record = left.find(branch);
     const auto ended = record == nullptr ? *began : std::max(*began, record->when);
-    if (own->last_transaction <= ended + began_slack) continue;
+    if (own->last_transaction <= ended + timeline_begin_slack) continue;
     rivals.push_back({.timeline = other,
                       .divides = division->at,
                       .began = *began,

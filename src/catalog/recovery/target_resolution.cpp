@@ -90,6 +90,10 @@ class Resolver {
     bool reached = false;
     walk([&](const ChainSegment& segment) { reached |= segment.summary.end >= plan_.backup.stop; });
     if (!reached) throw inconsistent();
+    // PostgreSQL looks whether it is consistent when it sees the next record. Where there is none
+    // it has to stop behind the last one.
+    const bool ends_there = chain_.end <= plan_.backup.stop;
+    if (ends_there && purpose_ == RecoveryPurpose::target) stop_.lsn = chain_.begin;
   }
 
   [[nodiscard]] Error inconsistent() const {

@@ -54,4 +54,13 @@ std::optional<WalArchive::SummarizedWal> find_beginning(const WalArchive& archiv
   return !found || (next && begins_here(*next)) ? next : found;
 }
 
+std::optional<Timestamp> find_begin(const WalArchive& archive, TimelineId timeline, Lsn at) {
+  const auto beginning = find_beginning(archive, timeline, at);
+  if (!beginning) return std::nullopt;
+  for (const auto& change : beginning->summary.timeline_changes) {
+    if (change.to == timeline) return change.time;
+  }
+  return std::nullopt;
+}
+
 }  // namespace walvault

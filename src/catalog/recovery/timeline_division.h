@@ -25,4 +25,9 @@ struct TimelineDivision {
 [[nodiscard]] std::optional<WalArchive::SummarizedWal> find_beginning(const WalArchive& archive,
                                                                       TimelineId timeline, Lsn at);
 
+// When it began, as its first record says: to whole seconds.
+[[nodiscard]] std::optional<Timestamp> find_begin(const WalArchive& archive, TimelineId timeline,
+                                                  Lsn at);
+inline constexpr std::chrono::seconds timeline_begin_slack{1};
+
 }  // namespace walvault

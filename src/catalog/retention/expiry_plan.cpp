@@ -5,7 +5,9 @@
 #include <set>
 
 #include "catalog/records/backup_list.h"
+#include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_plan.h"
+#include "catalog/recovery/timeline_division.h"
 
 namespace walvault {
 namespace {
@@ -28,13 +30,17 @@ class IdentityView {
     const auto all = recoverable_moments({archive_, backups}).windows;
     windows_ =
         faults.empty() ? all : recoverable_moments({archive_, without(backups, faults)}).windows;
+    const LeftTimelines left(archive_);
     for (const auto& course : courses_) {
+      const bool is_over = course.branch.branch != archive_.branch_of(course.branch.timeline) ||
+                           left.is_abandoned(course.branch);
       // They are in order.
       std::optional<RetentionStretch> last;
       for (const auto& window : all) {
         if (window.timeline != course.branch) continue;
         if (last) input.stretches.push_back(std::move(*last));
-        last = RetentionStretch{.backups = {}, .last_written = window.latest_time};
+        last =
+            RetentionStretch{.backups = {}, .last_written = window.latest_time, .is_over = is_over};
         for (const auto& backup : backups) {
           if (!is_mine(backup) || !lies_on(course.archive, backup, course.history) ||
               backup.stop < window.earliest || backup.stop > window.latest) {
@@ -52,6 +58,7 @@ class IdentityView {
       }
       if (!last) continue;
       last->last_written = last_written(course);
+      last->grew_beside = last->last_written && grew_beside(course, *last->last_written);
       input.stretches.push_back(std::move(*last));
     }
   }
@@ -164,6 +171,18 @@ class IdentityView {
     const auto key = course.archive.key_of(name);
     if (!archive_.repository().storage().find_size(key)) return Timestamp{};
     return course.archive.last_written(key);
+  }
+
+  // Whether it was written to when another history that left it had begun.
+  [[nodiscard]] bool grew_beside(const HistoryCourse& course, Timestamp written) const {
+    return std::ranges::any_of(courses_, [&](const HistoryCourse& other) {
+      const auto leaves = other.history.leaves(course.branch.timeline);
+      if (!leaves || other.archive.branch_of(course.branch.timeline) != course.branch.branch) {
+        return false;
+      }
+      const auto began = find_begin(other.archive, other.history.at(*leaves), *leaves);
+      return began && written > *began + timeline_begin_slack;
+    });
   }
 
   // The last segment in which another history leaves a branch.

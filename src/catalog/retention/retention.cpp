@@ -48,6 +48,7 @@ class Judge {
                   "Set the clock right. If it is, and was wrong when that backup was taken: take "
                   "another one.");
     }
+    find_what_is_over();
     keep_newest(std::max(1u, policy_.minimum_backups), "one of the last that can be restored");
     if (!policy_.has_rule()) {
       for (std::size_t i = 0; i < verdicts_.size(); ++i) {
@@ -77,9 +78,28 @@ class Judge {
     if (!policy_.window) verdicts_[i].keeps_wal = true;
   }
 
+  // Not only to histories that nobody goes on with: those would push out what goes on.
+  [[nodiscard]] bool counts(std::size_t i) const { return is_restorable(i) && !is_over_.at(i); }
+
+  void find_what_is_over() {
+    for (std::size_t i = 0; i < verdicts_.size(); ++i) {
+      const auto leads_to = [&](const RetentionStretch& stretch) {
+        return stretch.backups.contains(verdicts_[i].id);
+      };
+      is_over_[i] = std::ranges::any_of(input_.stretches, leads_to) &&
+                    std::ranges::all_of(input_.stretches, [&](const RetentionStretch& stretch) {
+                      return stretch.is_over || !leads_to(stretch);
+                    });
+    }
+    for (std::size_t i = 0; i < verdicts_.size(); ++i) {
+      if (counts(i)) return;
+    }
+    is_over_.assign(verdicts_.size(), false);  // nothing else is there
+  }
+
   void keep_newest(unsigned count, const std::string& reason) {
     for (std::size_t i = verdicts_.size(); i-- > 0 && count > 0;) {
-      if (!is_restorable(i)) continue;
+      if (!counts(i)) continue;
       keep_moments(i, reason);
       --count;
     }
@@ -98,7 +118,7 @@ class Judge {
                     const std::function<long(Timestamp)>& period_of) {
     std::optional<long> last;
     for (std::size_t i = verdicts_.size(); i-- > 0 && count > 0;) {
-      if (!is_restorable(i)) continue;
+      if (!counts(i)) continue;
       const auto period = period_of(input_.backups[i].stop_time);
       if (last && period >= *last) continue;
       last = period;
@@ -135,7 +155,7 @@ class Judge {
   void keep_stretches() {
     std::optional<Timestamp> newest_written;
     for (const auto& stretch : input_.stretches) {
-      newest_written = std::max(newest_written, stretch.last_written);
+      if (!stretch.is_over) newest_written = std::max(newest_written, stretch.last_written);
     }
     Timestamp newest_backup{};
     for (std::size_t i = 0; i < verdicts_.size(); ++i) {
@@ -146,7 +166,8 @@ class Judge {
       const auto& written = stretch.last_written;
       // Which history goes on is not known for sure: clocks of hosts differ, and an
       // old primary may still archive.
-      if (!written || written == newest_written || *written > newest_backup) {
+      if (!stretch.is_over && (!written || written == newest_written || *written > newest_backup ||
+                               stretch.grew_beside)) {
         keep_base(stretch, Timestamp::max(), "the last of a history that goes on");
       }
       if (policy_.window && (!written || *written >= begin)) {
@@ -188,6 +209,7 @@ class Judge {
   const RetentionPolicy& policy_;
   const RetentionInput& input_;
   std::vector<BackupVerdict> verdicts_;
+  std::vector<bool> is_over_ = std::vector<bool>(input_.backups.size(), false);
 };
 
 }  // namespace

@@ -38,6 +38,10 @@ struct RetentionStretch {
   // When it ends; of the last one of a history, when that was last written to,
   // wherever. nullopt: that cannot be read.
   std::optional<Timestamp> last_written;
+  // Its timeline was set aside or abandoned.
+  bool is_over = false;
+  // It went on when another one had left it: two servers did.
+  bool grew_beside = false;
 };
 
 struct RetentionInput {

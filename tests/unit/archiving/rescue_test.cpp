@@ -102,6 +102,19 @@ TEST_F(RescueTest, TellsTimelinesApart) {
                           "000000020000000000000005.partial"));
 }
 
+// A server that was restored in place uses files of its older timeline again, of the same
+// positions.
+TEST_F(RescueTest, PassesOverWhatIsOfThePositionOnAnOlderTimeline) {
+  put({.timeline = 2, .number = 5});
+  const WalSegmentSpec next{.timeline = 2, .number = 6};
+  write_test_file(pg_wal(), next.name(), wal_segment({.timeline = 1, .number = 6}));
+  write_test_file(pg_wal(), "00000002.history", bytes_of("1\t0/480000\tno recovery target\n"));
+  const auto result = rescue(RescueOf::anything);
+  EXPECT_THAT(names_of(result),
+              ElementsAre("00000002.history", "000000020000000000000005.partial"));
+  EXPECT_EQ(result.passed_over, 1u);
+}
+
 TEST_F(RescueTest, WritesNothingWhereTheNewestThatBothHaveDiffers) {
   for (const std::uint64_t number : {2u, 3u, 4u, 5u}) put({.number = number});
   archive({.number = 2});

@@ -81,6 +81,21 @@ TEST_F(WalGateTest, WhatLiesBehindASwitchContradictsNothing) {
   EXPECT_EQ(archive_.find_chain_summary(segment, archive_.key_of(name))->digest, Digest{});
 }
 
+// A copy that goes on with a number which another promotion has by now.
+TEST_F(WalGateTest, WhereNothingIsSharedTheHistoryHasToBeTheArchivedOne) {
+  const auto own = bytes_of("1\t0/480000\tno recovery target\n");
+  write_test_file(pg_wal(), "00000002.history", own);
+  EXPECT_EQ(before({.timeline = 2, .number = 6}), std::nullopt);
+  (void)push_timeline_history(archive_, {2}, own, made_.clock, {});
+  EXPECT_EQ(before({.timeline = 2, .number = 6}), std::nullopt);
+  write_test_file(pg_wal(), "00000002.history", bytes_of("1\t0/400000\tno recovery target\n"));
+  EXPECT_EQ(refusal({.timeline = 2, .number = 6}), "conflict");
+  // What is shared says more.
+  archive({.timeline = 2, .number = 5});
+  put({.timeline = 2, .number = 5});
+  EXPECT_NE(before({.timeline = 2, .number = 6}), std::nullopt);
+}
+
 TEST_F(WalGateTest, WhatCannotBeReadContradictsNothing) {
   archive({.number = 3});
   put({.number = 3, .seed = 99});

@@ -79,6 +79,24 @@ TEST(CheckpointRecord, IsAnothersWhenAnythingOfItDiffers) {
   EXPECT_FALSE(holds_checkpoint(wal, control_at({~0ull})));
 }
 
+// Of a backup only these are kept.
+TEST(CheckpointRecord, IsKnownByItsRedoPositionAndTimeline) {
+  const std::size_t offset = 20'000;
+  const auto wal = wal_with_record_at(offset, checkpoint_record());
+  ControlFile control;
+  control.checkpoint = {start.value + offset};
+  const auto copy = checkpoint_copy();
+  ByteReader in(copy, "a checkpoint");
+  control.redo = {in.u64()};
+  control.timeline = {in.u32()};
+  EXPECT_TRUE(holds_checkpoint(wal, control));
+  control.redo.value += 8;
+  EXPECT_FALSE(holds_checkpoint(wal, control));
+  control.redo.value -= 8;
+  control.timeline.value += 1;
+  EXPECT_FALSE(holds_checkpoint(wal, control));
+}
+
 TEST(CheckpointRecord, IsOfTheRightKind) {
   const std::size_t offset = 20'000;
   const auto control = control_at({start.value + offset});

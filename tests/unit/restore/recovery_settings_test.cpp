@@ -307,7 +307,8 @@ TEST(RecoverySettings, WithoutTheMarksOnlyWhatIsSurelyOfARecoveryGoes) {
   EXPECT_THAT(after, Not(HasSubstr("recovery_target")));
   EXPECT_THAT(after, Not(HasSubstr("recovery_end_command")));
   EXPECT_THAT(after, StartsWith("primary_conninfo = 'host=a'\n"));
-  const std::string foreign = "recovery_end_command = 'true'\n";
+  const std::string foreign =
+      "recovery_end_command = '/usr/local/bin/tell recovery-ended'\nrecovery_target_x.y = '1'\n";
   EXPECT_EQ(without_recovery_target(foreign), foreign);
 }
 
@@ -324,6 +325,7 @@ TEST(RecoverySettings, ARoleCanBeChanged) {
   EXPECT_EQ(with_role(again, false), again);
   EXPECT_EQ(with_role(again, true), original);
   EXPECT_EQ(with_role("archive_mode = 'o'\n", true), "archive_mode = 'o'\n");
+  EXPECT_EQ(with_role("archive_mode = off # for now\narchive_mode=off\n", true), "");
 }
 
 }  // namespace

@@ -177,6 +177,30 @@ TEST_F(RetentionTest, AWindowCoversHistoriesThatWereLeftMeanwhile) {
   EXPECT_EQ(kept(policy_of([](auto& p) { p.window = hours(12); })), (Ids{"1d"}));
 }
 
+// A copy's, newer by all that is known of it, must not cost the original its last one.
+TEST_F(RetentionTest, OfTwoHistoriesThatGrewBesideEachOtherEachKeepsABackup) {
+  add(days(9));
+  add(days(5));
+  add(hours(2));
+  input_.stretches = {{.backups = {"9d", "5d"}, .last_written = now - hours(3)},
+                      {.backups = {"9d", "2h"}, .last_written = now - hours(1)}};
+  const auto policy = policy_of([](auto& p) { p.keep_last = 1; });
+  EXPECT_EQ(kept(policy), Ids{"2h"});
+  input_.stretches[0].grew_beside = true;
+  EXPECT_EQ(kept(policy), (Ids{"5d", "2h"}));
+  // Once somebody says that it is over, it is as any other.
+  input_.stretches[0].is_over = true;
+  EXPECT_EQ(kept(policy), Ids{"2h"});
+  // And what is over does not pass for the one that goes on.
+  input_.stretches[0].is_over = false;
+  input_.stretches[0].grew_beside = false;
+  input_.stretches[1].is_over = true;
+  EXPECT_EQ(kept(policy), Ids{"5d"});
+  // Where all are over, the newest is better than none.
+  input_.stretches[0].is_over = true;
+  EXPECT_EQ(kept(policy), Ids{"2h"});
+}
+
 TEST_F(RetentionTest, TheHistoryThatGoesOnKeepsABackup) {
   add(days(9));
   add(days(5));
