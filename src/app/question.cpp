@@ -39,7 +39,7 @@ std::optional<std::string> ask(const std::string& question,
   for (int i = 0; i < tries_max; ++i) {
     std::fprintf(stderr, "%s (%s): ", question.c_str(),
                  list_of(answers, [](const std::string& each) { return each; }).c_str());
-    const auto line = read_line();
+    auto line = read_line();
     if (!line) break;
     if (std::ranges::find(answers, *line) != answers.end()) return line;
   }
