@@ -81,6 +81,17 @@ TEST_F(LeftTimelinesTest, LatestIsTheNewestThatNobodyLeft) {
   EXPECT_EQ(latest(), 3u);
 }
 
+// To pass it over would drop what was committed on it.
+TEST_F(LeftTimelinesTest, TheNewestIsNotPassedOverForWantOfItsHistory) {
+  archive_segments(archive_, 4, 9, 9);
+  EXPECT_EQ(error_of([&] { (void)latest(); }), "unreachable_target");
+  abandon(4);
+  EXPECT_EQ(latest(), 3u);
+  abandon(4, true);
+  archive_history(archive_, 4, {{.timeline = {3}, .end = lsn_in(9)}});
+  EXPECT_EQ(latest(), 4u);
+}
+
 TEST_F(LeftTimelinesTest, WhatARestoreSaidCountsOnceItsServerGoesOn) {
   leave(1, lsn_in(6), 2, id_of(2));
   EXPECT_TRUE(is_left(1));
