@@ -88,7 +88,8 @@ TEST_F(LeftTimelinesTest, TheNewestIsNotPassedOverForWantOfItsHistory) {
   abandon(4);
   EXPECT_EQ(latest(), 3u);
   abandon(4, true);
-  archive_history(archive_, 4, {{.timeline = {3}, .end = lsn_in(9)}});
+  archive_history(archive_, 4,
+                  {{.timeline = {1}, .end = lsn_in(5)}, {.timeline = {3}, .end = lsn_in(9)}});
   EXPECT_EQ(latest(), 4u);
 }
 
