@@ -300,7 +300,8 @@ TEST(RecoverySettings, OfARecoveryNothingIsLeftBehindIt) {
 // ALTER SYSTEM writes the file anew, without comments.
 TEST(RecoverySettings, WithoutTheMarksOnlyWhatIsSurelyOfARecoveryGoes) {
   std::string unmarked = "primary_conninfo = 'host=a'\n";
-  for (const auto line : split_lines(with_recovery_settings("", of_a_copy()))) {
+  const auto marked = with_recovery_settings("", of_a_copy());
+  for (const auto line : split_lines(marked)) {
     if (!line.starts_with('#')) unmarked += std::string(line) + "\n";
   }
   const auto after = without_recovery_target(unmarked);
