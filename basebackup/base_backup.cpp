@@ -174,7 +174,8 @@ class BackupRun {
     info_.label = request_.label;
     info_.server_version = server_.server_version();
     info_.writer_version = version_text();
-    info_.sequence = lender_.parent ? lender_.parent->sequence + 1 : 1;
+    // Above all of them: backups that were copied here may have higher ones than the newest.
+    info_.sequence = lender_.highest_sequence + 1;
     if (server_.is_local()) info_.host = request_.host;
   }
 

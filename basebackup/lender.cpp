@@ -1,5 +1,7 @@
 #include "basebackup/lender.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "catalog/records/backup_list.h"
 
@@ -39,7 +41,11 @@ std::string Lender::root_key() const {
 
 Lender find_lender(const WalArchive& archive) {
   Lender lender;
-  lender.parent = newest_backup(archive.repository(), archive.identity().name);
+  auto list = list_backups(archive.repository(), archive.identity().name);
+  for (const auto& each : list.backups) {
+    lender.highest_sequence = std::max(lender.highest_sequence, each.sequence);
+  }
+  if (!list.backups.empty()) lender.parent = std::move(list.backups.back());
   if (!lender.parent) lender.relative = find_relative(archive);
   return lender;
 }

@@ -16,6 +16,7 @@ struct Lender {
   // Without one, the newest backup of another cluster that has the same system identifier: a
   // copy of this one, or what this one was copied from.
   std::optional<BackupInfo> relative;
+  std::uint32_t highest_sequence = 0;  // of the cluster's backups
 
   [[nodiscard]] const std::optional<BackupInfo>& backup() const {
     return parent ? parent : relative;
