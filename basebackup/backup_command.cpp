@@ -123,8 +123,8 @@ bool reads_files(const Options& options) {
 // As the configuration wants it. The backup is complete whatever becomes of this.
 Expired expire_after(Program& program, const Repository& repository, const BackupInfo& info) {
   const auto settings = program.config().of_cluster(info.cluster);
-  // Those from before may be the last without the damage.
-  if (!settings.expire || !info.damaged_pages.empty()) return {};
+  // Those from before may be the last that are whole.
+  if (!settings.expire || !info.is_whole()) return {};
   try {
     const auto now = system_clock().now();
     const auto plan = plan_expiry(repository, info.cluster, settings.retention, now, true);
@@ -211,12 +211,22 @@ class BackupTries {
 
 // Lines; empty: there is none.
 std::string damage_text(const BackupInfo& info) {
-  if (info.damaged_pages.empty()) return {};
-  std::string text =
-      "DAMAGED PAGES: pages were found whose checksum fails, and they are in the "
-      "backup as they are:\n";
-  for (const auto& each : info.damaged_pages) text += "  " + each + "\n";
-  return text + "Find the relations with pg_amcheck, and keep the backups from before.\n";
+  std::string text;
+  if (!info.damaged_pages.empty()) {
+    text +=
+        "DAMAGED PAGES: pages were found whose checksum fails, and they are in the "
+        "backup as they are:\n";
+    for (const auto& each : info.damaged_pages) text += "  " + each + "\n";
+    text += "Find the relations with pg_amcheck, and keep the backups from before.\n";
+  }
+  if (!info.skipped_files.empty()) {
+    text += "NOT WHOLE: data was moved and a link put in its place. It is not in the backup:\n";
+    for (const auto& each : info.skipped_files) text += "  " + each + "\n";
+    text +=
+        "PostgreSQL's backups follow no links but those of tablespaces. Stop the server, move the "
+        "data back (or into a tablespace), and take a new backup.\n";
+  }
+  return text;
 }
 
 std::string result_text(const BackupInfo& info) {
@@ -250,7 +260,7 @@ void run_backup(Program& program, const Options& options) {
   if (!unnamed.empty()) log_info("the names of relations could not be read: " + unnamed);
 
   const auto expired = expire_after(program, opened.repository, info);
-  if (!info.damaged_pages.empty()) program.set_exit_code(exit_code(ErrorKind::corrupt));
+  if (!info.is_whole()) program.set_exit_code(exit_code(ErrorKind::corrupt));
   ordered_json document = {{"backup", backup_json(info)}};
   if (!expired.document.is_null()) document["expire"] = expired.document;
   program.print(document, result_text(info) + damage_text(info) + expired.text);

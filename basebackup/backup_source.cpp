@@ -4,6 +4,7 @@
 #include "basebackup/backup_receiver.h"
 #include "basebackup/changes.h"
 #include "basebackup/file_backup.h"
+#include "postgres/data_path.h"
 
 namespace walvault {
 namespace {
@@ -18,12 +19,14 @@ constexpr int no_statistics_directory_since = 150000;
 // From this version on a server can send what changed since an earlier backup.
 constexpr int incremental_since_version = 170000;
 
-// The server's warnings, within what a backup's record has room for.
-class Warnings {
+// Within what a backup's record has room for.
+class RecordTexts {
  public:
+  explicit RecordTexts(std::size_t count_max) : count_max_(count_max) {}
+
   void add(const std::string& text) {
-    if (texts_.size() < damage_texts_max) {
-      texts_.push_back(text.substr(0, damage_text_bytes_max));
+    if (texts_.size() < count_max_) {
+      texts_.push_back(text.substr(0, record_text_bytes_max));
     } else {
       ++left_out_;
     }
@@ -32,15 +35,21 @@ class Warnings {
   [[nodiscard]] bool empty() const { return texts_.empty(); }
 
   [[nodiscard]] std::vector<std::string> take() {
-    if (texts_.empty()) texts_.emplace_back("the server does not say which");
     if (left_out_ > 0) texts_.back() = "and " + std::to_string(left_out_ + 1) + " more";
     return std::move(texts_);
   }
 
  private:
+  const std::size_t count_max_;
   std::vector<std::string> texts_;
   std::uint64_t left_out_ = 0;
 };
+
+// Of what is neither file nor directory, and what of it makes the backup less than whole.
+void skip(const BackupSource& source, const std::string& path, RecordTexts& skipped) {
+  source.reporter.warn("\"" + path + "\" is neither file nor directory, and in no backup");
+  if (holds_data(path)) skipped.add(path);
+}
 
 // How far the server's clock is ahead of this machine's, as far as that can be
 // told: zero, or at least the difference. PostgreSQL compares a target time
@@ -91,7 +100,8 @@ BackupContent receive(BackupSource& source, ChangesSince* changes, bool& has_beg
   BackupReceiver receiver(source.tree,
                           changes != nullptr ? std::optional(changes->form()) : std::nullopt);
   auto label_received = source.info.start_time;
-  Warnings warnings;
+  RecordTexts warnings(damage_texts_max);
+  RecordTexts skipped(skipped_texts_max);
   const auto end = source.server.base_backup(
       {.label = source.label(),
        .fast_checkpoint = source.request.fast_checkpoint,
@@ -125,9 +135,18 @@ BackupContent receive(BackupSource& source, ChangesSince* changes, bool& has_beg
            [&](const std::string& text) {
              source.reporter.warn("the server warns: " + text);
              warnings.add(text);
+           },
+       .skipped =
+           [&](const std::string& path) {
+             // Before that the server only adds up what there is, and says the same.
+             if (has_begun) skip(source, path, skipped);
            }});
   auto content = receiver.finish(end.position);
-  if (end.has_damaged_pages) source.info.damaged_pages = warnings.take();
+  if (end.has_damaged_pages) {
+    if (warnings.empty()) warnings.add("the server does not say which");
+    source.info.damaged_pages = warnings.take();
+  }
+  source.info.skipped_files = skipped.take();
   source.info.stop_time =
       source.clock.now() + clock_offset(content.label_time, label_received, source.reporter);
   return content;
@@ -230,14 +249,16 @@ BackupContent read_data_directory(BackupSource& source) {
     (void)server.identify_system();
     (void)sql->query("SELECT 1");
   };
-  Warnings warnings;
+  RecordTexts damaged(damage_texts_max);
+  RecordTexts skipped(skipped_texts_max);
   auto content = back_up_files(
       source.archive.identity(), *sql, source.clock, source.tree, files,
       {.started =
            [&](Lsn start, std::uint64_t bytes) {
              source.start({.lsn = start, .timeline = server.identify_system().timeline}, bytes);
            },
-       .damaged_page = [&](const std::string& text) { warnings.add(text); }},
+       .damaged_page = [&](const std::string& text) { damaged.add(text); },
+       .skipped = [&](const std::string& path) { skip(source, path, skipped); }},
       {.info = source.reporter.info,
        .warn = source.reporter.warn,
        .check_cancelled =
@@ -250,7 +271,8 @@ BackupContent read_data_directory(BackupSource& source) {
   // A standby may have followed another server meanwhile.
   const auto timeline = server.identify_system().timeline;
   if (timeline != source.info.timeline) content.stop.timeline = timeline;
-  if (!warnings.empty()) source.info.damaged_pages = warnings.take();
+  source.info.damaged_pages = damaged.take();
+  source.info.skipped_files = skipped.take();
   source.info.stop_time = source.clock.now();
   return content;
 }

@@ -25,7 +25,7 @@ struct BackupSource {
   const WriterSession& session;
   WalStreamer* streamer;  // nullptr: the server archives
   TreeWriter& tree;
-  BackupInfo& info;  // gets start, timeline, end time and damage
+  BackupInfo& info;  // gets start, timeline, end time, damage and what was skipped
   // Behind a command that the server refused, which drops its temporary slots.
   std::function<void()> claim_again;
 

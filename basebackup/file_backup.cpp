@@ -199,9 +199,7 @@ class FileBackup {
             workers.submit(std::move(part));
           });
         },
-        [&](const std::string& path) {
-          reporter_.warn("\"" + path + "\" is neither file nor directory, and in no backup");
-        });
+        events_.skipped);
     workers.finish();
   }
 

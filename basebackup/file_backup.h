@@ -36,6 +36,8 @@ struct FileBackupEvents {
   std::function<void(Lsn, std::uint64_t bytes)> started;
   // A page that fails its checksum.
   std::function<void(const std::string&)> damaged_page;
+  // What is neither file nor directory. Relative to the data directory.
+  std::function<void(const std::string& path)> skipped;
 };
 
 // Reads the data directory into `tree`. The timeline of where it stops is the label's.

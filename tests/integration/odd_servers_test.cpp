@@ -122,6 +122,43 @@ TEST_P(DamagedPageTest, IsShownRecordedAndToldByTheExitStatus) {
   EXPECT_EQ(restored->sql("SELECT count(*) FROM pg_class WHERE relname = 't'"), "1");
 }
 
+class SkippedLinkTest : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(Majors, SkippedLinkTest, ::testing::Values(13, 15, 18), name_of_major);
+
+// A database that was moved behind a link is in no backup of PostgreSQL's.
+TEST_P(SkippedLinkTest, IsRecordedAndCountsForLess) {
+  MainJob job(GetParam());
+  auto& server = job.server();
+  (void)server.sql("CREATE DATABASE moved");
+  fs::create_symlink(job.directory().path("elsewhere"), server.data() + "/server.crt");
+  // Nothing but data makes a backup less than whole.
+  EXPECT_TRUE(job.backup().at("skipped_files").empty());
+
+  const auto oid = server.sql("SELECT oid FROM pg_database WHERE datname = 'moved'");
+  server.stop();
+  const auto database = server.data() + "/base/" + oid;
+  fs::rename(database, job.directory().path("moved"));
+  fs::create_directory_symlink(job.directory().path("moved"), database);
+  ASSERT_TRUE(server.start()) << server.log();
+  for (const auto* way : {"protocol", "files"}) {
+    const auto done = job.walvault({"backup", "--pg", server.conninfo(), "--via", way, "--json"});
+    EXPECT_EQ(done.exit_code, 5) << done.text();
+    EXPECT_EQ(nlohmann::json::parse(done.out).at("backup").at("skipped_files"),
+              nlohmann::json({"base/" + oid}))
+        << done.text();
+  }
+  EXPECT_THAT(job.walvault({"info"}).out, HasSubstr("CANNOT BE RESTORED WHOLE: \"base/" + oid));
+  EXPECT_THAT(job.walvault({"check", "--pg", server.conninfo()}).text(),
+              HasSubstr("cannot be restored whole: \"base/" + oid));
+
+  // The first backup has it, and what follows is in the WAL.
+  job.archive_everything();
+  EXPECT_EQ(job.walvault({"expire", "--keep-last", "1"}).exit_code, 0);
+  auto restored = job.restore("new", {});
+  ASSERT_TRUE(restored->wait_until_promoted()) << restored->log();
+  EXPECT_EQ(restored->sql("SELECT 1", "moved"), "1");
+}
+
 class ServersErrorTest : public ::testing::TestWithParam<int> {};
 INSTANTIATE_TEST_SUITE_P(Majors, ServersErrorTest, ::testing::Values(13, 15), name_of_major);
 
@@ -328,7 +365,8 @@ TEST_P(StalledConnection, IsGivenUp) {
                                .archive_data = count,
                                .archive_end = [] {},
                                .manifest_data = count,
-                               .warning = [](const std::string&) {}});
+                               .warning = [](const std::string&) {},
+                               .skipped = [](const std::string&) {}});
   };
   try {
     back_up();

@@ -123,6 +123,7 @@ class FakeServer final : public ReplicationConnection {
   std::function<void()> before_manifest = [] {};
   std::vector<std::string> warnings;  // during a backup
   bool has_damaged_pages = false;
+  std::vector<std::string> skipped;  // paths
   // Whether the slot that claims the server for a backup can be had.
   std::function<bool(const std::string&)> before_claim = [](const std::string&) { return true; };
   std::string slot;
@@ -294,6 +295,7 @@ class FakeServer final : public ReplicationConnection {
       in_pieces(as_bytes(manifest), events.manifest_data);
     }
     for (const auto& text : warnings) events.warning(text);
+    for (const auto& path : skipped) events.skipped(path);
     before_ = files;
     return {.position = end, .has_damaged_pages = has_damaged_pages};
   }

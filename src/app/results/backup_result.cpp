@@ -19,7 +19,8 @@ nlohmann::ordered_json backup_json(const BackupInfo& info) {
           {"new_bytes", info.new_bytes},
           {"stored_bytes", info.stored_bytes},
           {"duration_s", static_cast<double>(info.duration.count()) / 1000},
-          {"damaged_pages", info.damaged_pages}};
+          {"damaged_pages", info.damaged_pages},
+          {"skipped_files", info.skipped_files}};
 }
 
 nlohmann::ordered_json window_json(const ClusterIdentity& identity, const RecoveryWindow& window) {

@@ -9,10 +9,33 @@ namespace {
 
 // The one generation that exists so far; a compaction may add higher ones.
 constexpr std::string_view first_generation = "/1";
-// Version 2 adds what follows the fields of version 1. Only a head that has any
-// of it is written as that, so that older programs read all others.
+// Each version adds to the fields of the one before. A head is written in the first that
+// has room for what it holds, so that older programs read all others.
 constexpr std::uint16_t head_version_plain = 1;
 constexpr std::uint16_t head_version_extended = 2;
+constexpr std::uint16_t head_version_skipped = 3;
+
+std::uint16_t version_for(const BackupInfo& info) {
+  if (!info.skipped_files.empty()) return head_version_skipped;
+  if (info.branch != 0 || !info.damaged_pages.empty()) return head_version_extended;
+  return head_version_plain;
+}
+
+void write_texts(ByteWriter& out, const std::vector<std::string>& texts) {
+  out.varint(texts.size());
+  for (const auto& text : texts) out.string(text);
+}
+
+std::vector<std::string> read_texts(ByteReader& in, std::size_t count_max, const std::string& id) {
+  const auto count = in.varint();
+  if (count > count_max) {
+    throw Error(ErrorKind::corrupt, "the head of backup " + id + " is damaged",
+                "It lists too many damaged pages or skipped files.");
+  }
+  std::vector<std::string> texts;
+  for (std::uint64_t i = 0; i < count; ++i) texts.push_back(in.string());
+  return texts;
+}
 
 }  // namespace
 
@@ -32,8 +55,8 @@ std::string make_backup_id(Timestamp time, const RandomId& random) {
 
 Bytes encode_backup_info(const BackupInfo& info) {
   ByteWriter out;
-  const bool is_plain = info.branch == 0 && info.damaged_pages.empty();
-  out.u16(is_plain ? head_version_plain : head_version_extended);
+  const auto version = version_for(info);
+  out.u16(version);
   out.string(info.id);
   out.string(info.cluster);
   out.u32(info.identity_number);
@@ -74,17 +97,18 @@ Bytes encode_backup_info(const BackupInfo& info) {
   out.varint(info.new_bytes);
   out.varint(info.stored_bytes);
   out.varint(static_cast<std::uint64_t>(info.duration.count()));
-  if (is_plain) return out.take();
-  out.u32(info.branch);
-  out.varint(info.damaged_pages.size());
-  for (const auto& text : info.damaged_pages) out.string(text);
+  if (version >= head_version_extended) {
+    out.u32(info.branch);
+    write_texts(out, info.damaged_pages);
+  }
+  if (version >= head_version_skipped) write_texts(out, info.skipped_files);
   return out.take();
 }
 
 BackupInfo decode_backup_info(ByteView head) {
   ByteReader in(head, "the head of a backup");
   const auto version = in.u16();
-  if (version < head_version_plain || version > head_version_extended) {
+  if (version < head_version_plain || version > head_version_skipped) {
     throw Error(ErrorKind::conflict, "a backup was made by a newer version of walvault",
                 "The version of its head is " + std::to_string(version) + ".",
                 "Use that version of walvault, or a later one.");
@@ -130,15 +154,12 @@ BackupInfo decode_backup_info(ByteView head) {
   info.new_bytes = in.varint();
   info.stored_bytes = in.varint();
   info.duration = std::chrono::milliseconds(static_cast<std::int64_t>(in.varint()));
-  if (version == head_version_extended) {
+  if (version >= head_version_extended) {
     info.branch = in.u32();
-    const auto texts = in.varint();
-    if (texts > damage_texts_max) {
-      throw Error(ErrorKind::corrupt, "the head of backup " + info.id + " is damaged",
-                  "It lists too many damaged pages.");
-    }
-    for (std::uint64_t i = 0; i < texts; ++i) info.damaged_pages.push_back(in.string());
+    info.damaged_pages = read_texts(in, damage_texts_max, info.id);
   }
+  if (version >= head_version_skipped)
+    info.skipped_files = read_texts(in, skipped_texts_max, info.id);
   in.expect_end();
   return info;
 }

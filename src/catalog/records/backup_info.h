@@ -46,6 +46,12 @@ struct BackupInfo {
   // What the server said of pages that failed their checksum while they were
   // read; empty when it found none, or had no checksums to look at.
   std::vector<std::string> damaged_pages;
+  // Of the data, what no backup holds because it is neither file nor directory: what
+  // somebody moved and put a link in its place.
+  std::vector<std::string> skipped_files;
+
+  // What it was to hold, it holds.
+  [[nodiscard]] bool is_whole() const { return damaged_pages.empty() && skipped_files.empty(); }
 
   [[nodiscard]] TimelineBranch timeline_branch() const {
     return {.timeline = timeline, .branch = branch};
@@ -55,7 +61,8 @@ struct BackupInfo {
 
 // So much of it a record has room for.
 inline constexpr std::size_t damage_texts_max = 32;
-inline constexpr std::size_t damage_text_bytes_max = 200;
+inline constexpr std::size_t skipped_texts_max = 16;
+inline constexpr std::size_t record_text_bytes_max = 200;
 
 // The key of a backup's root.
 [[nodiscard]] std::string backup_root_key(const std::string& cluster, const std::string& id);

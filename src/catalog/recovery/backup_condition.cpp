@@ -132,7 +132,13 @@ BackupFault BackupConditions::fault_of_own_checkpoint(const BackupInfo& backup) 
 
 BackupFault BackupConditions::fault_of(const BackupInfo& backup) {
   auto fault = fault_of_packs(backup);
-  return fault.empty() ? fault_of_wal(backup) : fault;
+  if (fault.empty()) fault = fault_of_wal(backup);
+  if (fault.empty() && !backup.skipped_files.empty()) {
+    fault.why = "\"" + backup.skipped_files.front() + "\"" +
+                (backup.skipped_files.size() > 1 ? " and more" : "") +
+                ", which is a link and no file, is not in it";
+  }
+  return fault;
 }
 
 BackupFaults BackupConditions::faults_of(const std::vector<BackupInfo>& backups) {

@@ -43,8 +43,8 @@ class BackupConditions {
       : repository_(repository), look_(look) {}
 
   // Why a backup cannot be restored whole: its root cannot be read, packs that it needs are
-  // missing or marked as damaged, its own WAL was found damaged. Empty: nothing of that is
-  // known. Whether its WAL is there and one chain, windows tell.
+  // missing or marked as damaged, its own WAL was found damaged, data was skipped when it was
+  // taken. Empty: nothing of that is known. Whether its WAL is there and one chain, windows tell.
   [[nodiscard]] BackupFault fault_of(const BackupInfo& backup);
 
   // Those of which something of that is known, and what.

@@ -47,7 +47,7 @@ class IdentityView {
             continue;
           }
           last->backups.insert(backup.id);
-          if (!backup.damaged_pages.empty()) continue;
+          if (!backup.is_whole()) continue;
           const auto fault = faults.find(backup.id);
           if (fault == faults.end()) {
             input.restorable.insert(backup.id);

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "base/error.h"
+#include "postgres/data_path.h"
 
 namespace walvault {
 namespace {
@@ -186,7 +187,15 @@ BaseBackupEnd PqConnection::base_backup(const BaseBackupOptions& options,
     WarningScope& operator=(const WarningScope&) = delete;
     PqSession& session;
   } const scope(*this);
-  on_warning = events.warning;
+  on_warning = [&](const std::string& text, std::string_view function) {
+    // All that it warns of, and the text may be in any language.
+    const auto path = function == "sendDir" ? path_in_message(text) : std::nullopt;
+    if (path) {
+      events.skipped(*path);
+    } else {
+      events.warning(text);
+    }
+  };
   const bool from_15 = server_version() >= 150000;
   send(from_15 ? base_backup_command(options) : base_backup_command_before_15(options));
 

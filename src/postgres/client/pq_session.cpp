@@ -76,7 +76,8 @@ PqSession::PqSession(ConnectOptions options, SessionMode mode, const std::string
         const char* severity = PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
         if (receive && text != nullptr && severity != nullptr &&
             std::string_view(severity) == "WARNING") {
-          receive(one_line(text));
+          const char* function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+          receive(one_line(text), function == nullptr ? "" : function);
         }
       },
       this);

@@ -30,8 +30,9 @@ class PqSession {
   [[nodiscard]] PGconn* connection() const { return connection_.get(); }
   void check_cancelled() const { options_.check_cancelled(); }
 
-  // What is called with each warning that the server sends; may be empty.
-  std::function<void(const std::string&)> on_warning;
+  // What is called with each warning that the server sends, and the function of the
+  // server's source that it comes from; may be empty.
+  std::function<void(const std::string& text, std::string_view function)> on_warning;
 
   void send(const std::string& command);
   // The next result of what was sent; null at its end.

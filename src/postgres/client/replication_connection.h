@@ -49,6 +49,9 @@ struct BaseBackupEvents {
   std::function<void(ByteView)> manifest_data;
   // What the server warns of meanwhile, damaged pages above all.
   std::function<void(const std::string&)> warning;
+  // What it does not send because it is neither file nor directory: a link, a socket.
+  // Relative to the data directory, or absolute in a tablespace.
+  std::function<void(const std::string& path)> skipped;
 };
 
 struct BaseBackupEnd {

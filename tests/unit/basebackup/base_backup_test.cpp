@@ -1,11 +1,7 @@
 #include "basebackup/base_backup.h"
-
 #include "basebackup/server_claim.h"
 
 #include <gtest/gtest.h>
-
-#include <atomic>
-#include <thread>
 
 #include "catalog/records/backup_list.h"
 #include "catalog/retention/expiry.h"
@@ -13,9 +9,9 @@
 #include "repository/pin.h"
 #include "repository/unfinished.h"
 #include "support/fake_backup.h"
-#include "support/hooked_storage.h"
 #include "support/test_data.h"
 #include "support/wal_builder.h"
+#include "unit/basebackup/base_backup_fixture.h"
 
 namespace walvault {
 namespace {
@@ -34,28 +30,6 @@ BaseBackupRequest patient_for(milliseconds timeout) {
   request.wal_timeout = timeout;
   return request;
 }
-
-class BaseBackupTest : public testing::Test {
- protected:
-  BackupInfo back_up(const BaseBackupRequest& request = {}) {
-    return walvault::back_up(archive_, server_, ++runs_, made_.clock, request);
-  }
-  // What a backup throws; and it must have left none behind.
-  std::string refusal(const BaseBackupRequest& request = {}) {
-    const auto before = roots();
-    auto outcome = error_of([&] { (void)back_up(request); });
-    EXPECT_EQ(roots(), before);
-    return outcome;
-  }
-  [[nodiscard]] std::vector<std::string> roots() { return root_keys(made_.storage); }
-
-  MemoryRepository made_;
-  HookedStorage hooked_{made_.storage};
-  Repository repository_ = Repository::open(hooked_);
-  WalArchive archive_{repository_, test_cluster()};
-  FakeServer server_;
-  std::uint8_t runs_ = 0;
-};
 
 TEST_F(BaseBackupTest, HoldsWhatTheServerSent) {
   archive_needed_wal(archive_);
@@ -282,114 +256,6 @@ TEST_F(BaseBackupTest, TakesAnArchivingServerAtItsWord) {
   EXPECT_EQ(error_of([&] { (void)back_up(); }), "nothing");
 }
 
-// A second connection to the same server; it is told how to stream.
-class StreamingBackupTest : public BaseBackupTest {
- protected:
-  using Stream = decltype(FakeServer::stream);
-
-  StreamingBackupTest() { server_.settings["archive_mode"] = "off"; }
-
-  BaseBackupRequest streaming(const Stream& stream) {
-    BaseBackupRequest request;
-    request.connect_for_wal = [this, stream] {
-      auto connection = std::make_unique<FakeServer>(server_);
-      connection->stream = [this, stream, connection = connection.get()](
-                               WalPosition start, const std::string& slot,
-                               const WalStreamEvents& events) {
-        EXPECT_EQ(slot, connection->slot) << "WAL may be gone that no slot kept";
-        try {
-          stream(start, slot, events);
-        } catch (...) {
-          ended_ = true;
-          throw;
-        }
-        ended_ = true;
-        while (events.wanted()) std::this_thread::sleep_for(milliseconds(1));
-      };
-      return connection;
-    };
-    return request;
-  }
-
-  // Holds the backup until the stream has done its part.
-  void wait_for_the_stream() {
-    server_.before_manifest = [this] {
-      while (!ended_) std::this_thread::sleep_for(milliseconds(1));
-    };
-  }
-
-  std::atomic<bool> ended_ = false;
-};
-
-TEST_F(StreamingBackupTest, ArchivesTheWholeSegmentsThatItNeeds) {
-  auto wal = whole_segments(3, 3);
-  wal.resize(wal.size() - 1);  // the last one is not whole
-  std::vector<Lsn> durable;
-  wait_for_the_stream();
-  const auto backup =
-      back_up(streaming([&](WalPosition start, const std::string&, const auto& events) {
-        EXPECT_EQ(start.lsn, (Lsn{3 * test_segment_bytes})) << "segments are archived whole";
-        EXPECT_EQ(start.timeline, TimelineId{1});
-        ByteView left = wal;
-        while (!left.empty()) {
-          const auto piece = left.first(std::min<std::size_t>(left.size(), 700'001));
-          events.data(start.lsn, piece);
-          start.lsn.value += piece.size();
-          left = left.subspan(piece.size());
-          durable.push_back(events.durable());
-        }
-      }));
-  expect_whole_backup(repository_, backup, server_);
-  EXPECT_EQ(durable.front(), (Lsn{3 * test_segment_bytes}));
-  EXPECT_EQ(durable.back(), (Lsn{5 * test_segment_bytes}));
-  for (const std::uint64_t number : {3u, 4u}) {
-    const SegmentName name{.timeline = {1}, .number = number};
-    ASSERT_TRUE(archive_.has_segment(name));
-    const auto header = archive_.find_header(archive_.key_of(name.text(test_geometry)));
-    const auto offset = (number - 3) * test_segment_bytes;
-    EXPECT_EQ(header->digest, sha256(ByteView(wal).subspan(offset, test_segment_bytes)));
-  }
-  EXPECT_FALSE(archive_.has_segment({.timeline = {1}, .number = 5}));
-}
-
-TEST_F(StreamingBackupTest, DamagedWalEndsTheBackup) {
-  wait_for_the_stream();
-  auto wal = whole_segments(3, 1);
-  wal[20'000] ^= 1;
-  const auto request = streaming([&](WalPosition start, const std::string&, const auto& events) {
-    events.data(start.lsn, wal);
-  });
-  EXPECT_EQ(refusal(request), "corrupt");
-}
-
-TEST_F(StreamingBackupTest, EndsWithWhatEndedTheStream) {
-  wait_for_the_stream();
-  const auto request = streaming([](WalPosition, const std::string&, const auto&) {
-    throw Error(ErrorKind::conflict, "the stream has ended");
-  });
-  EXPECT_EQ(refusal(request), "conflict");
-}
-
-TEST_F(StreamingBackupTest, RefusesWalThatIsNotTheClusters) {
-  const auto foreign = wal_segment({.number = 3, .system_identifier = 7});
-  wait_for_the_stream();
-  const auto request = streaming([&](WalPosition start, const std::string&, const auto& events) {
-    events.data(start.lsn, foreign);
-  });
-  EXPECT_EQ(refusal(request), "conflict");
-  EXPECT_TRUE(keys_under(made_.storage, "wal/").empty());
-}
-
-TEST_F(StreamingBackupTest, GivesUpWhenASegmentIsNeverWhole) {
-  const auto segment = wal_segment({.number = 3});
-  wait_for_the_stream();
-  auto request = streaming([&](WalPosition start, const std::string&, const auto& events) {
-    events.data(start.lsn, ByteView(segment).first(test_segment_bytes - 1));
-  });
-  request.wal_timeout = milliseconds(10);
-  EXPECT_EQ(refusal(request), "unavailable");
-}
-
 TEST_F(BaseBackupTest, KnowsAServerThatNamesNoArchiveCommand) {
   EXPECT_TRUE(archives_wal(server_)) << "what may not be seen is taken for set";
   server_.settings["archive_command"] = "";
@@ -553,7 +419,7 @@ TEST_F(BaseBackupTest, RecordsPagesThatTheServerFoundDamaged) {
   server_.warnings.assign(100, std::string(1000, 'w'));
   const auto many = back_up();
   ASSERT_EQ(many.damaged_pages.size(), damage_texts_max);
-  EXPECT_EQ(many.damaged_pages.front().size(), damage_text_bytes_max);
+  EXPECT_EQ(many.damaged_pages.front().size(), record_text_bytes_max);
   EXPECT_EQ(many.damaged_pages.back(), "and 69 more");
   server_.warnings.clear();
   EXPECT_EQ(back_up().damaged_pages.size(), 1u);
@@ -561,6 +427,17 @@ TEST_F(BaseBackupTest, RecordsPagesThatTheServerFoundDamaged) {
   const auto list = list_backups(repository_, "main");
   ASSERT_EQ(list.backups.size(), 4u);
   EXPECT_EQ(list.backups[2].damaged_pages, many.damaged_pages);
+}
+
+TEST_F(BaseBackupTest, RecordsDataThatTheServerSkipped) {
+  archive_needed_wal(archive_);
+  server_.skipped = {".s.PGSQL.5432", "postgresql.conf"};
+  EXPECT_TRUE(back_up().is_whole());
+  server_.skipped.emplace_back("base/16384");
+  const auto backup = back_up();
+  EXPECT_EQ(backup.skipped_files, (std::vector<std::string>{"base/16384"}));
+  EXPECT_FALSE(backup.is_whole());
+  EXPECT_EQ(list_backups(repository_, "main").backups[1].skipped_files, backup.skipped_files);
 }
 
 TEST_F(BaseBackupTest, RefusesToRunBesideAnotherAndNamesIt) {

@@ -87,6 +87,7 @@ class FileBackupTest : public testing::Test {
     notes_.clear();
     warnings_.clear();
     damaged_.clear();
+    skipped_.clear();
     const WriterSession session(repository_.repository, repository_.clock, id_of(number),
                                 made.root_key, parent);
     TreeWriter tree(session, {});
@@ -100,7 +101,8 @@ class FileBackupTest : public testing::Test {
     made.content =
         back_up_files(identity_, sql_, clock_, tree, request,
                       {.started = [](Lsn, std::uint64_t) {},
-                       .damaged_page = [&](const std::string& text) { damaged_.push_back(text); }},
+                       .damaged_page = [&](const std::string& text) { damaged_.push_back(text); },
+                       .skipped = [&](const std::string& path) { skipped_.push_back(path); }},
                       {.info = [&](const std::string& text) { notes_.push_back(text); },
                        .warn = [&](const std::string& text) { warnings_.push_back(text); },
                        .check_cancelled = [&] { check_(); }},
@@ -134,6 +136,7 @@ class FileBackupTest : public testing::Test {
   std::vector<std::string> notes_;
   std::vector<std::string> warnings_;
   std::vector<std::string> damaged_;
+  std::vector<std::string> skipped_;
   std::uint8_t made_count_ = 0;
 };
 
@@ -152,6 +155,12 @@ TEST_F(FileBackupTest, HoldsTheFilesAndWhatTheServerSays) {
   EXPECT_THAT(sql_.asked,
               Contains("SELECT pg_catalog.pg_backup_start(E'it''s \\\\ a test', true)"));
   EXPECT_TRUE(warnings_.empty() && notes_.empty() && damaged_.empty());
+}
+
+TEST_F(FileBackupTest, TellsWhatItSkips) {
+  fs::create_symlink("elsewhere", directory_.path("pg/base/5/77777"));
+  (void)back_up();
+  EXPECT_EQ(skipped_, (std::vector<std::string>{"base/5/77777"}));
 }
 
 TEST_F(FileBackupTest, AsksOlderServersByTheOlderNames) {
@@ -197,9 +206,11 @@ TEST_F(FileBackupTest, LooksAgainAtATornControlFile) {
   TreeWriter tree(session, {});
   FileBackupRequest request;
   request.data_directory = directory_.path("pg");
-  const auto content = back_up_files(
-      identity_, sql_, healing, tree, request,
-      {.started = [](Lsn, std::uint64_t) {}, .damaged_page = [](const std::string&) {}}, {}, {});
+  const auto content = back_up_files(identity_, sql_, healing, tree, request,
+                                     {.started = [](Lsn, std::uint64_t) {},
+                                      .damaged_page = [](const std::string&) {},
+                                      .skipped = [](const std::string&) {}},
+                                     {}, {});
   EXPECT_EQ(content.control.checkpoint, ControlFileSpec{}.checkpoint);
   (void)tree.finish();
 }

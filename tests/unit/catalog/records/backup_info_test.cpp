@@ -129,9 +129,26 @@ TEST(BackupInfo, KeepsWhatTheSecondVersionOfItsHeadAdded) {
   EXPECT_EQ(error_of([&] { (void)decode_backup_info(encode_backup_info(written)); }), "corrupt");
 }
 
+TEST(BackupInfo, KeepsWhatTheThirdVersionOfItsHeadAdded) {
+  auto written = example();
+  written.skipped_files = {"base/16384", "global/1262"};
+  auto head = encode_backup_info(written);
+  EXPECT_EQ(head[0], 3);
+  const auto read = decode_backup_info(head);
+  EXPECT_EQ(read.skipped_files, written.skipped_files);
+  EXPECT_TRUE(read.damaged_pages.empty());
+  EXPECT_FALSE(read.is_whole());
+  for (std::size_t length = 0; length < head.size(); ++length) {
+    EXPECT_EQ(error_of([&] { (void)decode_backup_info(ByteView(head).first(length)); }), "corrupt")
+        << length;
+  }
+  written.skipped_files.assign(skipped_texts_max + 1, "x");
+  EXPECT_EQ(error_of([&] { (void)decode_backup_info(encode_backup_info(written)); }), "corrupt");
+}
+
 TEST(BackupInfo, RefusesANewerVersionsHead) {
   auto head = encode_backup_info(example());
-  head[0] = 3;
+  head[0] = 4;
   EXPECT_EQ(error_of([&] { (void)decode_backup_info(head); }), "conflict");
 }
 
@@ -140,7 +157,8 @@ TEST(BackupInfo, FitsTheHeadOfARootWithTheLongestTexts) {
   info.label = std::string(1000, 'l');
   info.host = std::string(255, 'h');
   info.data_directory = std::string(4096, 'd');
-  info.damaged_pages.assign(damage_texts_max, std::string(damage_text_bytes_max, 'p'));
+  info.damaged_pages.assign(damage_texts_max, std::string(record_text_bytes_max, 'p'));
+  info.skipped_files.assign(skipped_texts_max, info.damaged_pages.front());
   EXPECT_LE(encode_backup_info(info).size(), root_head_bytes_max);
 }
 
