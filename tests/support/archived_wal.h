@@ -74,12 +74,13 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
 
 // Each continues the one of the number before, on whichever timeline, and has
 // the checkpoint of wal_files.h.
-[[nodiscard]] inline Bytes chained_segment(std::uint32_t timeline, std::uint64_t number) {
+[[nodiscard]] inline Bytes chained_segment(std::uint32_t timeline, std::uint64_t number,
+                                           const CheckpointSpec& checkpoint = {}) {
   constexpr std::uint64_t switch_offset = test_checkpoint_offset + 120;
   WalBuilder wal(number, 15, timeline);
   wal.follow({(number - 1) * test_segment_bytes + switch_offset});
   wal.add_filler(test_checkpoint_offset - wal_segment_header_bytes - wal_record_header_bytes - 2);
-  wal.add_main(0, 0x10, 0, checkpoint_copy());
+  wal.add_main(0, 0x10, 0, checkpoint_copy(checkpoint));
   if (wal.add_switch().value % test_segment_bytes != switch_offset) std::abort();
   return wal.segment(0);
 }

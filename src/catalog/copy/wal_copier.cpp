@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/ordered_workers.h"
+#include "catalog/copy/wal_border.h"
 #include "catalog/wal/wal_check.h"
 #include "postgres/segment_name.h"
 
@@ -115,6 +116,21 @@ void WalCopier::bring_histories() {
   bring_files(std::move(lacking), [](const File&) {});
 }
 
+bool WalCopier::belongs_there(TimelineBranch branch, const std::vector<File>& lacking) {
+  std::vector<SegmentName> segments;
+  for (const auto& file : lacking) {
+    const auto name = std::string_view(file.key).substr(file.key.rfind('/') + 1);
+    const auto segment = SegmentName::parse(name, from_.identity().geometry);
+    if (segment) segments.push_back(*segment);
+  }
+  if (segments.empty()) return true;
+  const auto conflict = find_border_conflict(from_.view_of(branch), to_.view_of(branch), segments);
+  if (!conflict) return true;
+  foreign_.insert(branch);
+  note({.key = conflict->key, .fault = conflict->why});
+  return false;
+}
+
 std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::uint64_t behind) {
   if (foreign_.contains(branch)) return 0;
   const auto geometry = from_.identity().geometry;
@@ -158,7 +174,7 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
         note(file);
       }
     }
-    if (foreign_.contains(branch)) return segments;
+    if (foreign_.contains(branch) || !belongs_there(branch, lacking)) return segments;
     bring_files(std::move(lacking), count);
   }
   return segments + (has_part_of_last && !has_last ? 1 : 0);

@@ -44,10 +44,10 @@ class WalCopier {
   // All timelines' history files.
   void bring_histories();
 
-  // Nothing of a branch of which the destination was found to have other content; else all of
-  // it under the numbers from `first` to before `behind`. Returns how many segments of these the
-  // destination has then: whole ones, but of the last a part will do, in which a backup of a
-  // standby ends.
+  // Nothing of a branch of which the destination was found to have other content, or WAL that
+  // contradicts it (catalog/copy/wal_border.h); else all of it under the numbers from `first` to
+  // before `behind`. Returns how many segments of these the destination has then: whole ones, but
+  // of the last a part will do, in which a backup of a standby ends.
   std::uint64_t bring(TimelineBranch branch, std::uint64_t first, std::uint64_t behind);
 
   [[nodiscard]] const WalCopied& copied() const { return copied_; }
@@ -64,6 +64,8 @@ class WalCopier {
   void bring_file(File& file) const;
   [[nodiscard]] bool is_same(const File& file, std::uint64_t size_there) const;
   [[nodiscard]] bool has_same_content(const std::string& key) const;
+  // Whether what the destination lacks of a log belongs beside what it has; if not, it is noted.
+  [[nodiscard]] bool belongs_there(TimelineBranch branch, const std::vector<File>& lacking);
   void note(const File& file);
 
   const WalArchive from_;
