@@ -34,8 +34,8 @@ struct Pushed {
 // What the next call's gate asks for.
 void note_last(const ServerNotes& server, const std::string& place, const PushResult& archived) {
   if (classify_wal_file(archived.name) != WalFileKind::segment) return;
-  if (archived.digest == Digest{}) return;
-  server.put_last({.place = place, .key = archived.key, .digest = archived.digest});
+  if (!archived.digest) return;
+  server.put_last({.place = place, .key = archived.key, .digest = *archived.digest});
 }
 
 Pushed push(Program& program, const OfferedFile& offered, Caching caching) {

@@ -87,7 +87,7 @@ struct Acknowledgements::Note {
   std::string place;
   std::string key;
   std::uint64_t stored_bytes = 0;
-  Digest digest;
+  std::optional<Digest> digest;
   FileAttributes file;  // as it was when it was read
   Timestamp noted{};
 };
@@ -139,7 +139,7 @@ void Acknowledgements::put(const WalArchive& archive, const PushResult& result) 
   out.string(place_);
   out.string(archive.key_of(result.name));
   out.u64(result.stored_bytes);
-  out.raw(result.digest.view());
+  out.raw(digest_or_zeros(result.digest).view());
   out.u64(result.file->device);
   out.u64(result.file->inode);
   out.u64(result.file->size);
@@ -183,7 +183,7 @@ std::optional<Acknowledgements::Note> Acknowledgements::read(const std::string& 
   note.place = in.string();
   note.key = in.string();
   note.stored_bytes = in.u64();
-  note.digest = Digest::read(in);
+  note.digest = read_optional_digest(in);
   note.file.device = in.u64();
   note.file.inode = in.u64();
   note.file.size = in.u64();
@@ -240,7 +240,7 @@ bool Acknowledgements::has(const WalArchive& archive, const std::string& name) c
 std::optional<Digest> Acknowledgements::digest_of(const WalArchive& archive,
                                                   const std::string& name) const {
   const auto note = find(archive, name);
-  return note && note->digest != Digest{} ? std::optional(note->digest) : std::nullopt;
+  return note ? note->digest : std::nullopt;
 }
 
 std::optional<PushResult> Acknowledgements::take(const WalArchive& archive,

@@ -112,7 +112,7 @@ PushResult store_everywhere(const WalArchive& offered_to, const CompressedFile& 
                             PushResult result, const PushOptions& options) {
   const auto archive = branch_for(offered_to, file.header);
   const auto summary = file.summary ? encode_wal_summary({*file.summary, options.origin}) : Bytes{};
-  result.digest = telling_digest(file).value_or(Digest{});
+  result.digest = telling_digest(file);
   result.key = key_in(archive, file.header);
   store(archive, result.key, file, summary, result);
   if (options.elsewhere) {

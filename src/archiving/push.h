@@ -32,8 +32,8 @@ struct PushResult {
   bool already_there = false;  // with the same content
   std::uint64_t plain_bytes = 0;
   std::uint64_t stored_bytes = 0;
-  // Of the whole file; of a segment all zeros where it does not tell (file_digest_tells).
-  Digest digest = {};
+  // Of the whole file; of a segment nullopt where it does not tell (file_digest_tells).
+  std::optional<Digest> digest = {};
   std::string key;  // in the first archive
   // The file before it was read; nullopt: it did not come as one.
   std::optional<FileAttributes> file = {};

@@ -268,8 +268,8 @@ class Rescue {
     push(name, is_whole ? WalFileKind::segment : WalFileKind::partial);
     options_.origin.before.reset();
     if (is_whole && !result_.archived.empty() && result_.archived.back().name == name &&
-        result_.archived.back().digest != Digest{}) {
-      digests_.emplace(segment, result_.archived.back().digest);
+        result_.archived.back().digest) {
+      digests_.emplace(segment, *result_.archived.back().digest);
     }
   }
 

@@ -111,8 +111,7 @@ void WalStreamer::take_segment(const SegmentName& segment) {
     return;
   }
   const auto pushed = push_wal_segment(archive_, segment, segment_, clock_, options_);
-  options_.origin.before.reset();
-  if (pushed.digest != Digest{}) options_.origin.before = pushed.digest;
+  options_.origin.before = pushed.digest;
   if (pushed.damage.empty()) return;
   throw Error(ErrorKind::corrupt, "the server sends damaged WAL",
               "Segment " + pushed.name + ": " + pushed.damage + ".",

@@ -34,6 +34,11 @@ Digest Digest::read(ByteReader& reader) {
   return digest;
 }
 
+std::optional<Digest> read_optional_digest(ByteReader& reader) {
+  const auto digest = Digest::read(reader);
+  return digest == Digest{} ? std::nullopt : std::optional(digest);
+}
+
 Digest sha256(ByteView bytes) {
   Digest digest;
   expect(

@@ -5,6 +5,7 @@
 #include <compare>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/bytes.h"
@@ -21,6 +22,12 @@ struct Digest {
   // Takes exactly 32 bytes from `reader`.
   [[nodiscard]] static Digest read(ByteReader& reader);
 };
+
+// Where a digest may be missing, 32 zeros stand for none.
+[[nodiscard]] std::optional<Digest> read_optional_digest(ByteReader& reader);
+[[nodiscard]] inline Digest digest_or_zeros(const std::optional<Digest>& digest) {
+  return digest.value_or(Digest{});
+}
 
 struct DigestHash {
   // A digest is already uniformly distributed; any eight of its bytes do.

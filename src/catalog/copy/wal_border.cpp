@@ -13,9 +13,8 @@ std::optional<ChainSummary> find_chain(const WalArchive& archive, const SegmentN
   return std::nullopt;
 }
 
-// Digests of all zeros tell nothing.
-bool contradict(const std::optional<Digest>& one, const Digest& other) {
-  return one && *one != Digest{} && other != Digest{} && *one != other;
+bool contradict(const std::optional<Digest>& one, const std::optional<Digest>& other) {
+  return one && other && *one != *other;
 }
 
 class Borders {

@@ -28,8 +28,8 @@ struct StoredSegment {
 struct ChainSummary {
   WalSummary summary;  // of its lists only those of points, changes and tablespaces need be there
   WalOrigin origin;
-  // Of its file; all zeros: it tells nothing, see file_digest_tells.
-  Digest digest;
+  // Of its file; nullopt: it tells nothing, see file_digest_tells.
+  std::optional<Digest> digest;
 
   bool operator==(const ChainSummary&) const = default;
 };

@@ -84,8 +84,8 @@ class Walk {
       archived_timeline_ = segment.name.timeline;
     }
     const auto before = std::exchange(digest_before_, found.digest);
-    if (!before) return true;
-    if (!origin.before || *before == Digest{}) {
+    if (is_first_) return true;
+    if (!origin.before || !before) {
       ++chain_.linked_by_position;
       return true;
     }

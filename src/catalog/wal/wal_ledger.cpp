@@ -80,7 +80,7 @@ Bytes encode_wal_ledger(const WalLedger& ledger) {
   out.varint(ledger.entries.size());
   for (const auto& entry : ledger.entries) {
     out.varint(entry.number);
-    out.raw(entry.chain.digest.view());
+    out.raw(digest_or_zeros(entry.chain.digest).view());
     out.string(as_text(encode_wal_summary({entry.chain.summary, entry.chain.origin})));
   }
   return out.take();
@@ -107,7 +107,7 @@ WalLedger decode_wal_ledger(ByteView payload, std::string_view key) {
                   "Its entries are not in order.");
     }
     behind = entry.number + 1;
-    entry.chain.digest = Digest::read(in);
+    entry.chain.digest = read_optional_digest(in);
     const auto length = in.count(1);
     auto stored = decode_wal_summary(in.raw(length), key);
     entry.chain.summary = std::move(stored.summary);

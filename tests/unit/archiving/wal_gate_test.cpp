@@ -75,10 +75,10 @@ TEST_F(WalGateTest, WhatLiesBehindASwitchContradictsNothing) {
   // The other way round it is the archive that does not tell.
   made_.storage.remove({archive_.key_of(name)});
   const auto pushed = push_wal_segment(archive_, segment, standby, made_.clock, {});
-  EXPECT_EQ(pushed.digest, Digest{});
+  EXPECT_EQ(pushed.digest, std::nullopt);
   write_test_file(pg_wal(), name, primary);
   EXPECT_EQ(before({.number = 4}), sha256(primary));
-  EXPECT_EQ(archive_.find_chain_summary(segment, archive_.key_of(name))->digest, Digest{});
+  EXPECT_EQ(archive_.find_chain_summary(segment, archive_.key_of(name))->digest, std::nullopt);
 }
 
 // A copy that goes on with a number which another promotion has by now.
