@@ -101,12 +101,16 @@ void warn_of_those_left_out(const Config& config) {
 
 void archive_file(Program& program, const std::string& path) {
   warn_of_those_left_out(program.config());
-  const auto [pushed, absences] = push(program, path);
+  const OfferedFile offered(path);
+  const auto [pushed, absences] = push(program, offered);
   const auto& result = pushed.offered;
   if (!result.damage.empty()) {
     log_warning("WAL segment " + result.name + " is archived, but damaged: " + result.damage +
                 "; nothing after it can be recovered from this archive. Check the disk of pg_wal, "
                 "and take a new backup");
+  }
+  if (result.name != offered.name) {
+    log_info("WAL segment " + offered.name + " was not filled: it is archived as " + result.name);
   }
   log_debug("archived " + result.name + (result.already_there ? " (it was there already)" : ""));
   nlohmann::json archived = {{"name", result.name},

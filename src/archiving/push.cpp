@@ -28,8 +28,9 @@ CompressOptions compress_options(const PushOptions& options) {
 
 // Checks a segment's first bytes, records what they say, and compresses all of
 // it. REQUIRES: the name is set, and the size is right.
-void compress_segment(const WalArchive& archive, ByteView first, const ReadContent& read,
-                      const PushOptions& options, CompressedFile& compressed, PushResult& result) {
+WalSegmentHeader compress_segment(const WalArchive& archive, ByteView first,
+                                  const ReadContent& read, const PushOptions& options,
+                                  CompressedFile& compressed, PushResult& result) {
   auto& header = compressed.header;
   const auto segment = check_segment(archive.identity(), header.name, first);
   header.page_magic = segment.page.magic;
@@ -43,6 +44,21 @@ void compress_segment(const WalArchive& archive, ByteView first, const ReadConte
       (header.kind == WalFileKind::segment || summary.stop->reason == WalStopReason::damage)) {
     result.damage = summary.stop->text;
   }
+  return segment;
+}
+
+// Whether a segment was never filled: from where its WAL stops on it holds zeros or old pages, up
+// to its end. That is what a standby has of the timeline that its primary left, and with
+// archive_mode = always it archives that under the name of a whole one (walreceiver.c). The server
+// that goes on with the timeline has more, and needs the name.
+bool is_unfilled(const CompressedFile& file, const WalSegmentHeader& segment,
+                 const ReadContent& read) {
+  const auto& stop = file.summary->stop;
+  if (!stop || stop->reason == WalStopReason::damage) return false;
+  Bytes header(wal_segment_header_bytes);
+  const auto last_page = file.header.plain_bytes - segment.page_bytes;
+  read(header, last_page);
+  return wal_page_address(header).value != file.header.start.value + last_page;
 }
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
@@ -73,8 +89,9 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
                 "Two clusters may share this repository: check that each has its own --cluster "
                 "name. Or two servers were promoted onto timeline " +
                     std::to_string(timeline_of(result.name).value) +
-                    ": if this one is to go on, walvault timeline set-aside " +
-                    std::to_string(timeline_of(result.name).value));
+                    ": stop the archiving of the one that is not to go on. If this one is to: "
+                    "walvault timeline set-aside " +
+                    std::to_string(timeline_of(result.name).value) + " --yes");
   }
   result.already_there = true;
 }
@@ -95,15 +112,15 @@ struct Prepared {
   PushResult result;
 };
 
-// A timeline that an operator abandoned has given its number free: the history of another one of
-// that number sets it aside. A standby that is not led to the abandoned one may choose it when it
-// is promoted, and its archiving has to go on.
+// A timeline that an operator abandoned, and from which nothing goes on, has given its number free:
+// the history of another one of that number sets it aside. A standby that is not led to the
+// abandoned one may choose it when it is promoted, and its archiving has to go on.
 WalArchive branch_for(const WalArchive& archive, const WalObjectHeader& header) {
   if (header.kind != WalFileKind::timeline) return archive;
   const auto timeline = timeline_of(header.name);
   const auto there = archive.find_header(archive.key_of(header.name));
   if (!there || there->digest == header.digest) return archive;
-  if (!is_abandoned(archive, timeline)) return archive;
+  if (!LeftTimelines(archive).is_dead_end(timeline)) return archive;
   (void)archive.set_aside(timeline, header.archived);
   return {archive.repository(), archive.identity()};
 }
@@ -170,7 +187,13 @@ Prepared prepare_file(const WalArchive& archive, const OfferedFile& offered, Clo
     }
     Bytes first(wal_segment_header_bytes);
     (void)read_at(*file, first, 0, path);
-    compress_segment(archive, first, read, options, compressed, result);
+    const auto segment = compress_segment(archive, first, read, options, compressed, result);
+    if (kind == WalFileKind::segment && is_unfilled(compressed, segment, read)) {
+      header.kind = WalFileKind::partial;
+      header.name += ".partial";
+      result.name = header.name;
+      result.damage.clear();
+    }
   } else {
     if (result.plain_bytes > small_file_bytes_max) {
       throw Error(ErrorKind::corrupt, "WAL file " + result.name + " is too large",
@@ -255,7 +278,7 @@ PushResult push_content(const WalArchive& archive, const SegmentName& segment, W
   header.plain_bytes = content.size();
   header.modified = clock.now();
   header.archived = header.modified;
-  compress_segment(
+  (void)compress_segment(
       archive, content.first(wal_segment_header_bytes),
       [&](std::span<std::uint8_t> part, std::uint64_t offset) {
         std::ranges::copy(content.subspan(offset, part.size()), part.begin());

@@ -219,7 +219,10 @@ class Pipeline {
     }
     ++outcome_.ahead;
     // Of damage its own call tells, and of a place that is without it.
-    if (item.stored->damage.empty() && item.stored->everywhere) notes_.put(archive_, *item.stored);
+    if (item.stored->damage.empty() && item.stored->everywhere &&
+        item.stored->name == item.file.name) {
+      notes_.put(archive_, *item.stored);
+    }
   }
 
   const WalArchive& archive_;

@@ -43,6 +43,12 @@ std::optional<int> postgres_major_of_magic(std::uint16_t magic) {
   return it->major;
 }
 
+Lsn wal_page_address(ByteView page) {
+  constexpr std::size_t address_offset = 8;
+  ByteReader in(page.subspan(address_offset), "a page's header");
+  return {in.u64()};
+}
+
 WalSegmentHeader parse_wal_segment_header(ByteView segment) {
   if (segment.size() < wal_segment_header_bytes) {
     throw damaged("It has " + std::to_string(segment.size()) + " bytes.");

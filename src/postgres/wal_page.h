@@ -41,6 +41,9 @@ inline constexpr std::size_t wal_segment_header_bytes = 40;
 // long form, or sizes PostgreSQL does not allow.
 [[nodiscard]] WalSegmentHeader parse_wal_segment_header(ByteView segment);
 
+// Where a page says that it lies. REQUIRES: 16 bytes.
+[[nodiscard]] Lsn wal_page_address(ByteView page);
+
 // Up to where a segment that was not filled holds WAL: to the last byte that is
 // not zero before the first page that is not of its position. What follows in
 // the file is zeros, or old pages when the server recycled it. The last record

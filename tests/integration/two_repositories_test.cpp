@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <thread>
 
@@ -139,11 +140,16 @@ TEST_F(TwoRepositories, OtherContentInTheSecondIsAConflict) {
   set_up(true);
   write_and_switch();
   job_.archive_everything();
-  // The next one is there as it is now, and goes on differently, as on another server.
+  // Of the next one something else is there.
   (void)server_.sql("INSERT INTO t VALUES (0, 'in the next one')");
   const auto next = server_.sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
   const auto early = job_.directory().path(next);
   std::filesystem::copy_file(server_.data() + "/pg_wal/" + next, early);
+  {
+    std::fstream file(early, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(60);
+    file.write("else", 4);
+  }
   give_to_server_user(early);
   const auto put = run_archive({"--repo", other_, "--cluster", "main", early});
   ASSERT_EQ(put.exit_code, 0) << put.text();
