@@ -15,6 +15,7 @@
 #include "base/path.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/recovery/left_timelines.h"
+#include "catalog/recovery/timeline_division.h"
 #include "datadir/data_directory.h"
 #include "restore/fetch/fetch_request.h"
 #include "restore/fetch/recovery_pin.h"
@@ -262,6 +263,7 @@ void RestoreJob::warn_of(const RecoveryPlan& plan) const {
                         : std::string()) +
                    ": if that is a copy's, choose a target before it");
   }
+  warn_of_another_timeline(plan);
   const LeftTimelines left(*archive_);
   const TimelineBranch branch{.timeline = plan.timeline,
                               .branch = archive_->with(plan.branches).branch_of(plan.timeline)};
@@ -277,6 +279,34 @@ void RestoreJob::warn_of(const RecoveryPlan& plan) const {
     reporter_.warn("the backup " + plan.backup.id +
                    " has damaged pages that the server found when it was taken: " +
                    plan.backup.damaged_pages.front());
+  }
+}
+
+// Where the plan goes along another one than was asked for, or than ends where its WAL does.
+void RestoreJob::warn_of_another_timeline(const RecoveryPlan& plan) const {
+  const bool is_end = plan.target.kind == TargetKind::latest;
+  const bool is_time = plan.target.kind == TargetKind::time;
+  const auto own = std::to_string(plan.timeline.value);
+  if (is_end && proved_->asked_for != TimelineId{}) {
+    reporter_.warn("of timeline " + std::to_string(proved_->asked_for.value) +
+                   " itself nothing is archived: this ends at " + stop_position(*proved_).text() +
+                   " of timeline " + own);
+  }
+  if (proved_->then_on != TimelineId{}) {
+    const auto then_on = std::to_string(proved_->then_on.value);
+    reporter_.warn("at " + to_rfc3339(plan.target.time) + " the cluster was on timeline " +
+                   then_on +
+                   ", and what was committed there last is not in the history that goes on. To get "
+                   "that moment as it was: --timeline " +
+                   then_on);
+  }
+  if (!is_end && (!is_time || proved_->stop.time_proved)) return;
+  const auto view = archive_->with(plan.branches);
+  if (const auto departure = find_departure_behind(view, plan.timeline, plan.wal.end)) {
+    reporter_.warn("timeline " + own + " went on to " + departure->at.text() + ", where timeline " +
+                   std::to_string(departure->first.value) + " left it: the WAL from " +
+                   plan.wal.end.text() +
+                   " to there is not archived, and what was committed in it is lost");
   }
 }
 

@@ -17,6 +17,7 @@ namespace {
 // when it is the end. A hole it is when its own timeline goes on behind it, or
 // when a descendant left its timeline in a later segment: that history ran
 // through it. A timeline whose history is not archived may be a descendant.
+// Who planned has looked at that, and said what is not there.
 std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segment,
                             const RecoveryPin& pin) {
   const auto geometry = archive.identity().geometry;
@@ -28,6 +29,7 @@ std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segmen
                geometry) +
            ".";
   }
+  if (pin.is_there()) return {};
   for (const auto& branch : archive.branches()) {
     const auto timeline = branch.timeline;
     if (timeline <= segment.timeline) continue;
@@ -50,7 +52,7 @@ std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segmen
 
 // PostgreSQL asks for WAL of the timeline that it is told to recover along, and of its ancestors.
 void expect_planned(const RecoveryPin& pin, const SegmentName& segment, const std::string& name) {
-  if (pin.timeline == TimelineId{} || segment.timeline <= pin.timeline) return;
+  if (!pin.is_there() || segment.timeline <= pin.timeline) return;
   throw Error(ErrorKind::conflict,
               "WAL segment " + name + " is not on the way that this recovery was planned",
               "It was planned and proved along timeline " + std::to_string(pin.timeline.value) +

@@ -18,10 +18,10 @@ enum class FetchOutcome {
 // Error{conflict} for WAL of a timeline that the pinned plan does not go to.
 //
 // `absent` is answered only when the repository was reached and identified,
-// and, for a segment, when the plan does not need it and nothing later of its timeline's history is
-// archived either; otherwise there is a gap, and ending recovery at it would lose what
-// lies behind: Error{corrupt}, transient, because the one may be under way. Error{usage} for a name
-// that is none of a WAL file.
+// and, for a segment, when the plan does not need it and nothing later of its timeline, or where
+// nothing was planned of any history that goes through it, is archived either; otherwise there is a
+// gap, and ending recovery at it would lose what lies behind: Error{corrupt}, transient, because
+// the one may be under way. Error{usage} for a name that is none of a WAL file.
 [[nodiscard]] FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                                           const std::string& destination, unsigned threads,
                                           const RecoveryPin& pin = {});

@@ -59,7 +59,7 @@ ClusterIdentity identity_of(const Repository& repository, const std::string& clu
 
 // Another repository has come to the place, or another cluster to the number.
 void expect_pinned_repository(const RecoveryPin& pin, const WalArchive& archive) {
-  if (pin.timeline == TimelineId{}) return;
+  if (!pin.is_there()) return;
   const auto& repository = archive.repository();
   if (repository.id() == pin.repository_id &&
       archive.identity().system_identifier == pin.system_identifier) {
@@ -76,14 +76,28 @@ void expect_pinned_repository(const RecoveryPin& pin, const WalArchive& archive)
               "Mount the right one, or restore again from this one.");
 }
 
+// The archive as a recovery has it. Where nobody planned: of a timeline that was set aside, that
+// branch through which the newest history goes, if there is one that was not abandoned.
+WalArchive view_of(const WalArchive& archive, const RecoveryPin& pin) {
+  const bool is_planned = pin.is_there() || !pin.branches.empty();
+  if (is_planned || !archive.has_branches_aside()) return archive.with(pin.branches);
+  const auto timelines = archive.timelines();
+  const LeftTimelines left(archive);
+  for (auto it = timelines.rbegin(); it != timelines.rend(); ++it) {
+    const TimelineBranch newest{.timeline = *it, .branch = archive.branch_of(*it)};
+    if (!left.is_abandoned(newest)) return archive.view_of(newest);
+  }
+  return archive;
+}
+
 // The archive that is recovered from, and how.
 struct Source {
   Source(Program& program, OpenRepository repository, const FetchRequest& request)
       : pin(pin_of(request)),
         opened(std::move(repository)),
-        archive(WalArchive(opened.repository,
-                           identity_of(opened.repository, program.config().cluster(), request))
-                    .with(pin.branches)),
+        archive(view_of({opened.repository,
+                         identity_of(opened.repository, program.config().cluster(), request)},
+                        pin)),
         segment(SegmentName::parse(request.name, archive.identity().geometry)) {
     expect_pinned_repository(pin, archive);
   }

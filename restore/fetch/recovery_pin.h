@@ -32,6 +32,7 @@ struct RecoveryPin {
   // The object of a segment that may be delivered as far as it was written; empty for none.
   std::string partial;
 
+  [[nodiscard]] bool is_there() const { return timeline != TimelineId{}; }
   [[nodiscard]] bool needs(const SegmentName& segment) const;
 };
 

@@ -95,13 +95,13 @@ inline void archive_segments(const WalArchive& archive, std::uint32_t timeline, 
 
 // 00000003.history from {{1, lsn}, {2, lsn}}.
 inline void archive_history(const WalArchive& archive, std::uint32_t timeline,
-                            const std::vector<TimelineSwitch>& ancestors) {
+                            const std::vector<TimelineSwitch>& ancestors, Timestamp modified = {}) {
   std::string text;
   for (const auto& ancestor : ancestors) {
     text += std::to_string(ancestor.timeline.value) + "\t" + ancestor.end.text() +
             "\tno recovery target specified\n";
   }
-  archive_file(archive, history_file_name({timeline}), as_bytes(text));
+  archive_file(archive, history_file_name({timeline}), as_bytes(text), modified);
 }
 
 }  // namespace walvault

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "catalog/recovery/timeline_division.h"
 
 namespace walvault {
 namespace {
@@ -20,8 +21,10 @@ ProvedPlan plan_with(const ClusterView& cluster, const PlanRequest& request) {
     auto proved = resolve(cluster, plan_recovery({cluster.archive, left}, pinned), request.purpose);
     const auto& backup = proved.plan.backup;
     const auto kind = request.target.kind;
-    // With "immediate" it is the last record of the backup's own WAL.
-    if (kind != TargetKind::immediate && proved.stop.lsn && *proved.stop.lsn < backup.stop) {
+    // With "immediate", or where the history ends there, it is the last record of the backup's own
+    // WAL.
+    const bool may_be_last = kind == TargetKind::immediate || kind == TargetKind::latest;
+    if (!may_be_last && proved.stop.lsn && *proved.stop.lsn < backup.stop) {
       // Commit times may run backwards: this one comes before the backup's end.
       const bool has_earlier = std::ranges::any_of(left, [&](const BackupInfo& each) {
         return each.identity_number == backup.identity_number && each.start < backup.start;
@@ -91,7 +94,9 @@ TimelineId timeline_of_stop(const WalArchive& view, const ProvedPlan& proved) {
   const auto& plan = proved.plan;
   if (proved.stop.lsn) return view.history(plan.timeline).at(*proved.stop.lsn);
   // As soon as it is consistent; or, of a target in time, without any WAL behind that.
-  return plan.target.kind == TargetKind::latest ? plan.timeline : plan.backup.timeline;
+  if (plan.target.kind != TargetKind::latest) return plan.backup.timeline;
+  // The newer timelines of its history may have nothing archived.
+  return plan.wal.partial.value_or(plan.wal.last).timeline;
 }
 
 // Whether PostgreSQL, when it looks for an id for its next timeline from `timeline` upwards,
@@ -120,8 +125,13 @@ ProvedPlan on_the_timeline_of_the_stop(const ClusterView& cluster, const PlanReq
   auto own = request;
   own.backup_id = proved.plan.backup.id;
   own.timeline = TimelineBranch{.timeline = timeline, .branch = view.branch_of(timeline)}.text();
-  // The record that was found for a position.
-  if (own.target.kind == TargetKind::lsn) own.target.lsn = *proved.stop.lsn;
+  // The record that was found for a position, or at which the history ends.
+  const auto kind = own.target.kind;
+  if (proved.stop.lsn && (kind == TargetKind::lsn || kind == TargetKind::latest)) {
+    own.target.kind = TargetKind::lsn;
+    own.target.lsn = *proved.stop.lsn;
+    own.target.inclusive = proved.stop.inclusive;
+  }
   try {
     auto moved = plan_with(cluster, own);
     const bool is_same =
@@ -129,6 +139,8 @@ ProvedPlan on_the_timeline_of_the_stop(const ClusterView& cluster, const PlanReq
     if (!is_same || !finds_all_used_ids(cluster.archive.with(moved.plan.branches), timeline))
       return proved;
     moved.plan.target = proved.plan.target;
+    moved.asked_for = proved.plan.timeline;
+    moved.then_on = proved.then_on;
     return moved;
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
@@ -139,6 +151,34 @@ ProvedPlan on_the_timeline_of_the_stop(const ClusterView& cluster, const PlanReq
 // Whether more backups might help.
 bool is_without_a_way(const Error& error) {
   return error.kind() == ErrorKind::unreachable_target || error.kind() == ErrorKind::not_found;
+}
+
+// Before a timeline began, the cluster was on the one that it came from, and may have committed
+// there behind the place where that was left. Where a moment lies between what the history has of
+// the one and the beginning of the next: the timeline that has more of that moment. Zero: none.
+TimelineId find_timeline_then(const ClusterView& cluster, const PlanRequest& request,
+                              const ProvedPlan& proved) {
+  if (request.target.kind != TargetKind::time || request.timeline != "latest") return {};
+  const auto view = cluster.archive.with(proved.plan.branches);
+  const auto history = view.history(proved.plan.timeline);
+  const auto next = proved.stop.time_proved ? history.at(*proved.stop.lsn) : history.timeline();
+  TimelineSwitch left{};
+  for (const auto& ancestor : history.ancestors()) {
+    if (ancestor.timeline == next) break;
+    left = ancestor;
+  }
+  if (left.timeline == TimelineId{}) return {};
+  const auto began = find_begin(view, next, left.end);
+  if (!began || request.target.time >= *began) return {};
+  auto former = request;
+  former.timeline =
+      TimelineBranch{.timeline = left.timeline, .branch = view.branch_of(left.timeline)}.text();
+  try {
+    return stop_position(plan_with(cluster, former)) > left.end ? left.timeline : TimelineId{};
+  } catch (const Error& error) {
+    if (!is_without_a_way(error)) throw;
+    return {};
+  }
 }
 
 // Plans with those backups that `is_out` lets in. Of the others `passed_over` is told, and what it
@@ -155,6 +195,7 @@ ProvedPlan plan_without(const ClusterView& cluster, const PlanRequest& request,
       const auto& backup = proved.plan.backup;
       if (request.backup_id || !is_out(backup)) {
         if (request.purpose == RecoveryPurpose::standby) return proved;
+        proved.then_on = find_timeline_then({cluster.archive, left}, request, proved);
         return on_the_timeline_of_the_stop({cluster.archive, left}, pinned, std::move(proved));
       }
       // With fewer backups "latest" and "current" must not mean another history.

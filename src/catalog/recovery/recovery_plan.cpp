@@ -40,9 +40,10 @@ void expect_history(const WalArchive& archive, TimelineId timeline) {
       ErrorKind::unreachable_target, "timeline " + number + " is archived without its history file",
       "It is the newest that nobody left; where it comes from is not known.",
       "Archive " + history_file_name(timeline) +
-          " from pg_wal of the server that is on it, "
-          "or take a backup of that: walvault backup. To restore without it: --timeline N with "
-          "an older one, or walvault timeline abandon " +
+          " from pg_wal of the server that is on it: walvault check --repair does that, and so "
+          "does "
+          "walvault backup. To restore without it: --timeline N with an older one, or walvault "
+          "timeline abandon " +
           number + ".");
 }
 
@@ -177,7 +178,7 @@ void check_wal(const RecoveryPlan& plan, const ClusterView& cluster) {
     throw refuse("the target lies after the archived WAL");
   }
   // Where the records of the other kinds lie, the WAL itself tells.
-  if (kind == TargetKind::latest && (wal.gap_follows || wal.switches_from != TimelineId{})) {
+  if (kind == TargetKind::latest && wal.gap_follows) {
     throw refuse("the archived WAL has a gap on the way to the target");
   }
 }
@@ -216,10 +217,12 @@ WalEnd describe_wal_end(const ClusterView& cluster, const RecoveryPlan& plan) {
   } else if (wal.switches_from != TimelineId{}) {
     const auto from = std::to_string(wal.switches_from.value);
     const auto to = std::to_string(plan.timeline.value);
-    end.evidence += " The segment with the switch from timeline " + from + " to " + to +
-                    " is archived only as the former wrote it.";
-    end.hint = "Archive that segment of timeline " + to +
-               ", or follow the old timeline with --timeline " + from + ".";
+    end.evidence += " There timeline " + from + " was left for timeline " + to +
+                    ", of which nothing is archived behind that.";
+    end.hint = "Archive the first segment of timeline " + to +
+               ", leave the target out to get all there is up to the change, or follow the old "
+               "timeline with --timeline " +
+               from + ".";
   } else if (plan.target.kind == TargetKind::time || plan.target.kind == TargetKind::lsn) {
     end.hint =
         "Archive more (SELECT pg_switch_wal() on the server), or leave the target out to get "

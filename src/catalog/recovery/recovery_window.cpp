@@ -47,8 +47,7 @@ class Survey {
       const auto end = whole ? stretch.end : chain.end;
       if (end < backup.stop) continue;
       covered = end;
-      const auto last = SegmentName::before(course.branch.timeline, end, geometry_);
-      if (is_part_of_another(course, backup, last.start(geometry_))) continue;
+      if (is_part_of_another(course, backup, chain.begin)) continue;
       auto latest_time = std::max(chain.frontier, backup.stop_time);
       if (whole) latest_time = std::max(latest_time, stretch.until);
       found_.windows.push_back(
@@ -61,13 +60,13 @@ class Survey {
     }
   }
 
-  // A window that a descendant's goes beyond is part of that one.
+  // A window that has nothing which a descendant's has not is part of that one.
   [[nodiscard]] bool is_part_of_another(const HistoryCourse& course, const BackupInfo& backup,
-                                        Lsn last) const {
+                                        Lsn last_record) const {
     return std::ranges::any_of(courses_, [&](const HistoryCourse& other) {
       const auto leaves = other.history.leaves(course.branch.timeline);
       return leaves && other.archive.branch_of(course.branch.timeline) == course.branch.branch &&
-             backup.stop <= *leaves && last <= *leaves;
+             backup.stop <= *leaves && last_record < *leaves;
     });
   }
 

@@ -46,6 +46,9 @@ std::optional<OwnWal> find_own(const WalArchive& archive, TimelineId timeline, L
 }
 
 std::string describe(TimelineId timeline, const OwnWal& own) {
+  if (own.last_archived == Timestamp{}) {
+    return "Of timeline " + std::to_string(timeline.value) + " itself nothing is archived.";
+  }
   return "Timeline " + std::to_string(timeline.value) + " has " +
          (own.has_more ? "at least " : "about ") + std::to_string(own.commits) +
          (own.commits == 1 ? " commit" : " commits") + ", the last transaction of " +
@@ -53,14 +56,23 @@ std::string describe(TimelineId timeline, const OwnWal& own) {
          to_rfc3339(own.last_archived) + ".";
 }
 
+// The timeline that a plan to the end of the WAL goes on with; others end where they end.
+TimelineId followed_by(const ProvedPlan& proved) {
+  const bool is_end = proved.plan.target.kind == TargetKind::latest;
+  return is_end && proved.asked_for != TimelineId{} ? proved.asked_for : proved.plan.timeline;
+}
+
 }  // namespace
 
 std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPlan& proved) {
   const auto view = archive.with(proved.plan.branches);
-  const auto history = view.history(proved.plan.timeline);
+  const auto followed = followed_by(proved);
+  const auto history = view.history(followed);
+  // Of a timeline of which nothing is archived, the plan goes up to where it began.
+  const bool ends_at_beginning = followed != proved.plan.timeline;
   const auto stop = stop_position(proved);
   auto others = archive.timelines();
-  std::erase(others, proved.plan.timeline);
+  std::erase(others, followed);
   if (others.empty()) return {};
   std::ranges::reverse(others);
   if (others.size() > looked_at_max) others.resize(looked_at_max);
@@ -69,7 +81,8 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
   for (const auto other : others) {
     // A timeline whose history is not archived is taken to begin with the cluster's.
     const auto division = divide(history, archive.history(other));
-    if (!division || division->at >= stop) continue;
+    if (!division) continue;
+    if (division->at >= stop && !(ends_at_beginning && division->first == followed)) continue;
     const TimelineBranch branch{.timeline = other, .branch = archive.branch_of(other)};
     if (left.is_abandoned(branch)) continue;
     const auto began = find_begin(view, division->first, division->at);
@@ -90,8 +103,9 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
 TimelineChoice choice_between(const WalArchive& archive, const ProvedPlan& proved,
                               const RivalTimeline& rival) {
   const auto view = archive.with(proved.plan.branches);
-  const auto own = find_own(view, proved.plan.timeline, rival.divides);
-  return {.chosen = proved.plan.timeline, .of_chosen = own.value_or(OwnWal{}), .rival = rival};
+  const auto chosen = followed_by(proved);
+  const auto own = find_own(view, chosen, rival.divides);
+  return {.chosen = chosen, .of_chosen = own.value_or(OwnWal{}), .rival = rival};
 }
 
 std::string describe(const TimelineChoice& choice) {

@@ -109,6 +109,9 @@ class Resolver {
     walk([](const ChainSegment&) {});
     if (!chain_.broken.empty()) throw broken();
     if (chain_.end < plan_.backup.stop) throw inconsistent();
+    // Of the newest timeline nothing is archived, and its parent may go on, into another history.
+    const auto last = plan_.wal.partial.value_or(plan_.wal.last).timeline;
+    if (last != plan_.timeline) stop_.lsn = chain_.begin;
   }
 
   // The first record at or behind the position has to be there.
@@ -160,10 +163,6 @@ class Resolver {
     }
     if (!chain_.broken.empty()) throw broken();
     if (plan_.wal.gap_follows) throw behind("the target lies where WAL is missing");
-    // And behind the switch there is none of this history.
-    if (plan_.wal.switches_from != TimelineId{}) {
-      throw behind("the archived WAL ends at a change of timeline");
-    }
     const auto last_asked = target.time - std::chrono::microseconds{target.inclusive ? 0 : 1};
     if (last_asked > std::max(plan_.wal.until + mtime_slack, chain_.frontier)) {
       throw behind("the target lies after the archived WAL");
@@ -288,9 +287,12 @@ class Resolver {
   std::optional<Match> search(const ChainSegment& segment,
                               const std::function<bool(const TransactionRecord&)>& is_it) {
     std::optional<Match> match;
+    // Of the segment with the last switch, the former timeline's may be all there is.
+    const Lsn behind_all =
+        plan_.wal.switches_from == TimelineId{} ? Lsn{~std::uint64_t{0}} : plan_.wal.end;
     visit_transaction_ends(archive_, source_of(segment.name, segment.key),
                            [&](Lsn start, const TransactionRecord& end) {
-                             if (start >= plan_.backup.start && is_it(end)) {
+                             if (start >= plan_.backup.start && start < behind_all && is_it(end)) {
                                match = Match{.lsn = start, .transaction = end};
                              }
                              return !match;

@@ -11,8 +11,8 @@
 namespace walvault {
 
 struct RecoveryStop {
-  // The record, and whether it is replayed. Of what kind latest and immediate
-  // mean there is none: replay ends by itself.
+  // The record, and whether it is replayed. Of what kind latest and immediate mean there is none
+  // where replay ends by itself.
   std::optional<Lsn> lsn;
   bool inclusive = true;
   // The transaction that ends with the record, where one does.
@@ -27,6 +27,12 @@ struct ProvedPlan {
   RecoveryStop stop;
   // Of all the WAL, also behind the stop.
   WalChain chain;
+  // The timeline whose history was asked for, where the stop turned out to lie on another one, and
+  // that is planned along; zero: the same.
+  TimelineId asked_for = {};
+  // Of a moment before the timeline began that was asked for: the one on which the cluster was
+  // then, where that has more of it. Zero: none.
+  TimelineId then_on = {};
 };
 
 // Behind which the restored server goes on: where replay stops, as far as that is known before.

@@ -28,6 +28,25 @@ std::optional<TimelineDivision> divide(const TimelineHistory& first,
   return std::nullopt;
 }
 
+std::optional<TimelineDivision> find_departure_behind(const WalArchive& archive,
+                                                      TimelineId timeline, Lsn end) {
+  constexpr std::size_t looked_at_max = 16;
+  auto branches = archive.branches();
+  std::erase_if(branches, [&](const auto& each) { return each.timeline <= timeline; });
+  std::ranges::reverse(branches);
+  if (branches.size() > looked_at_max) branches.resize(looked_at_max);
+  std::optional<TimelineDivision> last;
+  for (const auto& branch : branches) {
+    const auto view = archive.view_of(branch);
+    if (view.branch_of(timeline) != archive.branch_of(timeline)) continue;
+    const auto leaves = view.history(branch.timeline).leaves(timeline);
+    if (leaves && *leaves > (last ? last->at : end)) {
+      last = TimelineDivision{.at = *leaves, .first = branch.timeline};
+    }
+  }
+  return last;
+}
+
 std::optional<WalArchive::SummarizedWal> find_any_summary(const WalArchive& archive,
                                                           const SegmentName& name) {
   const auto file = name.text(archive.identity().geometry);
@@ -55,12 +74,13 @@ std::optional<WalArchive::SummarizedWal> find_beginning(const WalArchive& archiv
 }
 
 std::optional<Timestamp> find_begin(const WalArchive& archive, TimelineId timeline, Lsn at) {
-  const auto beginning = find_beginning(archive, timeline, at);
-  if (!beginning) return std::nullopt;
-  for (const auto& change : beginning->summary.timeline_changes) {
-    if (change.to == timeline) return change.time;
+  if (const auto beginning = find_beginning(archive, timeline, at)) {
+    for (const auto& change : beginning->summary.timeline_changes) {
+      if (change.to == timeline) return change.time;
+    }
+    return std::nullopt;
   }
-  return std::nullopt;
+  return archive.last_written(archive.key_of(history_file_name(timeline)));
 }
 
 }  // namespace walvault

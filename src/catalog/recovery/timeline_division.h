@@ -16,6 +16,12 @@ struct TimelineDivision {
 [[nodiscard]] std::optional<TimelineDivision> divide(const TimelineHistory& first,
                                                      const TimelineHistory& second);
 
+// The last place where an archived history leaves a timeline, and for which one, if that lies
+// behind `end`: so far the timeline went. `archive`: a view of its branch. Looks at the newest ones
+// only.
+[[nodiscard]] std::optional<TimelineDivision> find_departure_behind(const WalArchive& archive,
+                                                                    TimelineId timeline, Lsn end);
+
 // Of what is archived of a segment, whole or in part; nullopt: nothing is, or it is damaged.
 [[nodiscard]] std::optional<WalArchive::SummarizedWal> find_any_summary(const WalArchive& archive,
                                                                         const SegmentName& name);
@@ -25,7 +31,8 @@ struct TimelineDivision {
 [[nodiscard]] std::optional<WalArchive::SummarizedWal> find_beginning(const WalArchive& archive,
                                                                       TimelineId timeline, Lsn at);
 
-// When it began, as its first record says: to whole seconds.
+// When it began, as its first record says: to whole seconds. Where that is not archived, when its
+// history file was written.
 [[nodiscard]] std::optional<Timestamp> find_begin(const WalArchive& archive, TimelineId timeline,
                                                   Lsn at);
 inline constexpr std::chrono::seconds timeline_begin_slack{1};

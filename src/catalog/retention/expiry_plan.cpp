@@ -163,12 +163,21 @@ class IdentityView {
 
   [[nodiscard]] std::optional<Timestamp> last_written(const HistoryCourse& course) const {
     const auto timeline = course.branch.timeline;
+    const auto geometry = archive_.identity().geometry;
     const auto segments = course.archive.segments(timeline);
-    const auto name =
-        segments.empty() ? history_file_name(timeline)
-                         : SegmentName{.timeline = timeline, .number = segments.back().number}.text(
-                               archive_.identity().geometry);
-    const auto key = course.archive.key_of(name);
+    SegmentName behind{.timeline = timeline, .number = 0};
+    if (!segments.empty()) {
+      behind.number = segments.back().number + 1;
+    } else if (!course.history.ancestors().empty()) {
+      behind.number = number_of(course.history.ancestors().back().end);
+    }
+    // The last one may not have been filled.
+    if (const auto key = course.archive.find_partial_key(behind.text(geometry) + ".partial")) {
+      return course.archive.last_written(*key);
+    }
+    const SegmentName last{.timeline = timeline, .number = behind.number - 1};
+    const auto key =
+        course.archive.key_of(segments.empty() ? history_file_name(timeline) : last.text(geometry));
     if (!archive_.repository().storage().find_size(key)) return Timestamp{};
     return course.archive.last_written(key);
   }

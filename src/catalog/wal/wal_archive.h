@@ -67,6 +67,9 @@ class WalArchive {
   // All branches of all timelines that have anything archived, ascending.
   [[nodiscard]] std::vector<TimelineBranch> branches() const;
 
+  // Whether any timeline ever was set aside.
+  [[nodiscard]] bool has_branches_aside() const { return !openings_.empty(); }
+
   // Sets aside what is archived of a timeline; returns the branch that it goes
   // on with, which this object does not show. Error{not_found} when nothing is
   // archived of it.

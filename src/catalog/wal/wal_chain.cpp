@@ -60,8 +60,12 @@ class Walk {
     const bool is_behind_restart = !summary.knows_changes && restarts_at_end_;
     const bool is_full = summary.parameter_changes.size() >= wal_summary_list_max ||
                          summary.tablespace_creations.size() >= wal_summary_list_max;
-    if (is_behind_restart || is_full) {
-      auto anew = archive_.make_summary(key, {.list_max = list_max});
+    // Of a segment that goes on behind a switch, into a history that was left, what is before it.
+    const bool is_cut =
+        stretch_.switches_from != TimelineId{} && name == stretch_.partial.value_or(stretch_.last);
+    if (is_behind_restart || is_full || is_cut) {
+      auto anew = archive_.make_summary(
+          key, {.list_max = list_max, .before = is_cut ? stretch_.end : Lsn{}});
       if (!anew) return std::nullopt;
       found->summary = std::move(*anew);
     }

@@ -27,32 +27,153 @@ Lsn end_of_records(const WalArchive& archive, const SegmentName& segment, const 
   }
 }
 
-// Extends a stretch by what is archived of the segment that follows it.
-void add_partial(const WalArchive& archive, const SegmentName& segment, WalStretch& stretch) {
+// What is archived of a segment that its server did not fill.
+struct Part {
+  std::string key;
+  Lsn end;
+  Timestamp modified;
+  std::uint64_t stored_bytes = 0;
+};
+
+// Of several the one that reaches furthest; nullopt: none goes beyond `behind`.
+std::optional<Part> find_part(const WalArchive& archive, const SegmentName& segment, Lsn behind) {
   const auto name = segment.text(archive.identity().geometry) + ".partial";
-  const auto whole = stretch.stored_bytes;
+  const auto& codec = archive.repository().codec();
+  std::optional<Part> best;
   for (const auto& key : archive.partial_keys(name)) {
     const auto object = archive.repository().storage().find(key);
     if (!object) continue;
     try {
-      auto end = wal_content_end(decode_wal_object(archive.repository().codec(), *object, key, 1,
-                                                   archive.repository().buffers()));
+      auto end = wal_content_end(
+          decode_wal_object(codec, *object, key, 1, archive.repository().buffers()));
       // The last record may end with zeros.
       end = std::max(end, end_of_records(archive, segment, key));
-      if (end <= stretch.end) continue;
-      stretch.end = end;
+      if (end <= (best ? best->end : behind)) continue;
+      best = Part{.key = key,
+                  .end = end,
+                  .modified = parse_wal_object_header(codec, *object, key).header.modified,
+                  .stored_bytes = object->size()};
     } catch (const Error& error) {
       // A damaged one is none: what comes before it is whole.
       if (error.kind() != ErrorKind::corrupt) throw;
-      continue;
     }
-    stretch.partial = segment;
-    stretch.partial_object = key.substr(key.find_last_of('/') + 1);
-    stretch.stored_bytes = whole + object->size();
-    stretch.until =
-        parse_wal_object_header(archive.repository().codec(), *object, key).header.modified;
   }
+  return best;
 }
+
+// Where a history goes over to one of its timelines; zero: it begins with that.
+Lsn begin_of(const TimelineHistory& history, TimelineId timeline) {
+  Lsn begin;
+  for (const auto& ancestor : history.ancestors()) {
+    if (ancestor.timeline == timeline) return begin;
+    begin = ancestor.end;
+  }
+  return begin;
+}
+
+// Follows a history from one segment to the next.
+class StretchWalk {
+ public:
+  StretchWalk(const WalArchive& archive, const TimelineHistory& history, Lsn start)
+      : archive_(archive),
+        history_(history),
+        geometry_(archive.identity().geometry),
+        first_(geometry_.number_of(start)) {
+    stretch_.begin = start;
+    stretch_.end = start;
+  }
+
+  WalStretch run() {
+    auto number = first_;
+    while (take(number)) ++number;
+    if (!stretch_.partial && stretch_.segments > 0) {
+      const auto key = archive_.key_of(stretch_.last.text(geometry_));
+      stretch_.until = archive_.last_written(key).value_or(Timestamp{});
+    }
+    if (stretch_.switches_from != TimelineId{}) {
+      // What was written there behind the switch is of no moment of this history.
+      const auto began =
+          archive_.last_written(archive_.key_of(history_file_name(history_.timeline())));
+      if (began) stretch_.until = std::min(stretch_.until, *began);
+    }
+    stretch_.gap_follows = any_behind(number);
+    return std::move(stretch_);
+  }
+
+ private:
+  // False: the stretch ends in this segment, or before it.
+  bool take(std::uint64_t number) {
+    const SegmentName probe{.timeline = {}, .number = number};
+    const auto asked = history_.asked_for(probe.start(geometry_), probe.end(geometry_));
+    // Where a segment holds a switch, PostgreSQL asks for the newer timeline's file first, and then
+    // for the older one's.
+    for (const auto timeline : asked) {
+      if (timeline < stretch_.last.timeline) break;
+      const SegmentName segment{.timeline = timeline, .number = number};
+      if (const auto* const whole = find_segment(segments_of(timeline), number)) {
+        return take_whole(segment, whole->stored_bytes);
+      }
+      // A timeline's server begins its first segment with what its parent had written of it: so
+      // a part of that goes before its parent's whole one.
+      const auto part = find_part(archive_, segment, stretch_.end);
+      if (!part || part->end < begin_of(history_, timeline)) continue;
+      take_part(segment, *part);
+      return false;
+    }
+    return false;
+  }
+
+  bool take_whole(const SegmentName& segment, std::uint64_t stored_bytes) {
+    if (stretch_.segments++ == 0) stretch_.first = segment;
+    stretch_.last = segment;
+    if (stretch_.runs.empty() || stretch_.runs.back().timeline != segment.timeline) {
+      stretch_.runs.push_back({.timeline = segment.timeline, .first = segment.number});
+    }
+    ++stretch_.runs.back().segments;
+    stretch_.stored_bytes += stored_bytes;
+    return !ends_at_switch(segment.timeline, segment.end(geometry_));
+  }
+
+  void take_part(const SegmentName& segment, const Part& part) {
+    stretch_.partial = segment;
+    stretch_.partial_object = part.key.substr(part.key.find_last_of('/') + 1);
+    stretch_.stored_bytes += part.stored_bytes;
+    stretch_.until = part.modified;
+    (void)ends_at_switch(segment.timeline, part.end);
+  }
+
+  // What was archived last goes up to `end`, on a timeline that the history may have left before.
+  bool ends_at_switch(TimelineId timeline, Lsn end) {
+    const auto leaves = history_.leaves(timeline);
+    const bool is_left = leaves && *leaves < end;
+    stretch_.end = is_left ? *leaves : end;
+    if (is_left) stretch_.switches_from = timeline;
+    return is_left;
+  }
+
+  [[nodiscard]] bool any_behind(std::uint64_t number) {
+    const auto& newest = segments_of(history_.timeline());
+    if (!newest.empty() && newest.back().number > number) return true;
+    return std::ranges::any_of(history_.ancestors(), [&](const TimelineSwitch& ancestor) {
+      return std::ranges::any_of(segments_of(ancestor.timeline), [&](const StoredSegment& each) {
+        return each.number > number && geometry_.start_of(each.number) < ancestor.end;
+      });
+    });
+  }
+
+  const Segments& segments_of(TimelineId timeline) {
+    const auto it = archived_.find(timeline);
+    if (it != archived_.end()) return it->second;
+    return archived_.emplace(timeline, archive_.segments(timeline, first_)).first->second;
+  }
+
+  const WalArchive& archive_;
+  const TimelineHistory& history_;
+  const WalGeometry geometry_;
+  const std::uint64_t first_;
+  std::map<TimelineId, Segments> archived_;
+  WalStretch stretch_;
+};
 
 }  // namespace
 
@@ -66,10 +187,8 @@ bool has_own_wal(const WalArchive& archive, const BackupInfo& backup) {
   }
   if (number < last) return false;
   if (number > last) return true;
-  WalStretch stretch;
-  stretch.end = geometry.start_of(last);
-  add_partial(archive, {.timeline = backup.timeline, .number = last}, stretch);
-  return stretch.end >= backup.stop;
+  const auto part = find_part(archive, {.timeline = backup.timeline, .number = last}, backup.start);
+  return part && part->end >= backup.stop;
 }
 
 bool lies_on(const WalArchive& archive, const BackupInfo& backup, const TimelineHistory& history) {
@@ -80,67 +199,7 @@ bool lies_on(const WalArchive& archive, const BackupInfo& backup, const Timeline
 }
 
 WalStretch wal_from(const WalArchive& archive, const TimelineHistory& history, Lsn start) {
-  const auto geometry = archive.identity().geometry;
-  std::map<TimelineId, Segments> archived;
-  const auto segments_of = [&](TimelineId timeline) -> const Segments& {
-    const auto it = archived.find(timeline);
-    if (it != archived.end()) return it->second;
-    return archived.emplace(timeline, archive.segments(timeline, geometry.number_of(start)))
-        .first->second;
-  };
-
-  WalStretch stretch;
-  stretch.begin = start;
-  stretch.end = start;
-  auto number = geometry.number_of(start);
-  while (true) {
-    // Where a segment holds a switch, PostgreSQL asks for the newer timeline's
-    // file first, and then for the older one's.
-    const SegmentName probe{.timeline = {}, .number = number};
-    const StoredSegment* found = nullptr;
-    TimelineId timeline;
-    for (const auto candidate : history.asked_for(probe.start(geometry), probe.end(geometry))) {
-      if (candidate < stretch.last.timeline) break;
-      timeline = candidate;
-      found = find_segment(segments_of(candidate), number);
-      if (found != nullptr) break;
-    }
-    if (found == nullptr) break;
-    const SegmentName segment{.timeline = timeline, .number = number};
-    if (stretch.segments++ == 0) stretch.first = segment;
-    stretch.last = segment;
-    if (stretch.runs.empty() || stretch.runs.back().timeline != timeline) {
-      stretch.runs.push_back({.timeline = timeline, .first = number});
-    }
-    ++stretch.runs.back().segments;
-    stretch.stored_bytes += found->stored_bytes;
-    stretch.end = segment.end(geometry);
-    if (const auto leaves = history.leaves(timeline); leaves && *leaves < stretch.end) {
-      stretch.end = *leaves;
-      stretch.switches_from = timeline;
-      break;
-    }
-    ++number;
-  }
-  if (stretch.segments > 0) {
-    const auto key = archive.key_of(stretch.last.text(geometry));
-    stretch.until = archive.last_written(key).value_or(Timestamp{});
-  }
-  const auto& newest = segments_of(history.timeline());
-  stretch.gap_follows = !newest.empty() && newest.back().number > number;
-  for (const auto& ancestor : history.ancestors()) {
-    const auto& segments = segments_of(ancestor.timeline);
-    stretch.gap_follows |= std::ranges::any_of(segments, [&](const auto& segment) {
-      return segment.number > number && geometry.start_of(segment.number) < ancestor.end;
-    });
-  }
-  // Of a segment in which the history leaves its timeline, a part may go on behind that.
-  const auto timeline = history.at(geometry.start_of(number));
-  const auto leaves = history.leaves(timeline);
-  if (!leaves || *leaves >= geometry.start_of(number + 1)) {
-    add_partial(archive, {.timeline = timeline, .number = number}, stretch);
-  }
-  return stretch;
+  return StretchWalk(archive, history, start).run();
 }
 
 std::optional<std::string> key_in_stretch(const WalArchive& archive, const WalStretch& stretch,

@@ -31,15 +31,16 @@ struct WalStretch {
   Timestamp until;
   // What follows is archived only in part: the last segment that its server wrote, or the one in
   // which a backup of a standby ends. `end` lies in it then. Of several parts the one that reaches
-  // furthest; `partial_object` is the last part of its key.
+  // furthest; of a segment that holds a switch that of the newer timeline, which begins with what
+  // the older one had written. `partial_object` is the last part of its key.
   std::optional<SegmentName> partial;
   std::string partial_object;
   // A later segment of the same history is archived: what stops the stretch is
   // a hole and not the end.
   bool gap_follows = false;
-  // The segment in which the history leaves `switches_from` is archived only as
-  // that timeline wrote it: good up to the switch, but PostgreSQL would replay
-  // it to its end, into a history that was abandoned. Zero: no such thing.
+  // The segment in which the history leaves `switches_from` is archived only as that timeline wrote
+  // it, and goes on behind the switch, into a history that was abandoned: replay has to be stopped
+  // at `end`, which is the switch. Zero: no such thing.
   TimelineId switches_from;
 };
 

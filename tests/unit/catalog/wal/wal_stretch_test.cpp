@@ -85,6 +85,8 @@ TEST_F(WalStretchTest, EndsAtTheSwitchWhereTheNewTimelineHasNothing) {
   const auto stretch = from(2, lsn_in(3));
   EXPECT_EQ(stretch.end, lsn_in(5));
   EXPECT_EQ(stretch.switches_from, TimelineId{1});
+  // What was written there behind the switch is of no moment of this history.
+  EXPECT_EQ(stretch.until, archive_.last_written(archive_.key_of("00000002.history")));
 }
 
 TEST_F(WalStretchTest, DoesNotContinueOnTheOldTimelineBehindTheSwitch) {
@@ -154,12 +156,46 @@ TEST_F(WalStretchTest, EndsInASegmentThatWasArchivedInPart) {
   EXPECT_EQ(from(1, lsn_in(2)).end, lsn_in(6, 0));
 }
 
-TEST_F(WalStretchTest, TakesAPartBeforeAGapButOnNoTimelineThatItLeaves) {
+TEST_F(WalStretchTest, OfAPartTakesWhatLiesBeforeTheSwitch) {
+  archive_segments(archive_, 1, 2, 4);
+  const auto name = WalSegmentSpec{.number = 5}.name() + ".partial";
+  archive_file(archive_, name, partial_segment(1, 5));
+  archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(5, 10'040)}}, minute_of(5));
+  archive_history(archive_, 3, {{.timeline = {1}, .end = lsn_in(5, 9'000)}}, minute_of(5));
+  const auto all = from(2, lsn_in(2));
+  EXPECT_EQ(all.partial, (SegmentName{.timeline = {1}, .number = 5}));
+  EXPECT_EQ(all.end, lsn_in(5, 10'040));
+  EXPECT_EQ(all.switches_from, TimelineId{});  // replay ends there by itself
+  const auto cut = from(3, lsn_in(2));
+  EXPECT_EQ(cut.partial, all.partial);
+  EXPECT_EQ(cut.end, lsn_in(5, 9'000));
+  EXPECT_EQ(cut.switches_from, TimelineId{1});
+}
+
+TEST_F(WalStretchTest, PrefersWhatTheNewTimelineHasInPart) {
+  archive_segments(archive_, 1, 2, 5);
+  archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(5, 5000)}});
+  archive_history(
+      archive_, 3,
+      {{.timeline = {1}, .end = lsn_in(5, 5000)}, {.timeline = {2}, .end = lsn_in(5, 7000)}});
+  const auto name = WalSegmentSpec{.timeline = 2, .number = 5}.name() + ".partial";
+  archive_file(archive_, name, partial_segment(2, 5));
+  const auto stretch = from(2, lsn_in(2));
+  EXPECT_EQ(stretch.partial, (SegmentName{.timeline = {2}, .number = 5}));
+  EXPECT_EQ(stretch.last, (SegmentName{.timeline = {1}, .number = 4}));
+  EXPECT_EQ(stretch.end, lsn_in(5, 10'040));
+  EXPECT_EQ(stretch.switches_from, TimelineId{});
+  // Two switches in one segment.
+  EXPECT_EQ(from(3, lsn_in(2)).end, lsn_in(5, 7000));
+  EXPECT_EQ(from(3, lsn_in(2)).switches_from, TimelineId{2});
+  archive_segments(archive_, 3, 5, 5);
+  EXPECT_FALSE(from(3, lsn_in(2)).partial);
+  EXPECT_EQ(from(3, lsn_in(2)).end, lsn_in(6, 0));
+}
+
+TEST_F(WalStretchTest, TakesAPartBeforeAGap) {
   archive_segments(archive_, 1, 2, 4);
   archive_file(archive_, WalSegmentSpec{.number = 5}.name() + ".partial", partial_segment(1, 5));
-  branch_in_segment_5();
-  EXPECT_FALSE(from(2, lsn_in(2)).partial);
-  EXPECT_TRUE(from(1, lsn_in(2)).partial);
   // A backup may end in it that nothing else brings back.
   archive_segments(archive_, 1, 7, 7);
   EXPECT_TRUE(from(1, lsn_in(2)).partial);

@@ -1,0 +1,142 @@
+// A server that dies before the first segment of its timeline is full: what is left of that is a
+// part of the segment, or nothing but its history file.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/filesystem.hpp>
+#include <chrono>
+#include <thread>
+
+#include "support/main_job.h"
+
+namespace walvault {
+namespace {
+
+namespace fs = boost::filesystem;
+using ::testing::HasSubstr;
+
+class FirstSegment : public ::testing::TestWithParam<int> {
+ protected:
+  FirstSegment() {
+    (void)server().sql("CREATE TABLE t (n int)");
+    (void)job_.backup();
+    insert(1);
+    job_.archive_everything();
+    insert(2);
+  }
+
+  [[nodiscard]] PostgresServer& server() { return job_.server(); }
+  void insert(int n) { (void)server().sql("INSERT INTO t VALUES (" + std::to_string(n) + ")"); }
+  [[nodiscard]] static std::string rows(PostgresServer& server) {
+    return server.sql("SELECT string_agg(n::text, ' ' ORDER BY n) FROM t");
+  }
+  [[nodiscard]] std::string now() { return server().sql("SELECT clock_timestamp()"); }
+
+  // In place, and started.
+  void restore_in_place(std::vector<std::string> target = {}) {
+    server().stop("immediate");
+    std::vector<std::string> arguments{"restore", "--pgdata", server().data(),
+                                       "--force", "--as",     "original"};
+    arguments.insert(arguments.end(), target.begin(), target.end());
+    const auto done = job_.walvault(arguments);
+    ASSERT_EQ(done.exit_code, 0) << done.text();
+    give_to_server_user(server().data());
+    ASSERT_TRUE(server().start()) << server().log();
+    ASSERT_TRUE(server().wait_until_promoted()) << server().log();
+  }
+
+  // What a copy of it has.
+  [[nodiscard]] std::string restored(const std::vector<std::string>& arguments) {
+    const auto copy = job_.restore("copy" + std::to_string(++copies_), arguments);
+    EXPECT_TRUE(copy->wait_until_promoted()) << copy->log();
+    auto found = rows(*copy);
+    copy->stop();
+    return found;
+  }
+
+  // As a server archives it whose other WAL never arrived.
+  void archive_history(const std::string& left_at) {
+    const auto path = job_.directory().path("00000002.history");
+    write_text(path, "1\t" + left_at + "\tno recovery target specified\n");
+    const auto outcome = job_.start({"walvault-archive", "--cluster", "main", path})->wait();
+    ASSERT_EQ(outcome.exit_code, 0) << outcome.text();
+  }
+
+  MainJob job_{GetParam()};
+  int copies_ = 0;
+};
+INSTANTIATE_TEST_SUITE_P(Majors, FirstSegment, ::testing::Values(13, 18), name_of_major);
+
+TEST_P(FirstSegment, OfWhichAPartWasSavedIsReplayed) {
+  restore_in_place();
+  insert(3);
+  restore_in_place();
+  EXPECT_EQ(rows(server()), "1 2 3");
+  EXPECT_EQ(restored({"--timeline", "2"}), "1 2 3");
+  EXPECT_EQ(restored({"--timeline", "1"}), "1 2");
+}
+
+TEST_P(FirstSegment, OfWhichNothingIsArchivedBeginsWhereAllThatIsEnds) {
+  restore_in_place();
+  const auto history = job_.repository() + "/wal/main/1/00000002-0/00000002.history";
+  for (int i = 0; i < 100 && !fs::exists(history); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  insert(3);  // is lost with its disk
+  server().stop("immediate");
+  const auto plan =
+      job_.walvault({"restore", "--dry-run", "--pgdata", job_.directory().path("none")});
+  EXPECT_THAT(plan.err, HasSubstr("of timeline 2 itself nothing is archived"));
+  EXPECT_EQ(restored({}), "1 2");
+}
+
+TEST_P(FirstSegment, OfWhichEvenThatBeforeItIsMissingHidesNothing) {
+  job_.archive_everything();
+  archive_history("0/7000000");
+  const auto plan =
+      job_.walvault({"restore", "--dry-run", "--pgdata", job_.directory().path("none")});
+  EXPECT_THAT(plan.err, HasSubstr("timeline 1 went on to 0/7000000"));
+  server().stop();
+  EXPECT_EQ(restored({}), "1 2");
+  EXPECT_EQ(restored({"--timeline", "1"}), "1 2");
+  EXPECT_EQ(restored({"--to-immediate"}), "");
+}
+
+// A copy's history file arrived, and production goes on.
+TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
+  const auto at = server().sql("SELECT pg_current_wal_lsn()");
+  archive_history(at);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+  insert(3);
+  job_.archive_everything();
+  const auto into = job_.directory().path("none");
+  const auto refused = job_.walvault({"restore", "--dry-run", "--pgdata", into});
+  EXPECT_EQ(refused.exit_code, 7) << refused.text();
+  EXPECT_THAT(refused.err, HasSubstr("--timeline 1"));
+  EXPECT_THAT(job_.walvault({"info"}).out, HasSubstr("A RESTORE WITHOUT A TARGET IS REFUSED"));
+  EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 8);
+  ASSERT_EQ(job_.walvault({"timeline", "abandon", "2"}).exit_code, 0);
+  EXPECT_EQ(restored({}), "1 2 3");
+}
+
+// A first restore went back too far.
+TEST_P(FirstSegment, DoesNotHideWhatWasThereBeforeItBegan) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const auto too_early = now();
+  insert(3);
+  const auto wanted = now();
+  insert(4);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+  restore_in_place({"--to", too_early});
+  EXPECT_EQ(rows(server()), "1 2");
+  insert(5);
+  job_.archive_everything();
+  const auto plan = job_.walvault(
+      {"restore", "--dry-run", "--to", wanted, "--pgdata", job_.directory().path("none")});
+  EXPECT_THAT(plan.err, HasSubstr("To get that moment as it was: --timeline 1"));
+  restore_in_place({"--to", wanted, "--timeline", "1"});
+  EXPECT_EQ(rows(server()), "1 2 3");
+}
+
+}  // namespace
+}  // namespace walvault
