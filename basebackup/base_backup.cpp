@@ -4,6 +4,7 @@
 
 #include "app/version.h"
 #include "archiving/push.h"
+#include "archiving/server_history.h"
 #include "base/error.h"
 #include "basebackup/backup_source.h"
 #include "basebackup/lender.h"
@@ -27,18 +28,6 @@ using std::chrono::milliseconds;
 constexpr std::size_t unfinished_max = 2;
 // The segment before a backup may have been filled at this moment. Less than wal_sender_timeout.
 constexpr std::chrono::seconds archiver_patience{20};
-
-// Recovery onto a timeline needs its history file, which a server that was
-// promoted before it archived here never offers. If another history is archived
-// under that id, two servers were promoted onto it, and this one's WAL would be
-// taken for the other's: Error{conflict}.
-void archive_timeline_history(const WalArchive& archive, ReplicationConnection& server,
-                              Clock& clock, const BaseBackupRequest& request) {
-  const auto timeline = server.identify_system().timeline;
-  if (timeline.value == 1) return;
-  (void)push_timeline_history(archive, timeline, server.timeline_history(timeline), clock,
-                              {.compression = request.compression, .threads = 1});
-}
 
 // A restore takes the newest timeline: this backup is not on it.
 void warn_of_newer_timelines(const WalArchive& archive, ReplicationConnection& server,
@@ -126,7 +115,8 @@ class BackupRun {
 
   BackupInfo run() {
     claim();
-    archive_timeline_history(archive_, server_, clock_, request_);
+    (void)archive_server_history(archive_, server_, clock_,
+                                 {.compression = request_.compression, .threads = 1});
     warn_of_newer_timelines(archive_, server_, reporter_);
     warn_of_no_archiving(archive_, server_, reporter_);
     describe();

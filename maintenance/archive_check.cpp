@@ -8,6 +8,7 @@
 #include "catalog/recovery/backup_condition.h"
 #include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_window.h"
+#include "catalog/recovery/whole_restore.h"
 
 namespace walvault {
 
@@ -74,7 +75,12 @@ void check_archive(const WalArchive& archive, std::vector<Finding>& findings) {
   findings.push_back(good("backups", std::to_string(list.backups.size()) + ", the newest is " +
                                          newest.id + ", " + to_local_text(newest.stop_time)));
   // Only what follows the newest backup can still be mended by another one.
-  const auto moments = recoverable_moments({archive.at_this_moment(true), list.backups});
+  const ArchiveMoment now = archive.at_this_moment(true);
+  const auto refusal = why_no_whole_restore({now, list.backups});
+  findings.push_back(
+      refusal ? bad("restore", refusal->message() + ": " + refusal->detail(), refusal->hint())
+              : good("restore", "all that is archived can be restored"));
+  const auto moments = recoverable_moments({now, list.backups});
   // What lies before it, no restore of what is new has to pass.
   for (const auto& change : moments.archiver_changes) {
     if (change.segment.start(identity.geometry) < newest.start) continue;

@@ -5,6 +5,7 @@
 #include "app/cancellation.h"
 #include "app/connection_options.h"
 #include "app/places.h"
+#include "archiving/server_history.h"
 #include "base/format.h"
 #include "base/path.h"
 #include "catalog/copy/repository_copy.h"
@@ -144,6 +145,19 @@ void check_with_sql(Program& program, const WalArchive& archive, const ConnectOp
       check_archiving(archive, *sql, "walvault check " + to_hex(program.writer()), timeout));
 }
 
+// Without it nobody knows where the server's timeline comes from, and which gaps there are.
+void repair_history(const WalArchive& archive, ReplicationConnection& server,
+                    std::vector<Finding>& findings) {
+  try {
+    if (!archive_server_history(archive, server, system_clock(), {})) return;
+    findings.push_back(good(
+        "repair", "the history file of the server's timeline was missing and is archived now"));
+  } catch (const Error& error) {
+    check_cancelled();
+    findings.push_back(bad("repair", one_line(error), error.hint()));
+  }
+}
+
 // Of the gaps that the operator has not accepted, those that the server can fill.
 void repair_gaps(const WalArchive& archive, const ConnectOptions& connect, bool accepted,
                  std::vector<Finding>& findings) {
@@ -266,7 +280,10 @@ void run_check(Program& program, const Options& options) {
     check_with_sql(program, archive, connect, settings, server->identify_system().timeline, timeout,
                    findings);
   }
-  if (options.repair && is_right_server) repair_gaps(archive, connect, options.accept, findings);
+  if (options.repair && is_right_server) {
+    repair_history(archive, *server, findings);
+    repair_gaps(archive, connect, options.accept, findings);
+  }
   check_archive(archive, findings);
   check_further(program, opened.repository, cluster, findings);
 

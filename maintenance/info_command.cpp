@@ -9,6 +9,7 @@
 #include "catalog/recovery/backup_condition.h"
 #include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_window.h"
+#include "catalog/recovery/whole_restore.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
 #include "repository/object_table.h"
@@ -74,6 +75,21 @@ void show_gap(const WalArchive& archive, const WalGap& gap, Shown& shown) {
                 "\n";
 }
 
+// Where there is more than one timeline, which one is meant may not be known.
+void show_refusal(const ClusterView& cluster, Shown& shown) {
+  shown.document["restore_refused"] = nullptr;
+  const bool any_backup = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
+    return backup.identity_number == cluster.archive.identity().number;
+  });
+  if (!any_backup || cluster.archive.timelines().size() < 2) return;
+  const auto refusal = why_no_whole_restore(cluster);
+  if (!refusal) return;
+  shown.document["restore_refused"] = {
+      {"message", refusal->message()}, {"detail", refusal->detail()}, {"hint", refusal->hint()}};
+  shown.text += "  A RESTORE WITHOUT A TARGET IS REFUSED: " + refusal->message() + "\n    " +
+                refusal->hint() + "\n";
+}
+
 // Windows, gaps and ends of the WAL of one identity.
 void show_wal(const ClusterView& cluster, bool is_newest, Shown& shown) {
   const auto& identity = cluster.archive.identity();
@@ -93,6 +109,7 @@ void show_wal(const ClusterView& cluster, bool is_newest, Shown& shown) {
          {"to", to_hex(change.to)},
          {"system_identifier", std::to_string(identity.system_identifier)}});
   }
+  if (is_newest) show_refusal(cluster, shown);
   if (!moments.ends.empty()) shown.text += "  Last archived:\n";
   const LeftTimelines left(cluster.archive);
   for (const auto& end : moments.ends) {

@@ -42,7 +42,7 @@ void set_aside(Program& program, const Options& options) {
                     ", and what a server archives of it from now on would be kept "
                     "apart from it.",
                 "If one timeline id was used by two promotions and the second server is to go on, "
-                "add --yes.");
+                "stop the archiving of the first one, then add --yes.");
   }
   const auto opened_branch = archive.set_aside(timeline, system_clock().now());
   for_each_further(program, "the timeline is not set aside", [&](const Repository& further) {
@@ -55,8 +55,11 @@ void set_aside(Program& program, const Options& options) {
       "What was archived of timeline " + options.timeline + " is set aside as " + before.text() +
           "; restore --timeline " + before.text() + " still reaches it.\nTimeline " +
           options.timeline +
-          " begins anew with what is archived from now on. Take a backup of the server that is "
-          "on it: walvault backup --cluster " +
+          " begins anew with what is archived from now on, by whichever server comes first: stop "
+          "the archiving of the one that is not to go on (walvault archiving off --pgdata DIR), "
+          "before anything else. If it was not stopped before, set the timeline aside once more "
+          "when it is.\nThen take a backup of the server that is on it: walvault backup "
+          "--cluster " +
           cluster + "\n");
 }
 
@@ -84,6 +87,34 @@ void expect_left(const WalArchive& archive, TimelineId timeline) {
   }
   throw Error(ErrorKind::not_found, "timeline " + std::to_string(timeline.value) + " was not left",
               "There is nothing to take back.");
+}
+
+// Living timelines whose history goes through that one.
+std::vector<TimelineId> find_descendants(const WalArchive& archive, TimelineId timeline) {
+  const LeftTimelines left(archive);
+  auto newer = archive.timelines();
+  std::erase_if(newer, [&](TimelineId each) {
+    const TimelineBranch branch{.timeline = each, .branch = archive.branch_of(each)};
+    const auto view = archive.view_of(branch);
+    return left.is_abandoned(branch) || view.branch_of(timeline) != archive.branch_of(timeline) ||
+           !view.history(each).leaves(timeline);
+  });
+  return newer;
+}
+
+std::string abandoned_text(const WalArchive& archive, TimelineId timeline) {
+  const auto number = std::to_string(timeline.value);
+  const auto descendants = find_descendants(archive, timeline);
+  const auto beginning =
+      descendants.empty()
+          ? "Nothing goes on with timeline " + number
+          : "Nothing goes on with timeline " + number + " behind the place where timeline " +
+                list_of(descendants, [](TimelineId each) { return std::to_string(each.value); }) +
+                " left it";
+  return beginning + ": a restore follows it only with --timeline " + number +
+         ". All that is archived of it stays, and what its server archives is kept, too."
+         "\nTo take that back: walvault timeline abandon " +
+         number + " --undo\n";
 }
 
 void abandon(Program& program, const Options& options) {
@@ -123,18 +154,12 @@ void abandon(Program& program, const Options& options) {
     copy_registrations(opened.repository, further, cluster, false);
     copy_left_timelines(opened.repository, further, archive.identity());
   });
-  program.print(
-      {{options.undo ? "taken_back" : "abandoned",
-        {{"timeline", timeline.value}, {"branch", left.timeline.branch}}}},
-      options.undo
-          ? "Timeline " + options.timeline +
-                " counts again: a restore follows the newest that "
-                "nobody left.\n"
-          : "Nothing goes on with timeline " + options.timeline +
-                ": a restore follows it only with --timeline " + options.timeline +
-                ". All that is archived of it stays, and what its server archives is kept, too."
-                "\nTo take that back: walvault timeline abandon " +
-                options.timeline + " --undo\n");
+  program.print({{options.undo ? "taken_back" : "abandoned",
+                  {{"timeline", timeline.value}, {"branch", left.timeline.branch}}}},
+                options.undo ? "Timeline " + options.timeline +
+                                   " counts again: a restore follows the newest that "
+                                   "nobody left.\n"
+                             : abandoned_text(archive, timeline));
 }
 
 }  // namespace
