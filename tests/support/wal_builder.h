@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -194,6 +195,19 @@ class WalBuilder {
   [[nodiscard]] std::uint64_t position() const { return start_ + bytes_.size(); }
   [[nodiscard]] std::size_t left_in_segment() const {
     return test_segment_bytes - bytes_.size() % test_segment_bytes;
+  }
+
+  // Up to so many bytes before the end of a segment.
+  void fill(std::uint64_t segment, std::size_t before_end = 3000) {
+    const auto end = (segment + 1) * test_segment_bytes - before_end;
+    while (position() + 2100 < end) add_filler(2000);
+  }
+  // Up to exactly so many.
+  void fill_exactly(std::uint64_t segment, std::size_t before_end) {
+    fill(segment, 10'000);
+    add_filler(left_in_segment() - page_bytes - 24 - 5);
+    add_filler(page_bytes - 24 - before_end - 24 - 5);
+    if (left_in_segment() != before_end) std::abort();
   }
 
   void pad_segment() {

@@ -34,17 +34,6 @@ class RecoveryDemandsTest : public testing::Test {
     wal_.add_filler(300);
   }
 
-  void fill(std::uint64_t segment, std::size_t before_end) {
-    const auto end = (segment + 1) * test_segment_bytes - before_end;
-    while (wal_.position() + 2100 < end) wal_.add_filler(2000);
-  }
-  void fill_exactly(std::uint64_t segment, std::size_t before_end) {
-    fill(segment, 10'000);
-    wal_.add_filler(wal_.left_in_segment() - 8192 - 24 - 5);
-    wal_.add_filler(8192 - 24 - before_end - 24 - 5);
-    ASSERT_EQ(wal_.left_in_segment(), before_end);
-  }
-
   void archive(Summaries summaries = Summaries::version_2) {
     wal_.add_switch();
     const auto segments = (wal_.pages().size() + test_segment_bytes - 1) / test_segment_bytes;
@@ -94,7 +83,7 @@ TEST_F(RecoveryDemandsTest, NoRecoveryGoesPastMinimalWal) {
   for (const auto summaries : {Summaries::version_2, Summaries::version_1, Summaries::none}) {
     begin_anew();
     const auto commit = wal_.add_commit(3700, minute_of(3) + seconds(10));
-    fill(3, 3000);
+    wal_.fill(3, 3000);
     wal_.add_filler(5000);
     const auto second = wal_.add_commit(3701, minute_of(4) + seconds(10));
     const auto minimal = restart(WalLevel::minimal);
@@ -129,7 +118,7 @@ TEST_F(RecoveryDemandsTest, NoRecoveryGoesPastMinimalWal) {
 TEST_F(RecoveryDemandsTest, ABackupBehindMinimalWalIsAWindowOfItsOwn) {
   const auto minimal = restart(WalLevel::minimal);
   restart(WalLevel::replica);
-  fill(3, 3000);
+  wal_.fill(3, 3000);
   wal_.add_filler(5000);
   backups_.push_back(backup_of("b", 1, 4, 4));
   wal_.add_commit(3703, minute_of(4) + seconds(30));
@@ -146,10 +135,10 @@ TEST_F(RecoveryDemandsTest, ARecordThatCrossesIntoTheNextSegmentCounts) {
     SCOPED_TRACE(before);
     begin_anew();
     const auto commit = wal_.add_commit(3700, minute_of(3) + seconds(10));
-    fill_exactly(3, before);
+    wal_.fill_exactly(3, before);
     const auto minimal = wal_.add_parameter_change(WalLevel::minimal);
     wal_.add_commit(3701, minute_of(4) + seconds(10));
-    fill_exactly(4, before);
+    wal_.fill_exactly(4, before);
     wal_.add_tablespace(16500, "/srv/fast");
     wal_.add_commit(3702, minute_of(5) + seconds(10));
     archive();
@@ -187,7 +176,7 @@ TEST_F(RecoveryDemandsTest, TheLargestSettingOnTheWayIsRequired) {
 // What a server writes when it goes on stands in the segment behind, which says nothing of a
 // restart itself.
 TEST_F(RecoveryDemandsTest, OfVersion1TheSegmentBehindARestartIsReadToo) {
-  fill_exactly(3, 120);
+  wal_.fill_exactly(3, 120);
   wal_.add_main(0, 0x00, 0, Bytes(88));
   ASSERT_EQ(wal_.add_parameter_change(WalLevel::replica, 77).value / test_segment_bytes, 4u);
   wal_.add_commit(3701, minute_of(4) + seconds(20));
@@ -198,7 +187,7 @@ TEST_F(RecoveryDemandsTest, OfVersion1TheSegmentBehindARestartIsReadToo) {
 TEST_F(RecoveryDemandsTest, ASegmentThatFollowsAnotherOneThanIsArchivedEndsTheChain) {
   for (std::uint64_t segment = 3; segment < 6; ++segment) {
     wal_.add_commit(3700, minute_of(segment) + seconds(10));
-    fill(segment, 3000);
+    wal_.fill(segment, 3000);
     wal_.add_filler(5000);
   }
   origins_[4].before = sha256(wal_.segment(0));

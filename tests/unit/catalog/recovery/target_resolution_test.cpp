@@ -56,20 +56,6 @@ RecoveryTarget to_lsn(Lsn lsn) {
 // A server's WAL from segment 3 on, archived, and a backup in its first pages.
 class TargetResolutionTest : public testing::Test {
  protected:
-  // Fills up to so many bytes before the end of a segment.
-  void fill(std::uint64_t segment, std::size_t before_end = 3000) {
-    const auto end = (segment + 1) * test_segment_bytes - before_end;
-    while (wal_.position() + 2100 < end) wal_.add_filler(2000);
-  }
-
-  // Up to exactly so many bytes before the end of a segment.
-  void fill_exactly(std::uint64_t segment, std::size_t before_end) {
-    fill(segment, 10'000);
-    wal_.add_filler(wal_.left_in_segment() - 8192 - 24 - 5);
-    wal_.add_filler(8192 - 24 - before_end - 24 - 5);
-    ASSERT_EQ(wal_.left_in_segment(), before_end);
-  }
-
   [[nodiscard]] std::size_t segments() const {
     return (wal_.pages().size() + test_segment_bytes - 1) / test_segment_bytes;
   }
@@ -125,7 +111,7 @@ TEST_F(TargetResolutionTest, ATimeIsTheFirstEndOfATransactionPastIt) {
     commits.push_back(wal_.add_end(800 + static_cast<std::uint32_t>(segment),
                                    minute_of(segment) + seconds(20),
                                    {.end = TransactionEnd::abort}));
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   archive();
@@ -148,7 +134,7 @@ TEST_F(TargetResolutionTest, TimesThatRunBackwardsAreTakenInTheOrderOfTheWal) {
   wal_.add_commit(702, at(210));
   const auto later = wal_.add_commit(703, at(270));
   for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   archive();
@@ -159,7 +145,7 @@ TEST_F(TargetResolutionTest, TimesThatRunBackwardsAreTakenInTheOrderOfTheWal) {
 TEST_F(TargetResolutionTest, AMomentAfterTheLastTransactionIsNotProved) {
   wal_.add_filler(300);
   wal_.add_commit(700, at(181));
-  fill(3);
+  wal_.fill(3);
   wal_.add_filler(5000);
   wal_.add_restore_point("end", at(230));
   const Lsn last{wal_.position()};
@@ -178,7 +164,7 @@ TEST_F(TargetResolutionTest, WhatLiesBeforeAGapIsReachedAndWhatLiesBehindIsNot) 
   const auto second = wal_.add_commit(3701, at(190));
   const auto point = wal_.add_restore_point("before", at(191));
   for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   wal_.add_commit(3900, at(400));
@@ -210,7 +196,7 @@ TEST_F(TargetResolutionTest, TheMomentJustBeforeOneBehindTheFrontierIsReached) {
 // As expiry leaves it before a backup that is kept longer.
 TEST_F(TargetResolutionTest, ANameIsLookedForBehindAHole) {
   for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   const auto point = wal_.add_restore_point("behind", at(401));
@@ -229,10 +215,10 @@ TEST_F(TargetResolutionTest, ATransactionIsFoundByAnyOfItsIds) {
   wal_.add_filler(300);
   wal_.add_commit(2'000, at(181));
   const auto with_subs = wal_.add_end(4'000, at(190), {.subtransactions = {3'990, 4'005}});
-  fill(3);
+  wal_.fill(3);
   wal_.add_filler(5000);
   const auto prepared = wal_.add_end(0, at(200), {.prepared_xid = 3'995});
-  fill(4);
+  wal_.fill(4);
   archive();
   expect_stop(stop(to_xid(4'000)), with_subs, true);
   expect_stop(stop(to_xid(4'005)), with_subs, true);
@@ -246,10 +232,10 @@ TEST_F(TargetResolutionTest, ARestorePointIsFoundUnlessItsNameIsUsedTwice) {
   wal_.add_filler(300);
   const auto point = wal_.add_restore_point("before the migration", at(185));
   wal_.add_restore_point("twice", at(186));
-  fill(3);
+  wal_.fill(3);
   wal_.add_filler(5000);
   const auto second = wal_.add_restore_point("twice", at(200));
-  fill(4);
+  wal_.fill(4);
   archive();
   expect_stop(stop(to_name("before the migration")), point, true);
   EXPECT_EQ(refusal(to_name("twice")), "usage");
@@ -260,7 +246,7 @@ TEST_F(TargetResolutionTest, ARestorePointIsFoundUnlessItsNameIsUsedTwice) {
 
 TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
   for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   archive();
@@ -303,7 +289,7 @@ TEST_F(TargetResolutionTest, EveryRestorePointOfASegmentIsFound) {
   }
   const auto second = wal_.add_restore_point("twice", at(187));
   ASSERT_EQ(second.value / test_segment_bytes, points.front().value / test_segment_bytes);
-  fill(3);
+  wal_.fill(3);
   archive();
   expect_stop(stop(to_name("point 0")), points.front(), true);
   expect_stop(stop(to_name("point 400")), points.at(400), true);
@@ -315,7 +301,7 @@ TEST_F(TargetResolutionTest, EveryRestorePointOfASegmentIsFound) {
 TEST_F(TargetResolutionTest, APositionNeedsARecordAtOrBehindIt) {
   wal_.add_filler(300);
   const auto commit = wal_.add_commit(700, at(185));
-  fill(3);
+  wal_.fill(3);
   wal_.add_filler(5000);
   const Lsn last{wal_.position()};
   archive();
@@ -333,9 +319,9 @@ TEST_F(TargetResolutionTest, ARecordThatCrossesIntoTheNextSegmentIsFound) {
     wal_ = WalBuilder(first_segment);
     wal_.add_filler(300);
     wal_.add_commit(700, at(181));
-    fill_exactly(3, before);
+    wal_.fill_exactly(3, before);
     const auto commit = wal_.add_end(701, at(190), {.subtransactions = {702, 703}});
-    fill_exactly(4, before);
+    wal_.fill_exactly(4, before);
     const auto point = wal_.add_restore_point("crossing", at(195));
     wal_.add_commit(704, at(200));
     wal_.add_switch();
@@ -359,7 +345,7 @@ TEST_F(TargetResolutionTest, ARecordThatCrossesIntoTheNextSegmentIsFound) {
 TEST_F(TargetResolutionTest, ARecordOfThreeSegmentsIsFound) {
   wal_.add_filler(300);
   wal_.add_commit(3'700, at(181));
-  fill_exactly(3, 8);
+  wal_.fill_exactly(3, 8);
   WalBuilder::TransactionSpec spec;
   spec.subtransactions = std::vector<std::uint32_t>(400'000, 3'702);
   const auto commit = wal_.add_end(3'701, at(190), spec);
@@ -372,7 +358,7 @@ TEST_F(TargetResolutionTest, ARecordOfThreeSegmentsIsFound) {
 
 TEST_F(TargetResolutionTest, ASwitchThatUsesUpTheNextSegmentIsPartOfTheChain) {
   wal_.add_filler(300);
-  fill_exactly(3, 8);
+  wal_.fill_exactly(3, 8);
   wal_.add_switch();
   const auto commit = wal_.add_commit(3'700, at(190));
   archive();
@@ -395,7 +381,7 @@ TEST_F(TargetResolutionTest, DamageOnTheWayIsRefusedAndWhatComesBeforeIsNot) {
   const auto commit = wal_.add_commit(700, at(185));
   wal_.add_commit(701, at(190));
   for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   wal_.add_commit(3'702, at(300));
@@ -421,7 +407,7 @@ TEST_F(TargetResolutionTest, ASegmentOfAnotherServerBreaksTheChain) {
   wal_.add_filler(300);
   wal_.add_commit(700, at(185));
   for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   wal_.add_switch();
@@ -438,7 +424,7 @@ TEST_F(TargetResolutionTest, ASegmentOfAnotherServerBreaksTheChain) {
 // What ends in a segment only the one before can prove.
 TEST_F(TargetResolutionTest, ARecordWhosePartsDoNotFitBreaksTheChain) {
   wal_.add_filler(300);
-  fill_exactly(3, 200);
+  wal_.fill_exactly(3, 200);
   wal_.add_filler(1500);
   wal_.add_switch();
   archive_segment(0, wal_.segment(0));
@@ -452,9 +438,9 @@ TEST_F(TargetResolutionTest, ARecordWhosePartsDoNotFitBreaksTheChain) {
 TEST_F(TargetResolutionTest, ARecordThatFollowsAnotherOneBreaksTheChain) {
   auto other = wal_;
   for (auto* const wal : {&wal_, &other}) wal->add_filler(300);
-  fill_exactly(3, 200);
+  wal_.fill_exactly(3, 200);
   std::swap(wal_, other);
-  fill_exactly(3, 200);
+  wal_.fill_exactly(3, 200);
   std::swap(wal_, other);
   // As long, but one record here and two there.
   wal_.add_filler(200 - 8 - 24 - 2);
@@ -479,7 +465,7 @@ TEST_F(TargetResolutionTest, ASegmentThatGivesUpAnotherRecordBreaksTheChain) {
     const WalArchive archive(made.repository, test_cluster());
     wal_ = WalBuilder(first_segment);
     wal_.add_filler(300);
-    fill_exactly(3, 200);
+    wal_.fill_exactly(3, 200);
     const auto unfinished = wal_.add_unfinished(1500);
     wal_.add_overwrite(is_right ? unfinished : Lsn{unfinished.value - 8}, at(185));
     const auto commit = wal_.add_commit(3'700, at(190));
@@ -504,10 +490,10 @@ TEST_F(TargetResolutionTest, ASegmentThatGivesUpAnotherRecordBreaksTheChain) {
 TEST_F(TargetResolutionTest, SegmentsWithoutASummaryAreRead) {
   wal_.add_filler(300);
   wal_.add_commit(700, at(185));
-  fill(3);
+  wal_.fill(3);
   wal_.add_filler(5000);
   const auto commit = wal_.add_commit(701, at(190));
-  fill(4);
+  wal_.fill(4);
   archive(false);
   expect_stop(stop(to_time(at(187))), commit, false);
 }
@@ -515,14 +501,14 @@ TEST_F(TargetResolutionTest, SegmentsWithoutASummaryAreRead) {
 // By the clock it is past the backup's end, in the WAL it is not.
 TEST_F(TargetResolutionTest, ACommitBeforeTheBackupsEndMeansAnEarlierBackup) {
   wal_.add_filler(300);
-  fill(3);
+  wal_.fill(3);
   wal_.add_filler(5000);
   auto second = backup_of("b", 1, 4, 5);
   second.stop_time = at(250);
   const auto commit = wal_.add_commit(700, at(280));
-  fill(4);
+  wal_.fill(4);
   wal_.add_filler(5000);
-  fill(5);
+  wal_.fill(5);
   wal_.add_commit(701, at(270));
   archive();
   backups_.push_back(second);
@@ -536,11 +522,11 @@ TEST_F(TargetResolutionTest, ACommitBeforeTheBackupsEndMeansAnEarlierBackup) {
 TEST_F(TargetResolutionTest, ANameStartsFromTheNewestBackupBeforeIt) {
   wal_.add_filler(300);
   for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    fill(segment);
+    wal_.fill(segment);
     wal_.add_filler(5000);
   }
   const auto point = wal_.add_restore_point("here", at(350));
-  fill(6);
+  wal_.fill(6);
   archive();
   backups_.push_back(backup_of("b", 1, 4, 5));
   const auto found = plan(to_name("here"));
