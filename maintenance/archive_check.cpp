@@ -76,10 +76,13 @@ void check_archive(const WalArchive& archive, std::vector<Finding>& findings) {
                                          newest.id + ", " + to_local_text(newest.stop_time)));
   // Only what follows the newest backup can still be mended by another one.
   const ArchiveMoment now = archive.at_this_moment(true);
-  const auto refusal = why_no_whole_restore({now, list.backups});
-  findings.push_back(
-      refusal ? bad("restore", refusal->message() + ": " + refusal->detail(), refusal->hint())
-              : good("restore", "all that is archived can be restored"));
+  // Along a single timeline nothing but a gap is in the way.
+  if (now.timelines().size() > 1) {
+    const auto refusal = why_no_whole_restore({now, list.backups});
+    findings.push_back(
+        refusal ? bad("restore", refusal->message() + ": " + refusal->detail(), refusal->hint())
+                : good("restore", "without a target it is known which timeline is meant"));
+  }
   const auto moments = recoverable_moments({now, list.backups});
   // What lies before it, no restore of what is new has to pass.
   for (const auto& change : moments.archiver_changes) {
