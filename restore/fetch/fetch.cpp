@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <limits>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -73,14 +74,23 @@ std::optional<Bytes> look_again(const WalArchive& archive, const std::string& ke
 }
 
 // Decodes the object beside the destination, and renames it there once it is
-// known to be right.
+// known to be right. From `bytes_max` on the file is zeros.
 void deliver(const Repository& repository, ByteView object, const std::string& key,
-             unsigned threads, const std::string& destination) {
+             unsigned threads, const std::string& destination, std::uint64_t bytes_max) {
   const auto temporary = destination + ".walvault-part";
   try {
     const auto file = open_file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
+    std::uint64_t written = 0;
     decode_wal_object(repository.codec(), object, key, threads, repository.buffers(),
-                      [&](ByteView part) { write_all(file, part, temporary); });
+                      [&](ByteView part) {
+                        const auto left = bytes_max - std::min(written, bytes_max);
+                        const auto kept = std::min<std::uint64_t>(left, part.size());
+                        write_all(file, part.first(kept), temporary);
+                        if (kept < part.size()) {
+                          write_all(file, Bytes(part.size() - kept), temporary);
+                        }
+                        written += part.size();
+                      });
     // Not synced: after a crash PostgreSQL asks for the file again. And over
     // nothing: a rename that replaces a file makes ext4 write the new one out.
     ::unlink(destination.c_str());
@@ -97,7 +107,7 @@ void deliver(const Repository& repository, ByteView object, const std::string& k
 
 FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                             const std::string& destination, unsigned threads,
-                            const RecoveryPin& pin) {
+                            const RecoveryPin& pin, std::optional<Lsn> left_at) {
   const auto kind = classify_wal_file(name);
   if (!kind) {
     throw Error(
@@ -118,6 +128,12 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
                 "Check --cluster.");
   }
   if (segment) expect_planned(pin, *segment, name);
+  auto bytes_max = std::numeric_limits<std::uint64_t>::max();
+  if (segment && left_at) {
+    const auto start = segment->start(archive.identity().geometry);
+    if (*left_at <= start) return FetchOutcome::absent;
+    bytes_max = left_at->value - start.value;
+  }
   auto object = archive.repository().storage().find(key);
   if (!object) {
     const auto evidence = segment ? evidence_of_gap(archive, *segment, pin) : "";
@@ -138,7 +154,7 @@ FetchOutcome fetch_wal_file(const WalArchive& archive, const std::string& name,
           .transient();
     }
   }
-  deliver(archive.repository(), *object, key, threads, destination);
+  deliver(archive.repository(), *object, key, threads, destination, bytes_max);
   return FetchOutcome::delivered;
 }
 

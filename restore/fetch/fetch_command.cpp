@@ -110,6 +110,24 @@ struct Source {
   std::optional<SegmentName> segment;  // nullopt: another file is asked for
 };
 
+// A standby follows the newest timeline that it finds, and asks for the older ones' segments where
+// the newer one's are not archived yet. What these hold behind the place where they were left would
+// lead it into a history that its primary does not have.
+std::optional<Lsn> left_by_the_newest(const WalArchive& archive, const SegmentName& segment) {
+  const LeftTimelines left(archive);
+  const auto timelines = archive.timelines();
+  for (auto it = timelines.rbegin(); it != timelines.rend() && *it > segment.timeline; ++it) {
+    if (left.is_dead_end(*it)) continue;
+    const auto view = archive.view_of({.timeline = *it, .branch = archive.branch_of(*it)});
+    const auto history = view.find_history(*it);
+    if (!history || view.branch_of(segment.timeline) != archive.branch_of(segment.timeline)) {
+      continue;
+    }
+    return history->leaves(segment.timeline);
+  }
+  return std::nullopt;
+}
+
 unsigned ahead_of(const Config& config, const FetchRequest& request) {
   return request.prefetch
              ? static_cast<unsigned>(parse_number(*request.prefetch, "--prefetch", 0, prefetch_max))
@@ -120,6 +138,8 @@ unsigned ahead_of(const Config& config, const FetchRequest& request) {
 // cluster and its branches are is what was read up to a minute ago. What lies in the spool
 // under these was fetched by who had looked, and so is what follows.
 bool deliver_without_a_look(Program& program, const FetchRequest& request) try {
+  // Where it leaves a timeline is looked at.
+  if (request.standby) return false;
   const auto& config = program.config();
   const auto ahead = ahead_of(config, request);
   const auto spool = Spool::of_current_directory(request.destination);
@@ -163,6 +183,12 @@ FetchOutcome fetch_once(Program& program, const FetchRequest& request) {
     return FetchOutcome::absent;
   }
   auto outcome = FetchOutcome::delivered;
+  const auto left_at = request.standby && source.segment
+                           ? left_by_the_newest(archive, *source.segment)
+                           : std::nullopt;
+  if (left_at && *left_at < source.segment->end(archive.identity().geometry)) {
+    return fetch_wal_file(archive, request.name, request.destination, threads, source.pin, left_at);
+  }
   if (!source.segment || !spool ||
       !spool->deliver(archive, archive.key_of(request.name), request.destination)) {
     outcome = fetch_wal_file(archive, request.name, request.destination, threads, source.pin);

@@ -105,6 +105,7 @@ TEST_P(FirstSegment, OfWhichEvenThatBeforeItIsMissingHidesNothing) {
 // A copy's history file arrived, and production goes on.
 TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
   const auto at = server().sql("SELECT pg_current_wal_lsn()");
+  const auto segment = server().sql("SELECT pg_walfile_name('" + at + "')");
   archive_history(at);
   std::this_thread::sleep_for(std::chrono::milliseconds(1200));
   insert(3);
@@ -115,7 +116,20 @@ TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
   EXPECT_THAT(refused.err, HasSubstr("--timeline 1"));
   EXPECT_THAT(job_.walvault({"info"}).out, HasSubstr("A RESTORE WITHOUT A TARGET IS REFUSED"));
   EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 8);
+  // A standby goes to the newest timeline: it gets nothing of what lies behind that.
+  const auto fetched = [&](const std::vector<std::string>& options) {
+    const auto path = job_.directory().path("fetched");
+    std::vector<std::string> command{"walvault-fetch", "--cluster", "main", segment, path};
+    command.insert(command.end(), options.begin(), options.end());
+    EXPECT_EQ(job_.start(command)->wait().exit_code, 0);
+    return read_text(path);
+  };
+  const auto whole = fetched({});
+  const auto before = fetched({"--standby"});
+  EXPECT_EQ(before.size(), whole.size());
+  EXPECT_LT(before.find_last_not_of('\0'), whole.find_last_not_of('\0'));
   ASSERT_EQ(job_.walvault({"timeline", "abandon", "2"}).exit_code, 0);
+  EXPECT_TRUE(fetched({"--standby"}) == whole);
   EXPECT_EQ(restored({}), "1 2 3");
 }
 

@@ -315,6 +315,32 @@ TEST_F(FetchTest, TakesAnotherBranchsDescendantForNoHint) {
 }
 
 // What was planned: timeline 1 to segment 3.
+TEST_F(FetchTest, OfATimelineThatWasLeftDeliversWhatLiesBefore) {
+  const WalSegmentSpec spec{.number = 3, .content_bytes = 600'000};
+  archive_file(archive_, spec.name(), wal_segment(spec));
+  const auto fetch_left_at = [&](std::uint64_t offset) {
+    return fetch_wal_file(archive_, spec.name(), destination_, 1, {},
+                          Lsn{segment_start(3).value + offset});
+  };
+  EXPECT_EQ(fetch_left_at(0), FetchOutcome::absent);
+  EXPECT_EQ(fetch_left_at(100'000), FetchOutcome::delivered);
+  auto before = wal_segment(spec);
+  std::fill(before.begin() + 100'000, before.end(), std::uint8_t{0});
+  EXPECT_TRUE(delivered() == before);
+  EXPECT_EQ(fetch_left_at(test_segment_bytes), FetchOutcome::delivered);
+  EXPECT_TRUE(delivered() == wal_segment(spec));
+}
+
+TEST_F(FetchTest, APlanSaysWhatIsNotThere) {
+  archive_segments(archive_, 1, 2, 3);
+  archive_history(archive_, 2, {{.timeline = {1}, .end = {7 * test_segment_bytes}}});
+  EXPECT_EQ(fetch(1, 4), "corrupt");
+  RecoveryPin pin;
+  pin.timeline = {1};
+  EXPECT_EQ(fetch_wal_file(archive_, WalSegmentSpec{.number = 4}.name(), destination_, 1, pin),
+            FetchOutcome::absent);
+}
+
 TEST_F(FetchTest, WhatAPlanNeedsIsNeverAbsent) {
   archive_segments(archive_, 1, 2, 2);
   RecoveryPin pin;
