@@ -6,6 +6,7 @@
 
 #include "archiving/compressed_file.h"
 #include "archiving/segment_check.h"
+#include "archiving/wal_gate.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "catalog/recovery/left_timelines.h"
@@ -48,9 +49,7 @@ WalSegmentHeader compress_segment(const WalArchive& archive, ByteView first,
 }
 
 // Whether a segment was never filled: from where its WAL stops on it holds zeros or old pages, up
-// to its end. That is what a standby has of the timeline that its primary left, and with
-// archive_mode = always it archives that under the name of a whole one (walreceiver.c). The server
-// that goes on with the timeline has more, and needs the name.
+// to its end.
 bool is_unfilled(const CompressedFile& file, const WalSegmentHeader& segment,
                  const ReadContent& read) {
   const auto& stop = file.summary->stop;
@@ -59,6 +58,31 @@ bool is_unfilled(const CompressedFile& file, const WalSegmentHeader& segment,
   const auto last_page = file.header.plain_bytes - segment.page_bytes;
   read(header, last_page);
   return wal_page_address(header).value != file.header.start.value + last_page;
+}
+
+// Of a segment that ends with a switch, what its file holds behind that is of no meaning: a standby
+// that was promoted before it received the zeros has what the file held before. Then what counts is
+// what lies before it.
+bool is_same_up_to_a_switch(const WalArchive& archive, const std::string& key,
+                            const ObjectContent& offered, const CompressedFile& file) {
+  if (!file.summary || !file.summary->switched) return false;
+  const auto there = archive.find_summary(key);
+  if (!there || !there->summary.switched || there->summary.last != file.summary->last ||
+      (file_digest_tells(there->summary, there->header.content_bytes) &&
+       file_digest_tells(*file.summary, file.header.content_bytes))) {
+    return false;
+  }
+  const auto object = archive.repository().storage().find(key);
+  if (!object) return false;
+  const auto plain = [&](ByteView stored) {
+    return decode_wal_object(archive.repository().codec(), stored, key, 1,
+                             archive.repository().buffers());
+  };
+  Bytes own;
+  for (const auto part : offered.parts()) own.insert(own.end(), part.begin(), part.end());
+  const auto bytes = file.summary->last.value - file.summary->begin.value;
+  return std::ranges::equal(ByteView(plain(*object)).first(bytes),
+                            ByteView(plain(own)).first(bytes));
 }
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
@@ -80,7 +104,7 @@ void store(const WalArchive& archive, const std::string& key, const CompressedFi
     throw Error(ErrorKind::unavailable, "the object " + key + " came and went while it was stored")
         .transient();
   }
-  if (there->digest != file.header.digest) {
+  if (there->digest != file.header.digest && !is_same_up_to_a_switch(archive, key, content, file)) {
     throw Error(ErrorKind::conflict,
                 "WAL file " + result.name + " is already archived with different content",
                 "Archived sha256 " + there->digest.hex().substr(0, 16) + "... on " +
@@ -104,6 +128,15 @@ std::string key_in(const WalArchive& archive, const WalObjectHeader& header) {
 std::optional<Digest> telling_digest(const CompressedFile& file) {
   const bool tells = !file.summary || file_digest_tells(*file.summary, file.header.content_bytes);
   return tells ? std::optional(file.header.digest) : std::nullopt;
+}
+
+// A standby has of the timeline that its primary left what it received before, and with
+// archive_mode = always archives that under the name of a whole segment (walreceiver.c). The server
+// that goes on with the timeline has more, and needs the name. On any other server a segment that
+// is not full is damaged.
+bool is_of_a_timeline_left(const OfferedFile& offered, WalGeometry geometry) {
+  return find_status(offered.directory + "/../standby.signal").has_value() ||
+         is_left_within(offered.directory, *offered.segment(geometry), geometry);
 }
 
 // A file that is ready to be stored.
@@ -188,7 +221,8 @@ Prepared prepare_file(const WalArchive& archive, const OfferedFile& offered, Clo
     Bytes first(wal_segment_header_bytes);
     (void)read_at(*file, first, 0, path);
     const auto segment = compress_segment(archive, first, read, options, compressed, result);
-    if (kind == WalFileKind::segment && is_unfilled(compressed, segment, read)) {
+    if (kind == WalFileKind::segment && is_unfilled(compressed, segment, read) &&
+        is_of_a_timeline_left(offered, identity.geometry)) {
       header.kind = WalFileKind::partial;
       header.name += ".partial";
       result.name = header.name;

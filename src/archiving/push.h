@@ -28,7 +28,7 @@ struct PushOptions {
 };
 
 struct PushResult {
-  // Under which it is archived: that of a .partial for a segment that was not filled.
+  // Under which it is archived: that of a .partial for a standby's segment that was not filled.
   std::string name;
   bool already_there = false;  // with the same content
   std::uint64_t plain_bytes = 0;

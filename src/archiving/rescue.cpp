@@ -10,6 +10,7 @@
 #include "archiving/wal_gate.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "catalog/records/backup_list.h"
 #include "codec/sha256.h"
 #include "datadir/data_directory.h"
 #include "datadir/file_tree.h"
@@ -47,6 +48,19 @@ std::optional<WalSegmentHeader> find_segment_header(const std::string& pg_wal,
   }
 }
 
+// Where the WAL begins that any backup needs; before it no restore begins, and what was archived
+// may have expired. Without a backup all may be needed.
+std::uint64_t first_needed(const WalArchive& archive) {
+  const auto& identity = archive.identity();
+  std::optional<std::uint64_t> first;
+  for (const auto& backup : list_backups(archive.repository(), identity.name).backups) {
+    if (backup.identity_number != identity.number) continue;
+    const auto number = identity.geometry.number_of(backup.start);
+    first = std::min(first.value_or(number), number);
+  }
+  return first.value_or(0);
+}
+
 // The segments of a cluster that a pg_wal holds, by timeline, ascending: files
 // with the WAL that their names say, as opposed to those that were made ahead,
 // zeroed, or recycled under a new name, which are counted.
@@ -55,13 +69,15 @@ struct OwnSegments {
   std::vector<SegmentName> others;
 };
 
-OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_wal) {
+OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_wal,
+                         std::uint64_t needed_from = 0) {
   OwnSegments found;
   for (const auto& name : names_in(pg_wal)) {
     if (classify_wal_file(name) != WalFileKind::segment) continue;
     const auto segment = SegmentName::parse(name, identity.geometry);
     if (!segment) continue;
     const auto header = find_segment_header(pg_wal, name);
+    if (segment->number < needed_from) continue;
     if (header && header->system_identifier == identity.system_identifier &&
         is_wal_of_its_name(pg_wal, *header, *segment, identity.geometry)) {
       found.by_timeline[segment->timeline].push_back(*segment);
@@ -95,7 +111,7 @@ class Rescue {
   }
 
   RescueResult run() {
-    const auto segments = own_segments(archive_.identity(), pg_wal_);
+    const auto segments = own_segments(archive_.identity(), pg_wal_, first_needed(archive_));
     look_at_others(segments);
     if (segments.by_timeline.empty()) return std::move(result_);
     has_archived_itself_ = has_archived_itself();

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "codec/sha256.h"
+#include "datadir/file_tree.h"
 #include "postgres/timeline_history.h"
 #include "postgres/wal_page.h"
 #include "postgres/wal_summary.h"
@@ -31,13 +32,7 @@ std::optional<Digest> find_digest(const std::string& pg_wal, const SegmentName& 
   if (read_at(*file, content, 0, path) != content.size()) return std::nullopt;
   const auto header = parse_wal_segment_header(content);
   if (!is_wal_of_its_name(pg_wal, header, segment, geometry)) return std::nullopt;
-  WalSummarizer summarizer(header, segment.start(geometry), segment.timeline);
-  summarizer.read(content);
-  const auto last =
-      std::find_if(content.rbegin(), content.rend(), [](std::uint8_t byte) { return byte != 0; });
-  const auto content_bytes = static_cast<std::uint64_t>(content.rend() - last);
-  if (!file_digest_tells(summarizer.finish(), content_bytes)) return std::nullopt;
-  return sha256(content);
+  return find_telling_digest(content, segment);
 } catch (const Error&) {
   // What cannot be compared contradicts nothing.
   return std::nullopt;
@@ -113,6 +108,17 @@ std::optional<WalArchive::SummarizedWal> find_archived(const WalArchive& archive
 
 }  // namespace
 
+std::optional<Digest> find_telling_digest(ByteView content, const SegmentName& segment) {
+  const auto header = parse_wal_segment_header(content);
+  WalSummarizer summarizer(header, header.page.page_address, segment.timeline);
+  summarizer.read(content);
+  const auto last =
+      std::find_if(content.rbegin(), content.rend(), [](std::uint8_t byte) { return byte != 0; });
+  const auto content_bytes = static_cast<std::uint64_t>(content.rend() - last);
+  if (!file_digest_tells(summarizer.finish(), content_bytes)) return std::nullopt;
+  return sha256(content);
+}
+
 bool is_wal_of_its_name(const std::string& pg_wal, const WalSegmentHeader& header,
                         const SegmentName& segment, WalGeometry geometry) {
   if (header.page.page_address != segment.start(geometry)) return false;
@@ -122,6 +128,18 @@ bool is_wal_of_its_name(const std::string& pg_wal, const WalSegmentHeader& heade
   // What lies before the switch in the segment in which a timeline begins is its parent's.
   const auto history = find_own_history(pg_wal, segment.timeline);
   return !history || history->at(segment.start(geometry)) == written_on;
+}
+
+bool is_left_within(const std::string& pg_wal, const SegmentName& segment, WalGeometry geometry) {
+  TimelineId newest = segment.timeline;
+  for (const auto& name : names_in(pg_wal)) {
+    if (classify_wal_file(name) == WalFileKind::timeline) {
+      newest = std::max(newest, timeline_of(name));
+    }
+  }
+  const auto history = find_own_history(pg_wal, newest);
+  const auto leaves = history ? history->leaves(segment.timeline) : std::nullopt;
+  return leaves && segment.end(geometry) > *leaves;
 }
 
 std::optional<SegmentName> find_segment_before(const std::string& pg_wal,

@@ -18,6 +18,16 @@ namespace walvault {
 [[nodiscard]] bool is_wal_of_its_name(const std::string& pg_wal, const WalSegmentHeader& header,
                                       const SegmentName& segment, WalGeometry geometry);
 
+// Whether a pg_wal's server has left a timeline within a segment, or before it: by the history of
+// the newest timeline that it knows.
+[[nodiscard]] bool is_left_within(const std::string& pg_wal, const SegmentName& segment,
+                                  WalGeometry geometry);
+
+// SHA-256 of a whole segment's bytes; nullopt: it does not tell (file_digest_tells). Error{corrupt}
+// for a damaged first page.
+[[nodiscard]] std::optional<Digest> find_telling_digest(ByteView content,
+                                                        const SegmentName& segment);
+
 // The segment before one; of a timeline's first that of the timeline which it came from.
 // nullopt: it is not there.
 [[nodiscard]] std::optional<SegmentName> find_segment_before(const std::string& pg_wal,

@@ -106,8 +106,10 @@ void WalStreamer::take(Lsn position, ByteView bytes) {
 
 void WalStreamer::take_segment(const SegmentName& segment) {
   if (segment.start(archive_.identity().geometry) < wanted_from_) {
-    options_.origin.before = sha256(segment_);
-    expect_same_as_archived(archive_, segment, *options_.origin.before);
+    options_.origin.before = find_telling_digest(segment_, segment);
+    if (options_.origin.before) {
+      expect_same_as_archived(archive_, segment, *options_.origin.before);
+    }
     return;
   }
   const auto pushed = push_wal_segment(archive_, segment, segment_, clock_, options_);

@@ -74,6 +74,14 @@ class Borders {
 
 }  // namespace
 
+bool contradict(const WalArchive& one, const WalArchive& other, const SegmentName& segment) {
+  const auto first = find_chain(one, segment);
+  const auto second = find_chain(other, segment);
+  if (!first || !second || contradict(first->digest, second->digest)) return true;
+  const bool are_both_known = first->digest && second->digest;
+  return !are_both_known && first->summary.last != second->summary.last;
+}
+
 std::optional<WalConflict> find_border_conflict(const WalArchive& from, const WalArchive& to,
                                                 std::span<const SegmentName> brought) {
   const Borders borders(from, to);

@@ -15,6 +15,11 @@ struct WalConflict {
   std::string why;
 };
 
+// Whether two archives have other content of a segment for sure. Behind a switch a file may hold
+// what it held before, and then what its WAL is counts.
+[[nodiscard]] bool contradict(const WalArchive& one, const WalArchive& other,
+                              const SegmentName& segment);
+
 // Both archives are views of one branch of one identity. `brought`: segments of that branch which
 // `from` has and `to` has not, ascending. What each would lie beside in `to` is compared: with
 // the same segment in `from`, or where that is not there by the digest of the segment before that

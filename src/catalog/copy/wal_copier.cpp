@@ -42,7 +42,10 @@ void WalCopier::note(const File& file) {
 bool WalCopier::has_same_content(const std::string& key) const {
   const auto here = from_.find_header(key);
   const auto there = to_.find_header(key);
-  return !here || !there || here->digest == there->digest;
+  if (!here || !there || here->digest == there->digest) return true;
+  const auto name = std::string_view(key).substr(key.rfind('/') + 1);
+  const auto segment = SegmentName::parse(name, from_.identity().geometry);
+  return segment && !contradict(from_, to_, *segment);
 }
 
 // Two archives of one file need not have the same bytes; an object that was cut short is

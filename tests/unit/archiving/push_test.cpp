@@ -99,41 +99,6 @@ TEST_F(PushTest, StoresADamagedSegmentAndSaysWhereItBreaksOff) {
   EXPECT_EQ(found->summary.stop->text, result.damage);
 }
 
-Bytes filled_segment(WalBuilder wal) {
-  while (wal.left_in_segment() > 5000) wal.add_filler(4000);
-  wal.add_switch();
-  return wal.segment(0);
-}
-
-// As a standby with archive_mode = always has the timeline that its primary left.
-TEST_F(PushTest, ASegmentThatWasNotFilledIsArchivedAsWhatItIs) {
-  WalBuilder wal(1);
-  for (int i = 0; i < 20; ++i) wal.add_filler(4000);
-  const auto content = wal.segment(0);
-  const auto name = WalSegmentSpec{}.name();
-  (void)push(name + ".partial", content);
-  const auto whole = push(name, content);
-  EXPECT_EQ(whole.name + whole.damage, name + ".partial");
-  EXPECT_TRUE(whole.already_there);
-  // A file that was used before goes on with its old pages.
-  auto recycled = content;
-  const auto old = filled_segment(WalBuilder(9));
-  constexpr std::size_t from = 50 * 8192;
-  std::copy(old.begin() + from, old.end(), recycled.begin() + from);
-  EXPECT_EQ(push(name, recycled).name, name + ".partial");
-  // The name is free for who goes on.
-  EXPECT_EQ(push(name, filled_segment(wal)).name, name);
-}
-
-// Whole pages follow: what lies between was lost.
-TEST_F(PushTest, AHoleInASegmentIsDamage) {
-  auto content = filled_segment(WalBuilder(1));
-  std::fill_n(content.begin() + 5 * 8192, 8192, std::uint8_t{0});
-  const auto result = push(WalSegmentSpec{}.name(), content);
-  EXPECT_NE(result.damage, "");
-  EXPECT_EQ(result.name, WalSegmentSpec{}.name());
-}
-
 TEST_F(PushTest, RecordsWhatTheSegmentIs) {
   const auto path = write_test_file(pg_wal_.path(), WalSegmentSpec{.number = 5}.name(),
                                     wal_segment({.number = 5}));

@@ -7,9 +7,11 @@
 #include <filesystem>
 
 #include "archiving/server_notes.h"
+#include "support/catalog_examples.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
 #include "support/process_in.h"
+#include "support/stored_backups.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
 #include "support/wal_files.h"
@@ -135,6 +137,15 @@ TEST_F(RescueTest, WritesNothingThatSharesNothingWithTheArchiveUnlessItIsAccepte
   EXPECT_THAT(names_of(rescue(RescueOf::anything)),
               ElementsAre("000000010000000000000004", "000000010000000000000005",
                           "000000010000000000000006.partial"));
+}
+
+TEST_F(RescueTest, MissesNothingThatNoBackupNeeds) {
+  for (std::uint64_t number = 3; number <= 8; ++number) put({.number = number});
+  for (std::uint64_t number = 6; number <= 7; ++number) archive({.number = number});
+  store_backup(made_.repository, backup_of("a", 1, 6, 6));
+  EXPECT_THAT(names_of(rescue()),
+              ElementsAre("000000010000000000000006", "000000010000000000000007",
+                          "000000010000000000000008.partial"));
 }
 
 TEST_F(RescueTest, WritesNothingBehindAHole) {
