@@ -17,43 +17,16 @@ constexpr std::size_t quiet_segments_max = 256;
 // So many segments are counted, to say what a timeline has.
 constexpr std::size_t counted_segments_max = 64;
 
-// What of a timeline lies behind a position, counted from its end. Where no transaction ends in
-// what is looked at, the time of the last segment stands for it. nullopt: nothing is archived.
-std::optional<OwnWal> find_own(const WalArchive& archive, TimelineId timeline, Lsn behind) {
-  const auto first = archive.identity().geometry.number_of(behind);
-  const auto segments = archive.segments(timeline, first);
-  auto number = segments.empty() ? first : segments.back().number + 1;
-  std::optional<OwnWal> own;
-  bool has_transaction = false;
-  for (std::size_t i = 0; number >= first; ++i, --number) {
-    const auto enough = has_transaction ? counted_segments_max : quiet_segments_max;
-    if (i > enough) {
-      if (own) own->has_more = true;
-      break;
-    }
-    const auto found = find_any_summary(archive, {.timeline = timeline, .number = number});
-    if (!found) continue;
-    if (!own) {
-      own = OwnWal{.last_transaction = found->header.modified,
-                   .last_archived = found->header.archived};
-    }
-    const auto ends = found->summary.commits + found->summary.aborts;
-    if (ends > 0 && !has_transaction) own->last_transaction = found->summary.latest;
-    has_transaction |= ends > 0;
-    own->commits += found->summary.commits;
-  }
-  return own;
-}
-
 std::string describe(TimelineId timeline, const OwnWal& own) {
   if (own.last_archived == Timestamp{}) {
     return "Of timeline " + std::to_string(timeline.value) + " itself nothing is archived.";
   }
   return "Timeline " + std::to_string(timeline.value) + " has " +
          (own.has_more ? "at least " : "about ") + std::to_string(own.commits) +
-         (own.commits == 1 ? " commit" : " commits") + ", the last transaction of " +
-         to_rfc3339(own.last_transaction) + ", and was last archived at " +
-         to_rfc3339(own.last_archived) + ".";
+         (own.commits == 1 ? " commit" : " commits") +
+         (own.last_transaction ? ", the last transaction of " + to_rfc3339(*own.last_transaction)
+                               : std::string()) +
+         ", and was last archived at " + to_rfc3339(own.last_archived) + ".";
 }
 
 // The timeline that a plan to the end of the WAL goes on with; others end where they end.
@@ -63,6 +36,33 @@ TimelineId followed_by(const ProvedPlan& proved) {
 }
 
 }  // namespace
+
+// Counted from its end.
+std::optional<OwnWal> find_own_wal(const WalArchive& archive, TimelineId timeline, Lsn behind) {
+  const auto first = archive.identity().geometry.number_of(behind);
+  const auto segments = archive.segments(timeline, first);
+  auto number = segments.empty() ? first : segments.back().number + 1;
+  std::optional<OwnWal> own;
+  Timestamp written{};
+  for (std::size_t i = 0; number >= first; ++i, --number) {
+    if (i > (own && own->last_transaction ? counted_segments_max : quiet_segments_max)) {
+      if (!own) break;
+      own->has_more = true;
+      if (!own->last_transaction) own->last_transaction = written;
+      break;
+    }
+    const auto found = find_any_summary(archive, {.timeline = timeline, .number = number});
+    if (!found) continue;
+    if (!own) {
+      own.emplace().last_archived = found->header.archived;
+      written = found->header.modified;
+    }
+    const auto ends = found->summary.commits + found->summary.aborts;
+    if (ends > 0 && !own->last_transaction) own->last_transaction = found->summary.latest;
+    own->commits += found->summary.commits;
+  }
+  return own;
+}
 
 std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPlan& proved) {
   const auto view = archive.with(proved.plan.branches);
@@ -86,11 +86,11 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
     const TimelineBranch branch{.timeline = other, .branch = archive.branch_of(other)};
     if (left.is_abandoned(branch)) continue;
     const auto began = find_begin(view, division->first, division->at);
-    const auto own = find_own(archive, other, division->at);
+    const auto own = find_own_wal(archive, other, division->at);
     if (!began || !own) continue;
     const auto* const record = left.find(branch);
     const auto ended = record == nullptr ? *began : std::max(*began, record->when);
-    if (own->last_transaction <= ended + timeline_begin_slack) continue;
+    if (!own->last_transaction || *own->last_transaction <= ended + timeline_begin_slack) continue;
     rivals.push_back({.timeline = other,
                       .divides = division->at,
                       .began = *began,
@@ -104,7 +104,7 @@ TimelineChoice choice_between(const WalArchive& archive, const ProvedPlan& prove
                               const RivalTimeline& rival) {
   const auto view = archive.with(proved.plan.branches);
   const auto chosen = followed_by(proved);
-  const auto own = find_own(view, chosen, rival.divides);
+  const auto own = find_own_wal(view, chosen, rival.divides);
   return {.chosen = chosen, .of_chosen = own.value_or(OwnWal{}), .rival = rival};
 }
 

@@ -14,9 +14,15 @@ namespace walvault {
 struct OwnWal {
   std::uint64_t commits = 0;
   bool has_more = false;  // only so many segments are counted
-  Timestamp last_transaction;
+  // nullopt: none ended. Where too much of its end is without any, when the last segment was
+  // written stands for it.
+  std::optional<Timestamp> last_transaction;
   Timestamp last_archived;
 };
+
+// What of a timeline lies behind a position. nullopt: nothing is archived.
+[[nodiscard]] std::optional<OwnWal> find_own_wal(const WalArchive& archive, TimelineId timeline,
+                                                 Lsn behind);
 
 // Another timeline than the one that a plan follows, on which transactions ended after the plan's
 // own had begun. What a server wrote before it died, and its standby was promoted, is none, and

@@ -201,7 +201,7 @@ class Resolver {
     std::vector<RestorePoint> points;
     std::vector<std::string> others;
     const auto take = [&](const RestorePoint& point) {
-      if (point.lsn < plan_.backup.start) return;
+      if (point.lsn < plan_.backup.start || point.lsn >= behind_all()) return;
       if (point.name == plan_.target.name) {
         points.push_back(point);
       } else {
@@ -283,20 +283,23 @@ class Resolver {
         }};
   }
 
+  // Of the segment with the last switch, the former timeline's may be all there is.
+  [[nodiscard]] Lsn behind_all() const {
+    return plan_.wal.switches_from == TimelineId{} ? Lsn{~std::uint64_t{0}} : plan_.wal.end;
+  }
+
   // The first meant record that begins in a segment.
   std::optional<Match> search(const ChainSegment& segment,
                               const std::function<bool(const TransactionRecord&)>& is_it) {
     std::optional<Match> match;
-    // Of the segment with the last switch, the former timeline's may be all there is.
-    const Lsn behind_all =
-        plan_.wal.switches_from == TimelineId{} ? Lsn{~std::uint64_t{0}} : plan_.wal.end;
-    visit_transaction_ends(archive_, source_of(segment.name, segment.key),
-                           [&](Lsn start, const TransactionRecord& end) {
-                             if (start >= plan_.backup.start && start < behind_all && is_it(end)) {
-                               match = Match{.lsn = start, .transaction = end};
-                             }
-                             return !match;
-                           });
+    visit_transaction_ends(
+        archive_, source_of(segment.name, segment.key),
+        [&](Lsn start, const TransactionRecord& end) {
+          if (start >= plan_.backup.start && start < behind_all() && is_it(end)) {
+            match = Match{.lsn = start, .transaction = end};
+          }
+          return !match;
+        });
     return match;
   }
 

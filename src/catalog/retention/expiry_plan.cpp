@@ -7,6 +7,7 @@
 #include "catalog/records/backup_list.h"
 #include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_plan.h"
+#include "catalog/recovery/rival_timeline.h"
 #include "catalog/recovery/timeline_division.h"
 
 namespace walvault {
@@ -58,7 +59,7 @@ class IdentityView {
       }
       if (!last) continue;
       last->last_written = last_written(course);
-      last->grew_beside = last->last_written && grew_beside(course, *last->last_written);
+      last->grew_beside = grew_beside(course);
       input.stretches.push_back(std::move(*last));
     }
   }
@@ -182,15 +183,17 @@ class IdentityView {
     return course.archive.last_written(key);
   }
 
-  // Whether it was written to when another history that left it had begun.
-  [[nodiscard]] bool grew_beside(const HistoryCourse& course, Timestamp written) const {
+  // Whether transactions ended on it when another history that left it had begun.
+  [[nodiscard]] bool grew_beside(const HistoryCourse& course) const {
     return std::ranges::any_of(courses_, [&](const HistoryCourse& other) {
       const auto leaves = other.history.leaves(course.branch.timeline);
       if (!leaves || other.archive.branch_of(course.branch.timeline) != course.branch.branch) {
         return false;
       }
       const auto began = find_begin(other.archive, other.history.at(*leaves), *leaves);
-      return began && written > *began + timeline_begin_slack;
+      const auto own = find_own_wal(course.archive, course.branch.timeline, *leaves);
+      return began && own && own->last_transaction &&
+             *own->last_transaction > *began + timeline_begin_slack;
     });
   }
 

@@ -85,6 +85,20 @@ TEST_F(EndOfTimelineTest, MayBeTheEndOfTheBackup) {
   EXPECT_EQ(plan().stop.lsn, before_);
 }
 
+TEST_F(EndOfTimelineTest, WhatTheFormerOneWroteWithoutAnyTransactionIsNoRival) {
+  archive_history_of(minute_of(11));
+  // Behind the change nothing but a checkpoint.
+  made_.storage.remove({archive_.key_of("000000010000000000000003")});
+  WalBuilder quiet(3);
+  quiet.add_filler(300);
+  (void)quiet.add_commit(3800, minute_of(10));
+  ASSERT_EQ(quiet.position(), switch_.value);
+  quiet.add_filler(200);
+  quiet.add_switch();
+  archive(1, 3, quiet.segment(0), minute_of(13));
+  EXPECT_EQ(why_no_whole_restore({archive_, backups_}), std::nullopt);
+}
+
 // The change is the border of two segments, and the former timeline goes on behind it.
 TEST_F(EndOfTimelineTest, AtABorderIsNotPassed) {
   switch_ = lsn_in(4, 0);
