@@ -8,6 +8,8 @@
 #include "app/program.h"
 #include "base/format.h"
 #include "catalog/recovery/left_timelines.h"
+#include "catalog/recovery/rival_timeline.h"
+#include "catalog/recovery/timeline_division.h"
 #include "restore/fetch/fetch.h"
 #include "restore/fetch/fetch_request.h"
 #include "restore/fetch/spool.h"
@@ -112,7 +114,8 @@ struct Source {
 
 // A standby follows the newest timeline that it finds, and asks for the older ones' segments where
 // the newer one's are not archived yet. What these hold behind the place where they were left would
-// lead it into a history that its primary does not have.
+// lead it into a history that its primary does not have. nullopt: the segment ends before that; or
+// its timeline grew when the newer one had begun, and which one its primary is on is not known.
 std::optional<Lsn> left_by_the_newest(const WalArchive& archive, const SegmentName& segment) {
   const LeftTimelines left(archive);
   const auto timelines = archive.timelines();
@@ -123,7 +126,13 @@ std::optional<Lsn> left_by_the_newest(const WalArchive& archive, const SegmentNa
     if (!history || view.branch_of(segment.timeline) != archive.branch_of(segment.timeline)) {
       continue;
     }
-    return history->leaves(segment.timeline);
+    const auto leaves = history->leaves(segment.timeline);
+    if (!leaves || *leaves >= segment.end(archive.identity().geometry)) return std::nullopt;
+    const auto began = find_begin(view, history->at(*leaves), *leaves);
+    const auto own = find_own_wal(archive, segment.timeline, *leaves);
+    const bool grew_beside = began && own && own->last_transaction &&
+                             *own->last_transaction > *began + timeline_begin_slack;
+    return grew_beside ? std::nullopt : leaves;
   }
   return std::nullopt;
 }
@@ -186,7 +195,7 @@ FetchOutcome fetch_once(Program& program, const FetchRequest& request) {
   const auto left_at = request.standby && source.segment
                            ? left_by_the_newest(archive, *source.segment)
                            : std::nullopt;
-  if (left_at && *left_at < source.segment->end(archive.identity().geometry)) {
+  if (left_at) {
     return fetch_wal_file(archive, request.name, request.destination, threads, source.pin, left_at);
   }
   if (!source.segment || !spool ||

@@ -102,21 +102,13 @@ TEST_P(FirstSegment, OfWhichEvenThatBeforeItIsMissingHidesNothing) {
   EXPECT_EQ(restored({"--to-immediate"}), "");
 }
 
-// A copy's history file arrived, and production goes on.
-TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
+// What the old primary wrote alone is not its standby's.
+TEST_P(FirstSegment, OfTheNewPrimaryMayBeMissingForItsStandby) {
   const auto at = server().sql("SELECT pg_current_wal_lsn()");
   const auto segment = server().sql("SELECT pg_walfile_name('" + at + "')");
-  archive_history(at);
-  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
   insert(3);
   job_.archive_everything();
-  const auto into = job_.directory().path("none");
-  const auto refused = job_.walvault({"restore", "--dry-run", "--pgdata", into});
-  EXPECT_EQ(refused.exit_code, 7) << refused.text();
-  EXPECT_THAT(refused.err, HasSubstr("--timeline 1"));
-  EXPECT_THAT(job_.walvault({"info"}).out, HasSubstr("A RESTORE WITHOUT A TARGET IS REFUSED"));
-  EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 8);
-  // A standby goes to the newest timeline: it gets nothing of what lies behind that.
+  archive_history(at);
   const auto fetched = [&](const std::vector<std::string>& options) {
     const auto path = job_.directory().path("fetched");
     std::vector<std::string> command{"walvault-fetch", "--cluster", "main", segment, path};
@@ -128,8 +120,27 @@ TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
   const auto before = fetched({"--standby"});
   EXPECT_EQ(before.size(), whole.size());
   EXPECT_LT(before.find_last_not_of('\0'), whole.find_last_not_of('\0'));
-  ASSERT_EQ(job_.walvault({"timeline", "abandon", "2"}).exit_code, 0);
+  // Where both go on, nobody knows whose standby it is.
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+  insert(4);
+  job_.archive_everything();
   EXPECT_TRUE(fetched({"--standby"}) == whole);
+}
+
+// A copy's history file arrived, and production goes on.
+TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
+  const auto at = server().sql("SELECT pg_current_wal_lsn()");
+  archive_history(at);
+  std::this_thread::sleep_for(std::chrono::milliseconds(1200));
+  insert(3);
+  job_.archive_everything();
+  const auto into = job_.directory().path("none");
+  const auto refused = job_.walvault({"restore", "--dry-run", "--pgdata", into});
+  EXPECT_EQ(refused.exit_code, 7) << refused.text();
+  EXPECT_THAT(refused.err, HasSubstr("--timeline 1"));
+  EXPECT_THAT(job_.walvault({"info"}).out, HasSubstr("A RESTORE WITHOUT A TARGET IS REFUSED"));
+  EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 8);
+  ASSERT_EQ(job_.walvault({"timeline", "abandon", "2"}).exit_code, 0);
   EXPECT_EQ(restored({}), "1 2 3");
 }
 
