@@ -9,6 +9,7 @@
 #include "archiving/wal_gate.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/path.h"
 #include "catalog/recovery/left_timelines.h"
 #include "catalog/wal/stored_summary.h"
 #include "postgres/timeline_history.h"
@@ -48,16 +49,23 @@ WalSegmentHeader compress_segment(const WalArchive& archive, ByteView first,
   return segment;
 }
 
-// Whether a segment was never filled: from where its WAL stops on it holds zeros or old pages, up
-// to its end.
+// Whether a segment was never filled: behind the page in which its WAL stops there is none of its
+// own, but zeros or old pages. In that page itself old bytes may follow, which look like damage.
 bool is_unfilled(const CompressedFile& file, const WalSegmentHeader& segment,
                  const ReadContent& read) {
   const auto& stop = file.summary->stop;
-  if (!stop || stop->reason == WalStopReason::damage) return false;
+  if (!stop) return false;
+  const auto start = file.header.start.value;
+  const auto bytes = file.header.plain_bytes;
+  const auto offset = std::min(stop->at.value - start, bytes - 1);
+  auto behind = offset / segment.page_bytes * segment.page_bytes + segment.page_bytes;
+  if (behind >= bytes) return file.header.content_bytes <= offset;
   Bytes header(wal_segment_header_bytes);
-  const auto last_page = file.header.plain_bytes - segment.page_bytes;
-  read(header, last_page);
-  return wal_page_address(header).value != file.header.start.value + last_page;
+  for (; behind < bytes; behind += segment.page_bytes) {
+    read(header, behind);
+    if (wal_page_address(header).value == start + behind) return false;
+  }
+  return true;
 }
 
 // Of a segment that ends with a switch, what its file holds behind that is of no meaning: a standby
@@ -74,15 +82,21 @@ bool is_same_up_to_a_switch(const WalArchive& archive, const std::string& key,
   }
   const auto object = archive.repository().storage().find(key);
   if (!object) return false;
-  const auto plain = [&](ByteView stored) {
-    return decode_wal_object(archive.repository().codec(), stored, key, 1,
-                             archive.repository().buffers());
-  };
   Bytes own;
   for (const auto part : offered.parts()) own.insert(own.end(), part.begin(), part.end());
   const auto bytes = file.summary->last.value - file.summary->begin.value;
-  return std::ranges::equal(ByteView(plain(*object)).first(bytes),
-                            ByteView(plain(own)).first(bytes));
+  const auto digest_of = [&](ByteView stored) {
+    Sha256 digest;
+    std::uint64_t seen = 0;
+    decode_wal_object(archive.repository().codec(), stored, key, 1, archive.repository().buffers(),
+                      [&](ByteView part) {
+                        const auto left = bytes - std::min(seen, bytes);
+                        digest.update(part.first(std::min<std::uint64_t>(left, part.size())));
+                        seen += part.size();
+                      });
+    return digest.finish();
+  };
+  return digest_of(*object) == digest_of(own);
 }
 
 void store(const WalArchive& archive, const std::string& key, const CompressedFile& file,
@@ -135,7 +149,9 @@ std::optional<Digest> telling_digest(const CompressedFile& file) {
 // that goes on with the timeline has more, and needs the name. On any other server a segment that
 // is not full is damaged.
 bool is_of_a_timeline_left(const OfferedFile& offered, WalGeometry geometry) {
-  return find_status(offered.directory + "/../standby.signal").has_value() ||
+  // By its path: pg_wal may be a link.
+  const auto data = parent_directory(offered.directory);
+  return find_status(data + "/standby.signal") || find_status(data + "/recovery.signal") ||
          is_left_within(offered.directory, *offered.segment(geometry), geometry);
 }
 

@@ -53,7 +53,10 @@ std::optional<WalSegmentHeader> find_segment_header(const std::string& pg_wal,
 std::uint64_t first_needed(const WalArchive& archive) {
   const auto& identity = archive.identity();
   std::optional<std::uint64_t> first;
-  for (const auto& backup : list_backups(archive.repository(), identity.name).backups) {
+  const auto list = list_backups(archive.repository(), identity.name);
+  // What a damaged one needs is not known.
+  if (!list.damaged.empty()) return 0;
+  for (const auto& backup : list.backups) {
     if (backup.identity_number != identity.number) continue;
     const auto number = identity.geometry.number_of(backup.start);
     first = std::min(first.value_or(number), number);

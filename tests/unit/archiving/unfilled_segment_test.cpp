@@ -52,10 +52,12 @@ TEST_F(UnfilledSegmentTest, IsArchivedAsWhatItIs) {
   EXPECT_EQ(whole.name, name_ + ".partial");
   EXPECT_EQ(whole.damage, "");
   EXPECT_TRUE(whole.already_there);
-  // A file that was used before goes on with its old pages.
+  // A file that was used before goes on with its old bytes, also in the page of the end.
   auto recycled = content;
   const auto old = filled(WalBuilder(9));
-  std::copy(old.begin() + 50 * page, old.end(), recycled.begin() + 50 * page);
+  const auto end = static_cast<std::ptrdiff_t>(begun(1).position() - test_segment_bytes);
+  ASSERT_NE(end % static_cast<std::ptrdiff_t>(page), 0);
+  std::copy(old.begin() + end, old.end(), recycled.begin() + end);
   EXPECT_EQ(push(name_, recycled).name, name_ + ".partial");
   // The name is free for who goes on.
   EXPECT_EQ(push(name_, filled(begun(1))).name, name_);
