@@ -6,6 +6,7 @@
 #include "base/format.h"
 #include "catalog/copy/repository_copy.h"
 #include "catalog/recovery/left_timelines.h"
+#include "catalog/recovery/timeline_division.h"
 #include "maintenance/further_repositories.h"
 #include "maintenance/maintenance_commands.h"
 
@@ -96,8 +97,9 @@ std::vector<TimelineId> find_descendants(const WalArchive& archive, TimelineId t
   std::erase_if(newer, [&](TimelineId each) {
     const TimelineBranch branch{.timeline = each, .branch = archive.branch_of(each)};
     const auto view = archive.view_of(branch);
+    const auto history = find_sound_history(view, each);
     return left.is_abandoned(branch) || view.branch_of(timeline) != archive.branch_of(timeline) ||
-           !view.history(each).leaves(timeline);
+           !history || !history->leaves(timeline);
   });
   return newer;
 }

@@ -122,16 +122,14 @@ std::optional<Lsn> left_by_the_newest(const WalArchive& archive, const SegmentNa
   for (auto it = timelines.rbegin(); it != timelines.rend() && *it > segment.timeline; ++it) {
     if (left.is_dead_end(*it)) continue;
     const auto view = archive.view_of({.timeline = *it, .branch = archive.branch_of(*it)});
-    const auto history = view.find_history(*it);
+    const auto history = find_sound_history(view, *it);
     if (!history || view.branch_of(segment.timeline) != archive.branch_of(segment.timeline)) {
       continue;
     }
     const auto leaves = history->leaves(segment.timeline);
     if (!leaves || *leaves >= segment.end(archive.identity().geometry)) return std::nullopt;
     const auto began = find_begin(view, history->at(*leaves), *leaves);
-    const auto own = find_own_wal(archive, segment.timeline, *leaves);
-    const bool grew_beside = began && own && own->last_transaction &&
-                             *own->last_transaction > *began + timeline_begin_slack;
+    const bool grew_beside = began && grew_after(archive, segment.timeline, *leaves, *began);
     return grew_beside ? std::nullopt : leaves;
   }
   return std::nullopt;

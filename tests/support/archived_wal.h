@@ -31,10 +31,9 @@ inline std::string archive_file(const WalArchive& archive, const std::string& na
   header.kind = classify_wal_file(name).value();
   header.name = name;
   header.system_identifier = archive.identity().system_identifier;
-  if (header.kind == WalFileKind::segment) {
-    header.start = SegmentName::parse(name, archive.identity().geometry)
-                       .value()
-                       .start(archive.identity().geometry);
+  if (header.kind == WalFileKind::segment || header.kind == WalFileKind::partial) {
+    const auto geometry = archive.identity().geometry;
+    header.start = SegmentName::parse(name.substr(0, 24), geometry).value().start(geometry);
     header.page_magic = 0xD110;
   }
   header.plain_bytes = content.size();

@@ -176,7 +176,8 @@ TimelineId find_timeline_then(const ClusterView& cluster, const PlanRequest& req
   try {
     return stop_position(plan_with(cluster, former)) > left.end ? left.timeline : TimelineId{};
   } catch (const Error& error) {
-    if (!is_without_a_way(error)) throw;
+    // It is no reason to refuse what was asked for.
+    if (error.kind() == ErrorKind::internal) throw;
     return {};
   }
 }
@@ -196,6 +197,10 @@ ProvedPlan plan_without(const ClusterView& cluster, const PlanRequest& request,
       if (request.backup_id || !is_out(backup)) {
         if (request.purpose == RecoveryPurpose::standby) return proved;
         proved.then_on = find_timeline_then({cluster.archive, left}, request, proved);
+        // Then its last timeline has nothing archived.
+        const bool ends_early =
+            request.target.kind == TargetKind::latest && proved.stop.lsn.has_value();
+        if (ends_early) proved.asked_for = proved.plan.timeline;
         return on_the_timeline_of_the_stop({cluster.archive, left}, pinned, std::move(proved));
       }
       // With fewer backups "latest" and "current" must not mean another history.

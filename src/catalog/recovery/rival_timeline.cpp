@@ -1,10 +1,12 @@
 #include "catalog/recovery/rival_timeline.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/error.h"
 #include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/timeline_division.h"
+#include "catalog/wal/transaction_ends.h"
 
 namespace walvault {
 namespace {
@@ -29,48 +31,120 @@ std::string describe(TimelineId timeline, const OwnWal& own) {
          ", and was last archived at " + to_rfc3339(own.last_archived) + ".";
 }
 
+// What ended in a segment behind a position.
+struct EndOfWal {
+  WalObjectHeader header;
+  std::uint64_t commits = 0;
+  std::optional<Timestamp> last_transaction = {};
+};
+
+// Of the segment that holds the position, what begins behind that is counted alone.
+void count_behind(const WalArchive& archive, const SegmentName& name, const std::string& key,
+                  Lsn behind, EndOfWal& found) {
+  visit_transaction_ends(archive,
+                         {.name = name,
+                          .key = key,
+                          .timeline = name.timeline,
+                          .key_behind = [](std::uint64_t) { return std::nullopt; }},
+                         [&](Lsn start, const TransactionRecord& end) {
+                           if (start < behind) return true;
+                           found.last_transaction =
+                               std::max(found.last_transaction.value_or(end.time), end.time);
+                           if (end.end == TransactionEnd::commit) ++found.commits;
+                           return true;
+                         });
+}
+
+// From the last segment of a timeline, or the part of one that is archived, back to the position.
+// `each` says how many it wants to see in all. Whether these were all; damaged ones are passed
+// over.
+bool look_at_end(const WalArchive& archive, TimelineId timeline, Lsn behind,
+                 const std::function<std::size_t(const EndOfWal&)>& each) {
+  const auto geometry = archive.identity().geometry;
+  const auto first = geometry.number_of(behind);
+  const auto segments = archive.segments(timeline, first);
+  std::size_t wanted = quiet_segments_max;
+  auto number = segments.empty() ? first : segments.back().number + 1;
+  for (std::size_t looked_at = 0;; --number) {
+    if (looked_at++ > wanted) return false;
+    const SegmentName name{.timeline = timeline, .number = number};
+    if (const auto found = find_any_summary(archive, name)) {
+      const auto& summary = found->summary;
+      EndOfWal end{.header = found->header};
+      const bool ends_behind = summary.commits + summary.aborts > 0 && summary.last >= behind;
+      if (ends_behind && behind > name.start(geometry)) {
+        try {
+          count_behind(archive, name, found->key, behind, end);
+        } catch (const Error& error) {
+          if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::unavailable) throw;
+        }
+      } else if (ends_behind) {
+        end.commits = summary.commits;
+        end.last_transaction = summary.latest;
+      }
+      wanted = each(end);
+      if (wanted == 0) return true;
+    }
+    if (number == first) return true;
+  }
+}
+
 // The timeline that a plan to the end of the WAL goes on with; others end where they end.
 TimelineId followed_by(const ProvedPlan& proved) {
   const bool is_end = proved.plan.target.kind == TargetKind::latest;
   return is_end && proved.asked_for != TimelineId{} ? proved.asked_for : proved.plan.timeline;
 }
 
+// Up to where a division from the followed history matters: where the plan stops. Where that is the
+// end of what is archived of it, and its later timelines have nothing, where the first of these
+// began.
+Lsn reach_of(const ProvedPlan& proved, const TimelineHistory& followed) {
+  const auto stop = stop_position(proved);
+  if (proved.plan.target.kind != TargetKind::latest || !proved.stop.lsn) return stop;
+  const auto leaves = followed.leaves(followed.at(*proved.stop.lsn));
+  return leaves ? Lsn{std::max(stop.value, leaves->value + 1)} : stop;
+}
+
 }  // namespace
 
 // Counted from its end.
 std::optional<OwnWal> find_own_wal(const WalArchive& archive, TimelineId timeline, Lsn behind) {
-  const auto first = archive.identity().geometry.number_of(behind);
-  const auto segments = archive.segments(timeline, first);
-  auto number = segments.empty() ? first : segments.back().number + 1;
   std::optional<OwnWal> own;
   Timestamp written{};
-  for (std::size_t i = 0; number >= first; ++i, --number) {
-    if (i > (own && own->last_transaction ? counted_segments_max : quiet_segments_max)) {
-      if (!own) break;
-      own->has_more = true;
-      if (!own->last_transaction) own->last_transaction = written;
-      break;
-    }
-    const auto found = find_any_summary(archive, {.timeline = timeline, .number = number});
-    if (!found) continue;
+  const bool all = look_at_end(archive, timeline, behind, [&](const EndOfWal& segment) {
     if (!own) {
-      own.emplace().last_archived = found->header.archived;
-      written = found->header.modified;
+      own.emplace().last_archived = segment.header.archived;
+      written = segment.header.modified;
     }
-    const auto ends = found->summary.commits + found->summary.aborts;
-    if (ends > 0 && !own->last_transaction) own->last_transaction = found->summary.latest;
-    own->commits += found->summary.commits;
+    own->commits += segment.commits;
+    if (!own->last_transaction) own->last_transaction = segment.last_transaction;
+    return own->last_transaction ? counted_segments_max : quiet_segments_max;
+  });
+  if (own && !all) {
+    own->has_more = true;
+    if (!own->last_transaction) own->last_transaction = written;
   }
   return own;
+}
+
+bool grew_after(const WalArchive& archive, TimelineId timeline, Lsn behind, Timestamp began) {
+  const auto since = began + timeline_begin_slack;
+  bool grew = false;
+  const bool all = look_at_end(archive, timeline, behind, [&](const EndOfWal& segment) {
+    grew = segment.last_transaction && *segment.last_transaction > since;
+    // Those before it were written earlier.
+    const bool is_known = segment.last_transaction || segment.header.modified <= since;
+    return is_known ? 0 : quiet_segments_max;
+  });
+  return grew || !all;
 }
 
 std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPlan& proved) {
   const auto view = archive.with(proved.plan.branches);
   const auto followed = followed_by(proved);
   const auto history = view.history(followed);
-  // Of a timeline of which nothing is archived, the plan goes up to where it began.
-  const bool ends_at_beginning = followed != proved.plan.timeline;
-  const auto stop = stop_position(proved);
+  // Behind that the plan has nothing.
+  const auto reach = reach_of(proved, history);
   auto others = archive.timelines();
   std::erase(others, followed);
   if (others.empty()) return {};
@@ -81,16 +155,16 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
   for (const auto other : others) {
     // A timeline whose history is not archived is taken to begin with the cluster's.
     const auto division = divide(history, archive.history(other));
-    if (!division) continue;
-    if (division->at >= stop && !(ends_at_beginning && division->first == followed)) continue;
+    if (!division || division->at >= reach) continue;
     const TimelineBranch branch{.timeline = other, .branch = archive.branch_of(other)};
     if (left.is_abandoned(branch)) continue;
     const auto began = find_begin(view, division->first, division->at);
-    const auto own = find_own_wal(archive, other, division->at);
-    if (!began || !own) continue;
+    if (!began) continue;
     const auto* const record = left.find(branch);
     const auto ended = record == nullptr ? *began : std::max(*began, record->when);
-    if (!own->last_transaction || *own->last_transaction <= ended + timeline_begin_slack) continue;
+    if (!grew_after(archive, other, division->at, ended)) continue;
+    const auto own = find_own_wal(archive, other, division->at);
+    if (!own) continue;
     rivals.push_back({.timeline = other,
                       .divides = division->at,
                       .began = *began,

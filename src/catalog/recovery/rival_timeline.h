@@ -20,6 +20,12 @@ struct OwnWal {
   Timestamp last_archived;
 };
 
+// Whether a transaction ended on a timeline behind a position after another one, which left it
+// there, had begun. What cannot be looked at to its end, because too much of it is quiet, counts as
+// grown.
+[[nodiscard]] bool grew_after(const WalArchive& archive, TimelineId timeline, Lsn behind,
+                              Timestamp began);
+
 // What of a timeline lies behind a position. nullopt: nothing is archived.
 [[nodiscard]] std::optional<OwnWal> find_own_wal(const WalArchive& archive, TimelineId timeline,
                                                  Lsn behind);

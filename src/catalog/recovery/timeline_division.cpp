@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "catalog/wal/wal_stretch.h"
 
 namespace walvault {
 
@@ -28,6 +29,15 @@ std::optional<TimelineDivision> divide(const TimelineHistory& first,
   return std::nullopt;
 }
 
+std::optional<TimelineHistory> find_sound_history(const WalArchive& archive, TimelineId timeline) {
+  try {
+    return archive.find_history(timeline);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return std::nullopt;
+  }
+}
+
 std::optional<TimelineDivision> find_departure_behind(const WalArchive& archive,
                                                       TimelineId timeline, Lsn end) {
   constexpr std::size_t looked_at_max = 16;
@@ -39,7 +49,8 @@ std::optional<TimelineDivision> find_departure_behind(const WalArchive& archive,
   for (const auto& branch : branches) {
     const auto view = archive.view_of(branch);
     if (view.branch_of(timeline) != archive.branch_of(timeline)) continue;
-    const auto leaves = view.history(branch.timeline).leaves(timeline);
+    const auto history = find_sound_history(view, branch.timeline);
+    const auto leaves = history ? history->leaves(timeline) : std::nullopt;
     if (leaves && *leaves > (last ? last->at : end)) {
       last = TimelineDivision{.at = *leaves, .first = branch.timeline};
     }
@@ -47,13 +58,15 @@ std::optional<TimelineDivision> find_departure_behind(const WalArchive& archive,
   return last;
 }
 
-std::optional<WalArchive::SummarizedWal> find_any_summary(const WalArchive& archive,
-                                                          const SegmentName& name) {
-  const auto file = name.text(archive.identity().geometry);
+std::optional<AnySummary> find_any_summary(const WalArchive& archive, const SegmentName& name) {
+  const auto find = [&](const std::string& key) -> std::optional<AnySummary> {
+    auto found = archive.find_summary(key);
+    return found ? std::optional(AnySummary{std::move(*found), key}) : std::nullopt;
+  };
   try {
-    if (auto whole = archive.find_summary(archive.key_of(file))) return whole;
-    const auto partial = archive.find_partial_key(file + ".partial");
-    return partial ? archive.find_summary(*partial) : std::nullopt;
+    if (auto whole = find(archive.key_of(name.text(archive.identity().geometry)))) return whole;
+    const auto part = find_furthest_part(archive, name);
+    return part ? find(*part) : std::nullopt;
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::corrupt) throw;
     return std::nullopt;
@@ -80,7 +93,15 @@ std::optional<Timestamp> find_begin(const WalArchive& archive, TimelineId timeli
     }
     return std::nullopt;
   }
-  return archive.last_written(archive.key_of(history_file_name(timeline)));
+  try {
+    const auto history = archive.find_header(archive.key_of(history_file_name(timeline)));
+    // Fetched from its server, which does not say when it wrote it.
+    if (!history || history->modified == history->archived) return std::nullopt;
+    return history->modified;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return std::nullopt;
+  }
 }
 
 }  // namespace walvault

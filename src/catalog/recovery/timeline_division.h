@@ -16,6 +16,10 @@ struct TimelineDivision {
 [[nodiscard]] std::optional<TimelineDivision> divide(const TimelineHistory& first,
                                                      const TimelineHistory& second);
 
+// For who only looks whether something is known: a history that cannot be read says nothing.
+[[nodiscard]] std::optional<TimelineHistory> find_sound_history(const WalArchive& archive,
+                                                                TimelineId timeline);
+
 // The last place where an archived history leaves a timeline, and for which one, if that lies
 // behind `end`: so far the timeline went. `archive`: a view of its branch. Looks at the newest ones
 // only.
@@ -23,8 +27,11 @@ struct TimelineDivision {
                                                                     TimelineId timeline, Lsn end);
 
 // Of what is archived of a segment, whole or in part; nullopt: nothing is, or it is damaged.
-[[nodiscard]] std::optional<WalArchive::SummarizedWal> find_any_summary(const WalArchive& archive,
-                                                                        const SegmentName& name);
+struct AnySummary : WalArchive::SummarizedWal {
+  std::string key;
+};
+[[nodiscard]] std::optional<AnySummary> find_any_summary(const WalArchive& archive,
+                                                         const SegmentName& name);
 
 // What begins a timeline: the segment in which it leaves its history at `at`, or the next one
 // where that is the border between two.

@@ -191,9 +191,7 @@ class IdentityView {
         return false;
       }
       const auto began = find_begin(other.archive, other.history.at(*leaves), *leaves);
-      const auto own = find_own_wal(course.archive, course.branch.timeline, *leaves);
-      return began && own && own->last_transaction &&
-             *own->last_transaction > *began + timeline_begin_slack;
+      return began && grew_after(course.archive, course.branch.timeline, *leaves, *began);
     });
   }
 

@@ -219,7 +219,13 @@ std::optional<std::string> WalArchive::find_partial_key(std::string_view file_na
   std::optional<std::string> newest;
   Timestamp newest_time{};
   for (auto& key : partial_keys(file_name)) {
-    const auto header = find_header(key);
+    std::optional<WalObjectHeader> header;
+    try {
+      header = find_header(key);
+    } catch (const Error& error) {
+      // A damaged one is none.
+      if (error.kind() != ErrorKind::corrupt) throw;
+    }
     if (header && (!newest || header->archived > newest_time)) {
       newest = std::move(key);
       newest_time = header->archived;

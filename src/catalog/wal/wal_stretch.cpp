@@ -16,14 +16,17 @@ const StoredSegment* find_segment(const Segments& segments, std::uint64_t number
   return it != segments.end() && it->number == number ? &*it : nullptr;
 }
 
-Lsn end_of_records(const WalArchive& archive, const SegmentName& segment, const std::string& key) {
+// nullopt: it holds no whole record, or is damaged.
+std::optional<Lsn> end_of_records(const WalArchive& archive, const SegmentName& segment,
+                                  const std::string& key) {
   try {
     const auto found = archive.find_chain_summary(segment, key);
-    return found ? found->summary.end : Lsn{};
+    if (!found || found->summary.records == 0) return std::nullopt;
+    return found->summary.end;
   } catch (const Error& error) {
     // Whoever reads its records says what is the matter.
     if (error.kind() != ErrorKind::corrupt) throw;
-    return {};
+    return std::nullopt;
   }
 }
 
@@ -44,10 +47,10 @@ std::optional<Part> find_part(const WalArchive& archive, const SegmentName& segm
     const auto object = archive.repository().storage().find(key);
     if (!object) continue;
     try {
-      auto end = wal_content_end(
-          decode_wal_object(codec, *object, key, 1, archive.repository().buffers()));
-      // The last record may end with zeros.
-      end = std::max(end, end_of_records(archive, segment, key));
+      const auto content =
+          decode_wal_object(codec, *object, key, 1, archive.repository().buffers());
+      // Not by what is in the file: behind its WAL a page may hold what it held before.
+      const auto end = end_of_records(archive, segment, key).value_or(wal_content_end(content));
       if (end <= (best ? best->end : behind)) continue;
       best = Part{.key = key,
                   .end = end,
@@ -176,6 +179,12 @@ class StretchWalk {
 };
 
 }  // namespace
+
+std::optional<std::string> find_furthest_part(const WalArchive& archive,
+                                              const SegmentName& segment) {
+  const auto part = find_part(archive, segment, {});
+  return part ? std::optional(part->key) : std::nullopt;
+}
 
 bool has_own_wal(const WalArchive& archive, const BackupInfo& backup) {
   const auto geometry = archive.identity().geometry;

@@ -53,6 +53,10 @@ struct WalStretch {
                                                         const WalStretch& stretch,
                                                         std::uint64_t number);
 
+// Of what is archived of a segment in part, the key of what reaches furthest; nullopt: nothing is.
+[[nodiscard]] std::optional<std::string> find_furthest_part(const WalArchive& archive,
+                                                            const SegmentName& segment);
+
 // Whether all segments that a backup needs by itself are archived, by their names; the last one
 // may be there in part. `archive` is a view of its branch.
 [[nodiscard]] bool has_own_wal(const WalArchive& archive, const BackupInfo& backup);

@@ -83,6 +83,19 @@ TEST_F(EndOfTimelineTest, MayBeTheEndOfTheBackup) {
   archive_history_of(minute_of(14));
   backups_.front().stop = switch_;
   EXPECT_EQ(plan().stop.lsn, before_);
+  EXPECT_EQ(plan().asked_for, TimelineId{2});
+}
+
+TEST_F(EndOfTimelineTest, AtTheEndOfTheBackupOrTwiceIsAskedAsWell) {
+  archive_history_of(minute_of(11));
+  backups_.front().stop = switch_;
+  EXPECT_TRUE(why_no_whole_restore({archive_, backups_}));
+  backups_.front().stop = before_;
+  archive_history(archive_, 3,
+                  {{.timeline = {1}, .end = switch_}, {.timeline = {2}, .end = lsn_in(9)}},
+                  minute_of(11));
+  EXPECT_EQ(plan().asked_for, TimelineId{3});
+  EXPECT_TRUE(why_no_whole_restore({archive_, backups_}));
 }
 
 TEST_F(EndOfTimelineTest, WhatTheFormerOneWroteWithoutAnyTransactionIsNoRival) {
@@ -93,6 +106,19 @@ TEST_F(EndOfTimelineTest, WhatTheFormerOneWroteWithoutAnyTransactionIsNoRival) {
   quiet.add_filler(300);
   (void)quiet.add_commit(3800, minute_of(10));
   ASSERT_EQ(quiet.position(), switch_.value);
+  quiet.add_filler(200);
+  quiet.add_switch();
+  archive(1, 3, quiet.segment(0), minute_of(13));
+  EXPECT_EQ(why_no_whole_restore({archive_, backups_}), std::nullopt);
+}
+
+// By a clock that was ahead: what lies before the change is of both.
+TEST_F(EndOfTimelineTest, WhatBothHaveIsNoRival) {
+  archive_history_of(minute_of(9));
+  made_.storage.remove({archive_.key_of("000000010000000000000003")});
+  WalBuilder quiet(3);
+  quiet.add_filler(300);
+  (void)quiet.add_commit(3800, minute_of(10));
   quiet.add_filler(200);
   quiet.add_switch();
   archive(1, 3, quiet.segment(0), minute_of(13));

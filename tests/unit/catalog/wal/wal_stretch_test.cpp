@@ -193,6 +193,20 @@ TEST_F(WalStretchTest, PrefersWhatTheNewTimelineHasInPart) {
   EXPECT_EQ(from(3, lsn_in(2)).end, lsn_in(6, 0));
 }
 
+TEST_F(WalStretchTest, OfSeveralPartsTakesTheOneWithMoreWal) {
+  archive_segments(archive_, 1, 2, 4);
+  const auto name = WalSegmentSpec{.number = 5}.name() + ".partial";
+  WalBuilder wal(5);
+  wal.add_filler(300);
+  auto used_before = wal.segment(0);
+  // Behind its WAL the page holds what it held before.
+  std::fill(used_before.begin() + 2000, used_before.begin() + 8192, std::uint8_t{0xAB});
+  archive_file(archive_, name, used_before, minute_of(9));
+  wal.add_filler(300);
+  archive_file(archive_, name, wal.segment(0), minute_of(8));
+  EXPECT_EQ(from(1, lsn_in(2)).end.value, wal.position());
+}
+
 TEST_F(WalStretchTest, TakesAPartBeforeAGap) {
   archive_segments(archive_, 1, 2, 4);
   archive_file(archive_, WalSegmentSpec{.number = 5}.name() + ".partial", partial_segment(1, 5));
