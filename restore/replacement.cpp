@@ -12,12 +12,27 @@
 namespace walvault {
 namespace {
 
+constexpr std::uint64_t control_file_bytes_max = 65536;
+
+// A restore that was killed while it wrote pg_control, which is its last step, leaves a part of it.
+bool has_control_file(const std::string& directory) {
+  const auto path = directory + "/" + std::string(control_file_path);
+  if (!find_status(path)) return false;
+  try {
+    (void)parse_control_file(read_file(path, control_file_bytes_max));
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return false;
+  }
+}
+
 // Whether all of it may go. `identity`: whose it is, of the cluster's; nullopt: none of them.
 void expect_replaceable(const Replacement& replacement,
                         const std::vector<ClusterIdentity>& identities,
                         const std::optional<ClusterIdentity>& identity) {
   const auto& directory = replacement.directory;
-  const bool is_cluster = find_status(directory + "/" + std::string(control_file_path)).has_value();
+  const bool is_cluster = has_control_file(directory);
   if (is_cluster && identity) return;
   std::vector<std::uint64_t> system_identifiers;
   system_identifiers.reserve(identities.size());
@@ -35,13 +50,14 @@ void expect_replaceable(const Replacement& replacement,
                  next);
   };
   if (replacement.is_delta) {
-    throw refused("It has no global/pg_control.",
+    throw refused("It has no global/pg_control that can be read.",
                   "--delta makes a copy of this cluster into another state of it. Restore into an "
                   "empty directory, or replace what is there with --force.");
   }
   if (!replacement.may_be_anything) {
-    throw refused("It has no global/pg_control; an interrupted restore leaves it so.",
-                  "If all of it may go, add --yes.");
+    throw refused(
+        "It has no global/pg_control that can be read; an interrupted restore leaves it so.",
+        "If all of it may go, add --yes.");
   }
 }
 

@@ -70,6 +70,18 @@ TEST(DeltaRestore, TurnsTheOriginalBackInPlace) {
   EXPECT_EQ(server.sql("SELECT (SELECT count(*) FROM t), (SELECT count(*) FROM s)"),
             "499995|100000");
   server.stop();
+  // Killed while it wrote the last file.
+  const auto control = server.data() + "/global/pg_control";
+  const auto system = server.tool({"pg_controldata", server.data()}).text();
+  const std::string words = "Database system identifier:";
+  const auto number = system.find_first_of("0123456789", system.find(words) + words.size());
+  write_text(server.data() + "/walvault.restoring",
+             system.substr(number, system.find('\n', number) - number) + "\n");
+  const auto whole = read_text(control);
+  write_text(control, whole.substr(0, 100));
+  const auto again = job.walvault(command);
+  ASSERT_EQ(again.exit_code, 0) << again.text();
+  EXPECT_EQ(read_text(control).size(), whole.size());
   const auto checked = server.tool({"pg_checksums", "--check", "-D", server.data()});
   EXPECT_THAT(checked.text(), HasSubstr("checksums"));
 }
