@@ -78,9 +78,8 @@ OwnSegments own_segments(const ClusterIdentity& identity, const std::string& pg_
   for (const auto& name : names_in(pg_wal)) {
     if (classify_wal_file(name) != WalFileKind::segment) continue;
     const auto segment = SegmentName::parse(name, identity.geometry);
-    if (!segment) continue;
+    if (!segment || segment->number < needed_from) continue;
     const auto header = find_segment_header(pg_wal, name);
-    if (segment->number < needed_from) continue;
     if (header && header->system_identifier == identity.system_identifier &&
         is_wal_of_its_name(pg_wal, *header, *segment, identity.geometry)) {
       found.by_timeline[segment->timeline].push_back(*segment);

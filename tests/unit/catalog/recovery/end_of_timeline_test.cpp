@@ -33,6 +33,17 @@ class EndOfTimelineTest : public testing::Test {
     archive_file(archive_, name.text(test_geometry), content, modified, {},
                  encode_wal_summary({.summary = summarizer.finish(), .origin = {}}));
   }
+  // Behind the change nothing but what is no transaction.
+  void be_quiet_behind_the_change() {
+    made_.storage.remove({archive_.key_of("000000010000000000000003")});
+    WalBuilder quiet(3);
+    quiet.add_filler(300);
+    (void)quiet.add_commit(3800, minute_of(10));
+    ASSERT_EQ(quiet.position(), switch_.value);
+    quiet.add_filler(200);
+    quiet.add_switch();
+    archive(1, 3, quiet.segment(0), minute_of(13));
+  }
   void archive_history_of(Timestamp modified) {
     archive_history(archive_, 2, {{.timeline = {1}, .end = switch_}}, modified);
   }
@@ -100,28 +111,14 @@ TEST_F(EndOfTimelineTest, AtTheEndOfTheBackupOrTwiceIsAskedAsWell) {
 
 TEST_F(EndOfTimelineTest, WhatTheFormerOneWroteWithoutAnyTransactionIsNoRival) {
   archive_history_of(minute_of(11));
-  // Behind the change nothing but a checkpoint.
-  made_.storage.remove({archive_.key_of("000000010000000000000003")});
-  WalBuilder quiet(3);
-  quiet.add_filler(300);
-  (void)quiet.add_commit(3800, minute_of(10));
-  ASSERT_EQ(quiet.position(), switch_.value);
-  quiet.add_filler(200);
-  quiet.add_switch();
-  archive(1, 3, quiet.segment(0), minute_of(13));
+  be_quiet_behind_the_change();
   EXPECT_EQ(why_no_whole_restore({archive_, backups_}), std::nullopt);
 }
 
 // By a clock that was ahead: what lies before the change is of both.
 TEST_F(EndOfTimelineTest, WhatBothHaveIsNoRival) {
   archive_history_of(minute_of(9));
-  made_.storage.remove({archive_.key_of("000000010000000000000003")});
-  WalBuilder quiet(3);
-  quiet.add_filler(300);
-  (void)quiet.add_commit(3800, minute_of(10));
-  quiet.add_filler(200);
-  quiet.add_switch();
-  archive(1, 3, quiet.segment(0), minute_of(13));
+  be_quiet_behind_the_change();
   EXPECT_EQ(why_no_whole_restore({archive_, backups_}), std::nullopt);
 }
 
