@@ -17,6 +17,12 @@ const std::string settings =
     "track_commit_timestamp = on\nautovacuum = off\nTimeZone = 'UTC'\n"
     "checkpoint_timeout = 1h\nmax_wal_size = 4GB\nwal_keep_size = 160MB\n";
 
+std::string words_of(const std::vector<std::string>& command) {
+  std::string words;
+  for (const auto& word : command) words += word + " ";
+  return words;
+}
+
 }  // namespace
 
 WalkWorld::WalkWorld(int major, unsigned seed, std::string clock_shim)
@@ -91,7 +97,10 @@ void WalkWorld::work() {
   if (number(2) == 0 && production_->sql("SHOW wal_level") != "minimal") {
     points_.push_back(
         {.name = "point " + std::to_string(++points_made_), .commits = commits_.size()});
-    (void)production_->lines({"SELECT pg_create_restore_point('" + points_.back().name + "')"});
+    // The commit behind it takes it to disk, and to a standby.
+    (void)production_->lines({"BEGIN",
+                              "SELECT pg_create_restore_point('" + points_.back().name + "')",
+                              "SELECT txid_current()", "COMMIT"});
   }
 }
 
@@ -181,9 +190,7 @@ void WalkWorld::restore_beside(const WalkTarget& target) {
   std::vector<std::string> command{"restore", "--as", "copy", "--pgdata",
                                    job_.directory().path(place)};
   command.insert(command.end(), target.arguments.begin(), target.arguments.end());
-  std::string words;
-  for (const auto& word : command) words += word + " ";
-  SCOPED_TRACE(words);
+  SCOPED_TRACE(words_of(command));
   const auto done = walvault(command);
   if (target.commits <= sure_from_ && done.exit_code == 7) return;
   ASSERT_EQ(done.exit_code, 0) << done.text() << walvault({"info"}).out;
@@ -201,14 +208,16 @@ void WalkWorld::expect_right(int targets) {
 // As the original, forwards to the end or back; a second try follows at once now and then.
 void WalkWorld::restore_in_place() {
   auto target = draw();
-  if (target.commits < sure_from_) target = {.arguments = {}, .commits = commits_.size()};
+  // What lies just before a backup may be out of its reach.
+  if (target.commits <= sure_from_) target = {.arguments = {}, .commits = commits_.size()};
   production_->stop(number(2) == 0 ? "fast" : "immediate");
   std::vector<std::string> command{"restore",  number(2) == 0 ? "--force" : "--delta",
                                    "--pgdata", production_->data(),
                                    "--as",     "original"};
   command.insert(command.end(), target.arguments.begin(), target.arguments.end());
+  SCOPED_TRACE(words_of(command));
   const auto done = walvault(command);
-  ASSERT_EQ(done.exit_code, 0) << done.text();
+  ASSERT_EQ(done.exit_code, 0) << done.text() << walvault({"info"}).out;
   start(*production_);
   expect_rows(*production_, target.commits, done.text());
   for (std::size_t i = target.commits; i < commits_.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/format.h"
 #include "catalog/recovery/timeline_division.h"
 
 namespace walvault {
@@ -59,34 +60,71 @@ ProvedPlan plan_with(const ClusterView& cluster, const PlanRequest& request) {
   }
 }
 
-// A named point may lie anywhere. Behind a hole, such as expiry leaves before backups
-// that are kept longer, it is looked for from the first backup there.
+// Whether more backups might help.
+bool is_without_a_way(const Error& error) {
+  return error.kind() == ErrorKind::unreachable_target || error.kind() == ErrorKind::not_found;
+}
+
+Error found_twice(const RecoveryTarget& target, const std::vector<Lsn>& positions) {
+  return {ErrorKind::usage,
+          "there are " + std::to_string(positions.size()) + " restore points named \"" +
+              target.name + "\"",
+          "At " + list_of(positions, [](Lsn lsn) { return lsn.text(); }) +
+              "; of the WAL between them not all can be replayed.",
+          "Choose one by its position: --to-lsn " + positions.back().text()};
+}
+
+// Of a name that is in none of the stretches: the last one has what is nearest to now.
+Error found_nowhere(const std::vector<Error>& refused) {
+  const auto& last = refused.back();
+  const auto& first = refused.front();
+  if (first.message() == last.message()) return last;
+  return {last.kind(), last.message(),
+          last.detail() + " From earlier backups on: " + first.message() + ".", last.hint()};
+}
+
+// Where the WAL that follows a backup cannot be replayed on: damage, wal_level = minimal, a hole.
+std::optional<Lsn> find_border(const RecoveryPlan& plan, const WalChain& chain) {
+  if (!chain.broken.empty()) return chain.end;
+  if (plan.wal.gap_follows) return plan.wal.end;
+  return std::nullopt;
+}
+
+// A named point may lie anywhere: it is looked for in each stretch of WAL that can be replayed,
+// from the first backup in that on. Expiry, too, leaves holes before backups that are kept longer.
 ProvedPlan plan_to_name(const ClusterView& cluster, const PlanRequest& request) {
   auto left = cluster.backups;
   auto pinned = request;
-  std::optional<Error> first;
+  std::optional<ProvedPlan> found;
+  std::vector<Lsn> positions;
+  std::vector<Error> refused;
   while (true) {
+    std::optional<RecoveryPlan> first;
+    std::optional<Lsn> border;
     try {
-      return plan_with({cluster.archive, left}, pinned);
+      first = choose_recovery({cluster.archive, left}, pinned);
+      auto proved = plan_with({cluster.archive, left}, pinned);
+      border = find_border(*first, proved.chain);
+      positions.push_back(*proved.stop.lsn);
+      if (!found) found = std::move(proved);
     } catch (const Error& error) {
-      if (!first) first = error;
-      if (error.kind() != ErrorKind::unreachable_target) throw *first;
+      if (!is_without_a_way(error) || (!first && !found && refused.empty())) throw;
+      if (!first) break;
+      refused.push_back(error);
+      const auto view = cluster.archive.with(first->branches);
+      border = find_border(*first, prove_chain(view, first->wal, [](const ChainSegment&) {}));
     }
-    std::size_t dropped = 0;
-    try {
-      const auto plan = plan_recovery({cluster.archive, left}, pinned);
-      if (plan.wal.gap_follows) {
-        dropped = std::erase_if(left, [&](const BackupInfo& backup) {
-          return backup.identity_number == plan.backup.identity_number &&
-                 backup.start < plan.wal.end;
-        });
-      }
-      pinned.timeline = timeline_of(cluster.archive, plan);
-    } catch (const Error&) {
-      throw *first;
-    }
-    if (dropped == 0 || left.empty()) throw *first;
+    if (!border) break;
+    std::erase_if(left, [&](const BackupInfo& backup) {
+      return backup.identity_number == first->backup.identity_number &&
+             (backup.start < *border || backup.id == first->backup.id);
+    });
+    // With fewer backups "latest" and "current" must not mean another history.
+    pinned.timeline = timeline_of(cluster.archive, *first);
   }
+  if (positions.size() > 1) throw found_twice(request.target, positions);
+  if (found) return *std::move(found);
+  throw found_nowhere(refused);
 }
 
 // The timeline on which a plan's stop lies.
@@ -146,11 +184,6 @@ ProvedPlan on_the_timeline_of_the_stop(const ClusterView& cluster, const PlanReq
     if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
     return proved;
   }
-}
-
-// Whether more backups might help.
-bool is_without_a_way(const Error& error) {
-  return error.kind() == ErrorKind::unreachable_target || error.kind() == ErrorKind::not_found;
 }
 
 // Before a timeline began, the cluster was on the one that it came from, and may have committed

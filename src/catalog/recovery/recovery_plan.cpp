@@ -275,7 +275,7 @@ HistoryCourse follow_history(const ClusterView& cluster, const std::string& time
   return choose_course(cluster, request);
 }
 
-RecoveryPlan plan_recovery(const ClusterView& cluster, const PlanRequest& request) {
+RecoveryPlan choose_recovery(const ClusterView& cluster, const PlanRequest& request) {
   auto candidates = cluster.backups;
   std::erase_if(candidates, [&](const BackupInfo& backup) {
     return backup.identity_number != cluster.archive.identity().number;
@@ -305,7 +305,12 @@ RecoveryPlan plan_recovery(const ClusterView& cluster, const PlanRequest& reques
   };
   for (const auto& ancestor : course.history.ancestors()) note_branch(ancestor.timeline);
   note_branch(plan.timeline);
-  check_wal(plan, {course.archive, cluster.backups});
+  return plan;
+}
+
+RecoveryPlan plan_recovery(const ClusterView& cluster, const PlanRequest& request) {
+  auto plan = choose_recovery(cluster, request);
+  check_wal(plan, {cluster.archive.with(plan.branches), cluster.backups});
   return plan;
 }
 

@@ -90,4 +90,7 @@ struct WalEnd {
 // looked at here: target_resolution.h.
 [[nodiscard]] RecoveryPlan plan_recovery(const ClusterView& cluster, const PlanRequest& request);
 
+// The same, without a look at whether the archived WAL leads from the chosen backup to the moment.
+[[nodiscard]] RecoveryPlan choose_recovery(const ClusterView& cluster, const PlanRequest& request);
+
 }  // namespace walvault

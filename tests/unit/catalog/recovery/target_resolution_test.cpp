@@ -1,106 +1,13 @@
-#include "catalog/recovery/proved_plan.h"
+#include "catalog/recovery/target_resolution.h"
 
 #include <gtest/gtest.h>
 
-#include "catalog/wal/stored_summary.h"
-#include "support/catalog_examples.h"
-#include "support/memory_repository.h"
-#include "support/test_data.h"
-#include "support/wal_builder.h"
+#include "unit/catalog/recovery/resolution_fixture.h"
 
 namespace walvault {
 namespace {
 
 using std::chrono::seconds;
-
-constexpr std::uint64_t first_segment = 3;
-const Timestamp noon = minute_of(0);
-
-Timestamp at(int after_noon) { return noon + seconds(after_noon); }
-
-RecoveryTarget to_time(Timestamp time, bool inclusive = true) {
-  return {.kind = TargetKind::time,
-          .asked = to_rfc3339(time),
-          .time = time,
-          .lsn = {},
-          .xid = 0,
-          .name = {},
-          .inclusive = inclusive};
-}
-
-RecoveryTarget to(TargetKind kind) {
-  RecoveryTarget target;
-  target.kind = kind;
-  return target;
-}
-RecoveryTarget to_xid(std::uint64_t xid, bool inclusive = true) {
-  auto target = to(TargetKind::xid);
-  target.xid = xid;
-  target.asked = std::to_string(xid);
-  target.inclusive = inclusive;
-  return target;
-}
-RecoveryTarget to_name(const std::string& name) {
-  auto target = to(TargetKind::name);
-  target.name = name;
-  target.asked = name;
-  return target;
-}
-RecoveryTarget to_lsn(Lsn lsn) {
-  auto target = to(TargetKind::lsn);
-  target.lsn = lsn;
-  target.asked = lsn.text();
-  return target;
-}
-
-// A server's WAL from segment 3 on, archived, and a backup in its first pages.
-class TargetResolutionTest : public testing::Test {
- protected:
-  [[nodiscard]] std::size_t segments() const {
-    return (wal_.pages().size() + test_segment_bytes - 1) / test_segment_bytes;
-  }
-
-  // As the archiver does: whole segments, each last written to at its minute.
-  void archive(bool with_summaries = true) {
-    wal_.add_switch();
-    for (std::size_t i = 0; i < segments(); ++i)
-      archive_segment(i, wal_.segment(i), with_summaries);
-  }
-  void archive_segment(std::size_t index, const Bytes& content, bool with_summary = true) {
-    const SegmentName name{.timeline = {1}, .number = first_segment + index};
-    Bytes summary;
-    if (with_summary) {
-      WalSummarizer summarizer(parse_wal_segment_header(content), name.start(test_geometry), {1});
-      summarizer.read(content);
-      summary = encode_wal_summary({summarizer.finish()});
-    }
-    archive_file(archive_, name.text(test_geometry), content, minute_of(first_segment + index), {},
-                 summary);
-  }
-
-  [[nodiscard]] ProvedPlan plan(const RecoveryTarget& target) const {
-    return plan_proved_recovery({archive_, backups_}, {.target = target});
-  }
-  [[nodiscard]] RecoveryStop stop(const RecoveryTarget& target) const { return plan(target).stop; }
-  [[nodiscard]] std::string refusal(const RecoveryTarget& target) const {
-    return error_of([&] { (void)plan(target); });
-  }
-  [[nodiscard]] std::string words(const RecoveryTarget& target) const {
-    return words_of_error([&] { (void)plan(target); });
-  }
-
-  MemoryRepository made_;
-  WalArchive archive_{made_.repository, test_cluster()};
-  WalBuilder wal_{first_segment};
-  // Its times are minutes 3, before all commits of the tests.
-  std::vector<BackupInfo> backups_{backup_of("a", 1, first_segment, first_segment)};
-};
-
-void expect_stop(const RecoveryStop& stop, Lsn lsn, bool inclusive) {
-  ASSERT_TRUE(stop.lsn);
-  EXPECT_EQ(*stop.lsn, lsn);
-  EXPECT_EQ(stop.inclusive, inclusive);
-}
 
 TEST_F(TargetResolutionTest, ATimeIsTheFirstEndOfATransactionPastIt) {
   wal_.add_filler(300);
@@ -193,24 +100,6 @@ TEST_F(TargetResolutionTest, TheMomentJustBeforeOneBehindTheFrontierIsReached) {
   EXPECT_EQ(refusal(to_time(behind + std::chrono::microseconds(1), false)), "unreachable_target");
 }
 
-// As expiry leaves it before a backup that is kept longer.
-TEST_F(TargetResolutionTest, ANameIsLookedForBehindAHole) {
-  for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
-  const auto point = wal_.add_restore_point("behind", at(401));
-  archive();
-  backups_.push_back(backup_of("later", 1, 6, 6));
-  const auto whole = plan(to_name("behind"));
-  EXPECT_EQ(whole.plan.backup.id, "later");
-  archive_.repository().storage().remove({archive_.key_of("000000010000000000000005")});
-  const auto proved = plan(to_name("behind"));
-  EXPECT_EQ(proved.plan.backup.id, "later");
-  expect_stop(proved.stop, point, true);
-  EXPECT_EQ(refusal(to_name("nowhere")), "unreachable_target");
-}
-
 TEST_F(TargetResolutionTest, ATransactionIsFoundByAnyOfItsIds) {
   wal_.add_filler(300);
   wal_.add_commit(2'000, at(181));
@@ -226,22 +115,6 @@ TEST_F(TargetResolutionTest, ATransactionIsFoundByAnyOfItsIds) {
   expect_stop(stop(to_xid(3'995)), prepared, true);
   EXPECT_EQ(refusal(to_xid(3'996)), "unreachable_target");
   EXPECT_EQ(refusal(to_xid(9'999)), "unreachable_target");
-}
-
-TEST_F(TargetResolutionTest, ARestorePointIsFoundUnlessItsNameIsUsedTwice) {
-  wal_.add_filler(300);
-  const auto point = wal_.add_restore_point("before the migration", at(185));
-  wal_.add_restore_point("twice", at(186));
-  wal_.fill(3);
-  wal_.add_filler(5000);
-  const auto second = wal_.add_restore_point("twice", at(200));
-  wal_.fill(4);
-  archive();
-  expect_stop(stop(to_name("before the migration")), point, true);
-  EXPECT_EQ(refusal(to_name("twice")), "usage");
-  EXPECT_NE(words(to_name("twice")).find("--to-lsn " + second.text()), std::string::npos);
-  EXPECT_EQ(refusal(to_name("never")), "unreachable_target");
-  EXPECT_NE(words(to_name("never")).find("\"before the migration\""), std::string::npos);
 }
 
 TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
@@ -277,25 +150,6 @@ TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
   EXPECT_EQ(
       plan_proved_recovery({archive_, backups_}, {.backup_id = "later"}, faults).plan.backup.id,
       "later");
-}
-
-// A summary lists so many and no more.
-TEST_F(TargetResolutionTest, EveryRestorePointOfASegmentIsFound) {
-  wal_.add_filler(300);
-  wal_.add_restore_point("twice", at(185));
-  std::vector<Lsn> points;
-  for (std::size_t i = 0; i < 2 * wal_summary_list_max; ++i) {
-    points.push_back(wal_.add_restore_point("point " + std::to_string(i), at(186)));
-  }
-  const auto second = wal_.add_restore_point("twice", at(187));
-  ASSERT_EQ(second.value / test_segment_bytes, points.front().value / test_segment_bytes);
-  wal_.fill(3);
-  archive();
-  expect_stop(stop(to_name("point 0")), points.front(), true);
-  expect_stop(stop(to_name("point 400")), points.at(400), true);
-  expect_stop(stop(to_name("point 511")), points.back(), true);
-  EXPECT_EQ(refusal(to_name("twice")), "usage");
-  EXPECT_NE(words(to_name("twice")).find("--to-lsn " + second.text()), std::string::npos);
 }
 
 TEST_F(TargetResolutionTest, APositionNeedsARecordAtOrBehindIt) {
@@ -517,22 +371,6 @@ TEST_F(TargetResolutionTest, ACommitBeforeTheBackupsEndMeansAnEarlierBackup) {
   expect_stop(found.stop, commit, false);
   backups_.erase(backups_.begin());
   EXPECT_EQ(refusal(to_time(at(260))), "unreachable_target");
-}
-
-TEST_F(TargetResolutionTest, ANameStartsFromTheNewestBackupBeforeIt) {
-  wal_.add_filler(300);
-  for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
-  const auto point = wal_.add_restore_point("here", at(350));
-  wal_.fill(6);
-  archive();
-  backups_.push_back(backup_of("b", 1, 4, 5));
-  const auto found = plan(to_name("here"));
-  EXPECT_EQ(found.plan.backup.id, "b");
-  EXPECT_EQ(found.plan.target.kind, TargetKind::name);
-  expect_stop(found.stop, point, true);
 }
 
 }  // namespace
