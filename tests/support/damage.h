@@ -2,10 +2,21 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "base/bytes.h"
+#include "storage/memory_storage.h"
 
 namespace walvault {
+
+// Flips a bit of a stored object, of the byte that is the so-manieth from its end, counted from 1.
+inline void damage_object(MemoryStorage& storage, const std::string& key, std::size_t from_end) {
+  auto object = *storage.find(key, whole_object);
+  object[object.size() - from_end] ^= 1;
+  storage.overwrite(key, object);
+}
+// Of a stored WAL file: the last byte of its last frame.
+inline constexpr std::size_t last_frame_byte = 33;
 
 // Calls `check` with the first 0, 1, 2, ... bytes of `whole`, never with all.
 template <typename Check>

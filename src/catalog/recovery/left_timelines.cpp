@@ -57,14 +57,14 @@ bool LeftTimelines::is_dead_end(TimelineId timeline) const {
 bool LeftTimelines::is_fulfilled(const LeftTimeline& left) const {
   if (left.for_timeline == TimelineId{}) return true;
   const auto geometry = archive_.identity().geometry;
-  const auto history = archive_.view_of(left.timeline).find_history(left.timeline.timeline);
+  const auto history = find_sound_history(archive_.view_of(left.timeline), left.timeline.timeline);
   if (!history) return false;
   const auto goes_on = [&](TimelineId timeline) {
     if (timeline < left.for_timeline ||
         is_abandoned({.timeline = timeline, .branch = archive_.branch_of(timeline)})) {
       return false;
     }
-    const auto other = archive_.find_history(timeline);
+    const auto other = find_sound_history(archive_, timeline);
     const auto division = other ? divide(*other, *history) : std::nullopt;
     if (!division) return false;
     // Before a record at the beginning of a segment history ends with the one before that; behind
@@ -125,7 +125,8 @@ std::vector<LeftTimeline> timelines_left_by(const WalArchive& archive, const Pro
         std::ranges::find(rivals, timeline, &RivalTimeline::timeline) != rivals.end();
     const TimelineBranch branch{.timeline = timeline, .branch = archive.branch_of(timeline)};
     if (!counts || branch == left.front().timeline || known.find(branch) != nullptr) continue;
-    const auto division = divide(archive.history(timeline), history);
+    const auto other = find_sound_history(archive, timeline);
+    const auto division = divide(other.value_or(TimelineHistory::root(timeline)), history);
     leave(branch, division ? division->at : stop);
   }
   return left;

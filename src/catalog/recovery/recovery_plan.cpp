@@ -33,42 +33,57 @@ TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text
 
 // Without it nobody knows where a timeline comes from, and to pass it over would drop what was
 // committed on it without a word.
-void expect_history(const WalArchive& archive, TimelineId timeline) {
-  if (archive.find_header(archive.key_of(history_file_name(timeline)))) return;
+Error without_history(TimelineId timeline, const std::string& what, const std::string& evidence) {
   const auto number = std::to_string(timeline.value);
-  throw Error(
-      ErrorKind::unreachable_target, "timeline " + number + " is archived without its history file",
-      "It is the newest that nobody left; where it comes from is not known.",
-      "Archive " + history_file_name(timeline) +
-          " from pg_wal of the server that is on it: walvault check --repair does that, and so "
-          "does "
-          "walvault backup. To restore without it: --timeline N with an older one, or walvault "
-          "timeline abandon " +
-          number + ".");
+  return {ErrorKind::unreachable_target, what,
+          evidence + "It is the newest that nobody left; where it comes from is not known.",
+          "Archive " + history_file_name(timeline) +
+              " from pg_wal of the server that is on it: walvault check --repair does that, and "
+              "so does walvault backup. To restore without it: --timeline N with an older one, or "
+              "walvault timeline abandon " +
+              number + "."};
 }
 
-// That of the newest timeline that the chosen backup, or any, can reach, and that nobody left.
+// That of the newest timeline, of those that were left or of the others, which the chosen backup,
+// or any, can reach.
+std::optional<HistoryCourse> find_newest_course(const ClusterView& cluster,
+                                                const PlanRequest& request,
+                                                const LeftTimelines& left, bool are_left) {
+  auto archived = cluster.archive.timelines();
+  std::ranges::reverse(archived);
+  for (const auto timeline : archived) {
+    const auto branch = newest_branch(cluster.archive, timeline);
+    if ((left.find(branch) != nullptr) != are_left) continue;
+    const auto number = std::to_string(timeline.value);
+    std::optional<HistoryCourse> course;
+    try {
+      const auto key = cluster.archive.key_of(history_file_name(timeline));
+      if (!are_left && timeline.value > 1 && !cluster.archive.find_header(key)) {
+        throw without_history(timeline,
+                              "timeline " + number + " is archived without its history file", "");
+      }
+      course.emplace(course_of(cluster.archive, branch));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+      if (are_left) continue;
+      throw without_history(timeline, "the history file of timeline " + number + " is damaged",
+                            error.message() + ". ");
+    }
+    const bool reachable = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
+      return (!request.backup_id || backup.id == *request.backup_id) &&
+             lies_on(course->archive, backup, course->history);
+    });
+    if (reachable) return course;
+  }
+  return std::nullopt;
+}
+
 // Where all were left, of the newest: whoever asks for what there is gets it all the same.
 std::optional<HistoryCourse> find_newest_course(const ClusterView& cluster,
                                                 const PlanRequest& request) {
-  auto archived = cluster.archive.timelines();
-  std::ranges::reverse(archived);
   const LeftTimelines left(cluster.archive);
-  std::optional<HistoryCourse> newest_of_all;
-  for (const auto timeline : archived) {
-    const auto branch = newest_branch(cluster.archive, timeline);
-    const bool is_left = left.find(branch) != nullptr;
-    if (is_left && newest_of_all) continue;
-    if (!is_left && timeline.value > 1) expect_history(cluster.archive, timeline);
-    auto course = course_of(cluster.archive, branch);
-    const bool reachable = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
-      return (!request.backup_id || backup.id == *request.backup_id) &&
-             lies_on(course.archive, backup, course.history);
-    });
-    if (reachable && !is_left) return course;
-    if (reachable) newest_of_all.emplace(std::move(course));
-  }
-  return newest_of_all;
+  auto course = find_newest_course(cluster, request, left, false);
+  return course ? course : find_newest_course(cluster, request, left, true);
 }
 
 HistoryCourse choose_course(const ClusterView& cluster, const PlanRequest& request) {

@@ -18,7 +18,13 @@ class Survey {
         backups_(cluster.backups),
         geometry_(cluster.archive.identity().geometry) {
     for (const auto& branch : archive_.branches()) {
-      courses_.push_back(course_of(archive_, branch));
+      try {
+        courses_.push_back(course_of(archive_, branch));
+      } catch (const Error& error) {
+        // No recovery gets onto it, and all others are as they are.
+        if (error.kind() != ErrorKind::corrupt) throw;
+        add_lost(branch, error.message());
+      }
     }
   }
 
@@ -101,13 +107,7 @@ class Survey {
       if (segments[i].number == segments[i - 1].number + 1) continue;
       add_missing(course.branch, segments[i - 1].number + 1, segments[i].number);
     }
-    if (!segments.empty()) {
-      const SegmentName last{.timeline = course.branch.timeline, .number = segments.back().number};
-      found_.ends.push_back(
-          {.timeline = course.branch,
-           .segment = last,
-           .modified = course.archive.last_written(course.archive.key_of(last.text(geometry_)))});
-    }
+    if (!segments.empty()) add_end(course.archive, course.branch, segments.back().number);
     // What nobody archived of a timeline before this one left it: the segment of
     // the switch itself is one of this timeline too.
     for (const auto& ancestor : course.history.ancestors()) {
@@ -123,6 +123,25 @@ class Survey {
     const auto& parent = course.history.ancestors().back();
     if (course.archive.segments(parent.timeline).empty()) return;
     add_missing(course.branch, geometry_.number_of(parent.end), segments.front().number);
+  }
+
+  void add_end(const WalArchive& archive, TimelineBranch branch, std::uint64_t number) {
+    const SegmentName last{.timeline = branch.timeline, .number = number};
+    found_.ends.push_back({.timeline = branch,
+                           .segment = last,
+                           .modified = archive.last_written(archive.key_of(last.text(geometry_)))});
+  }
+
+  // A timeline whose history file cannot be read.
+  void add_lost(TimelineBranch branch, const std::string& why) {
+    const auto view = archive_.view_of(branch);
+    const auto segments = view.segments(branch.timeline);
+    if (segments.empty()) return;
+    add_end(view, branch, segments.back().number);
+    add({.timeline = branch,
+         .from = geometry_.start_of(segments.front().number),
+         .to = geometry_.start_of(segments.back().number + 1),
+         .damage = why});
   }
 
   // Segments from `first` to before `behind`.

@@ -153,8 +153,10 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
   const LeftTimelines left(archive);
   std::vector<RivalTimeline> rivals;
   for (const auto other : others) {
-    // A timeline whose history is not archived is taken to begin with the cluster's.
-    const auto division = divide(history, archive.history(other));
+    // A timeline whose history is not archived, or cannot be read, is taken to begin with the
+    // cluster's.
+    const auto of_other = find_sound_history(archive, other);
+    const auto division = divide(history, of_other.value_or(TimelineHistory::root(other)));
     if (!division || division->at >= reach) continue;
     const TimelineBranch branch{.timeline = other, .branch = archive.branch_of(other)};
     if (left.is_abandoned(branch)) continue;

@@ -5,6 +5,7 @@
 #include "catalog/copy/wal_copier.h"
 #include "support/archived_wal.h"
 #include "support/catalog_examples.h"
+#include "support/damage.h"
 #include "support/memory_repository.h"
 
 namespace walvault {
@@ -93,6 +94,15 @@ TEST_F(WalBorderTest, OfATimelinesFirstSegmentTheNeighbourIsItsParents) {
   archive(to_, 1, 3, other_segment(1, 3));
   EXPECT_EQ(bring({2}).fault_count, 1u);
   EXPECT_FALSE(is_there(2, 4));
+}
+
+TEST_F(WalBorderTest, ADamagedHistoryContradictsNothing) {
+  archive_history(from_, 2, {{.timeline = {1}, .end = lsn_in(4)}});
+  damage_object(from_made_.storage, from_.key_of("00000002.history"), last_frame_byte);
+  archive(from_, 2, 4, chained_segment(2, 4), sha256(chained_segment(1, 3)));
+  archive(to_, 1, 3, other_segment(1, 3));
+  const std::vector<SegmentName> brought{{.timeline = {2}, .number = 4}};
+  EXPECT_FALSE(find_border_conflict(from_, to_, brought));
 }
 
 TEST_F(WalBorderTest, WhatCannotBeComparedIsBrought) {

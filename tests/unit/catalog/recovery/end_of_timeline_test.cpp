@@ -4,6 +4,7 @@
 
 #include "catalog/recovery/whole_restore.h"
 #include "support/catalog_examples.h"
+#include "support/damage.h"
 #include "support/errors.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
@@ -153,6 +154,18 @@ TEST_F(EndOfTimelineTest, OfAMomentBeforeTheNewerOneBeganTheFormerMayHaveMore) {
   named.timeline = "1";
   EXPECT_GE(*plan(named).stop.lsn, behind_);
   EXPECT_EQ(plan(named).then_on, TimelineId{});
+}
+
+// Whatever of the former one is damaged.
+TEST_F(EndOfTimelineTest, ADamagedRivalIsPassedOver) {
+  archive_history_of(minute_of(11));
+  ASSERT_TRUE(why_no_whole_restore({archive_, backups_}));
+  archive(1, 4, chained_segment(1, 4), minute_of(13));
+  const auto key = archive_.key_of("000000010000000000000004");
+  damage_object(made_.storage, key, made_.storage.find_size(key).value() - 20);
+  const auto refusal = why_no_whole_restore({archive_, backups_});
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->kind(), ErrorKind::unreachable_target) << refusal->message();
 }
 
 TEST_F(EndOfTimelineTest, AMomentAfterItBeganIsNotLookedForOnTheFormer) {

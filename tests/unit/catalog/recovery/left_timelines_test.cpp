@@ -2,8 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "catalog/recovery/proved_plan.h"
+#include "catalog/recovery/recovery_window.h"
+#include "catalog/recovery/rival_timeline.h"
 #include "catalog/wal/stored_summary.h"
 #include "support/catalog_examples.h"
+#include "support/damage.h"
 #include "support/memory_repository.h"
 #include "support/test_data.h"
 
@@ -156,6 +162,40 @@ TEST_F(LeftTimelinesTest, ARestoreLeavesWhatItDoesNotGoOnWith) {
     EXPECT_EQ(each.archiver, id_of(9));
     EXPECT_EQ(each.when, minute_of(20));
   }
+}
+
+// What is only looked at refuses nothing: each costs its own timeline.
+TEST_F(LeftTimelinesTest, ADamagedHistoryFileCostsItsOwnTimeline) {
+  leave(1, lsn_in(8), 2, id_of(2));  // fulfilled by none of the two
+  damage_object(made_.storage, archive_.key_of("00000003.history"), last_frame_byte);
+  const auto words = words_of_error([&] { (void)latest(); });
+  EXPECT_NE(words.find("the history file of timeline 3 is damaged"), std::string::npos) << words;
+  EXPECT_NE(words.find("timeline abandon 3"), std::string::npos) << words;
+  EXPECT_FALSE(is_left(1));
+
+  const auto windows_of = [&](std::uint32_t timeline) {
+    return std::ranges::count(recoverable_moments({archive_, backups_}).windows,
+                              TimelineId{timeline},
+                              [](const auto& window) { return window.timeline.timeline; });
+  };
+  EXPECT_EQ(windows_of(2), 1);
+  EXPECT_EQ(windows_of(3), 0);
+  const auto gaps = recoverable_moments({archive_, backups_}).gaps;
+  ASSERT_EQ(gaps.size(), 1u);
+  EXPECT_EQ(gaps[0].timeline.timeline, TimelineId{3});
+  EXPECT_EQ(gaps[0].from, lsn_in(5, 0));
+  EXPECT_EQ(gaps[0].to, lsn_in(7, 0));
+  EXPECT_FALSE(gaps[0].damage.empty());
+
+  PlanRequest request;
+  request.timeline = "2";
+  const auto proved = plan_proved_recovery({archive_, backups_}, request);
+  EXPECT_EQ(find_rivals(archive_, proved).size(), 0u);
+  EXPECT_EQ(timelines_left_by(archive_, proved, id_of(9), minute_of(20)).size(), 2u);
+  abandon(3);
+  EXPECT_EQ(latest(), 2u);
+  abandon(2);
+  EXPECT_EQ(latest(), 1u);
 }
 
 TEST_F(LeftTimelinesTest, ARecordWithUnknownFactsIsDamage) {

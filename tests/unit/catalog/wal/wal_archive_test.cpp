@@ -6,6 +6,7 @@
 #include "catalog/wal/wal_check.h"
 #include "codec/crc32c.h"
 #include "support/archived_wal.h"
+#include "support/damage.h"
 #include "support/memory_repository.h"
 #include "support/summary_example.h"
 #include "support/test_data.h"
@@ -200,9 +201,7 @@ TEST_F(WalArchiveTest, FindsSmallFilesAndNoticesTheirDamage) {
   EXPECT_EQ(archive_.find_file("00000002.history"), std::nullopt);
   const auto key = archive_file(archive_, "00000002.history", as_bytes("1\t0/500000\tx\n"));
   EXPECT_EQ(archive_.find_file("00000002.history"), bytes_of("1\t0/500000\tx\n"));
-  auto object = *made_.storage.find(key, whole_object);
-  object[object.size() - 33] ^= 1;  // the last byte of its only frame
-  made_.storage.overwrite(key, object);
+  damage_object(made_.storage, key, last_frame_byte);
   EXPECT_EQ(error_of([&] { (void)archive_.find_file("00000002.history"); }), "corrupt");
   EXPECT_EQ(error_of([&] { (void)archive_.history({2}); }), "corrupt");
 }
@@ -261,6 +260,18 @@ TEST_F(WalArchiveTest, NoticesADamagedSummaryOrTrailer) {
     made_.storage.overwrite(key, damaged);
     EXPECT_EQ(error_of([&] { (void)archive_.find_summary(key); }), "corrupt") << i;
   }
+}
+
+TEST_F(WalArchiveTest, PassesOverAPartWhoseHeaderIsDamaged) {
+  const auto name = WalSegmentSpec{.number = 5}.name() + ".partial";
+  const auto first = archive_file(archive_, name, Bytes(500), {}, minute_of(1));
+  const auto second = archive_file(archive_, name, Bytes(1000), {}, minute_of(2));
+  ASSERT_NE(first, second);
+  EXPECT_EQ(archive_.find_partial_key(name), second);
+  damage_object(made_.storage, second, made_.storage.find_size(second).value() - 20);
+  EXPECT_EQ(archive_.find_partial_key(name), first);
+  damage_object(made_.storage, first, made_.storage.find_size(first).value() - 20);
+  EXPECT_EQ(archive_.find_partial_key(name), std::nullopt);
 }
 
 TEST_F(WalArchiveTest, DecodesEmptyFilesAndFilesOfZeros) {

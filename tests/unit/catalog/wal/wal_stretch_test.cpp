@@ -4,6 +4,7 @@
 
 #include "catalog/recovery/recovery_window.h"
 #include "support/catalog_examples.h"
+#include "support/damage.h"
 #include "support/memory_repository.h"
 
 namespace walvault {
@@ -229,9 +230,7 @@ TEST_F(WalStretchTest, PassesOverADamagedPart) {
   archive_segments(archive_, 1, 2, 4);
   const auto key = archive_file(archive_, WalSegmentSpec{.number = 5}.name() + ".partial",
                                 partial_segment(1, 5));
-  auto object = *made_.storage.find(key, whole_object);
-  object[object.size() / 2] ^= 1;
-  made_.storage.overwrite(key, object);
+  damage_object(made_.storage, key, made_.storage.find_size(key).value() / 2);
   EXPECT_FALSE(from(1, lsn_in(2)).partial);
   EXPECT_EQ(from(1, lsn_in(2)).end, lsn_in(5, 0));
 }
