@@ -5,7 +5,10 @@
 #include <algorithm>
 #include <boost/filesystem.hpp>
 #include <filesystem>
+#include <functional>
 #include <thread>
+
+#include "base/format.h"
 
 namespace walvault {
 namespace {
@@ -16,12 +19,6 @@ using namespace std::chrono_literals;
 const std::string settings =
     "track_commit_timestamp = on\nautovacuum = off\nTimeZone = 'UTC'\n"
     "checkpoint_timeout = 1h\nmax_wal_size = 4GB\nwal_keep_size = 160MB\n";
-
-std::string words_of(const std::vector<std::string>& command) {
-  std::string words;
-  for (const auto& word : command) words += word + " ";
-  return words;
-}
 
 }  // namespace
 
@@ -37,22 +34,19 @@ WalkWorld::WalkWorld(int major, unsigned seed, std::string clock_shim)
 }
 
 std::string WalkWorld::rows_in(PostgresServer& server) {
-  return server.sql("SELECT coalesce(string_agg(n::text, ',' ORDER BY n), '') FROM t");
+  return server.sql("SELECT coalesce(string_agg(n::text, ', ' ORDER BY n), '') FROM t");
 }
 
 std::string WalkWorld::rows_of(std::size_t commits) const {
   std::vector<int> rows;
   for (std::size_t i = 0; i < commits; ++i) rows.push_back(commits_[i].row);
   std::ranges::sort(rows);
-  std::string text;
-  for (const auto row : rows) text += (text.empty() ? "" : ",") + std::to_string(row);
-  return text;
+  return list_of(rows, [](int row) { return std::to_string(row); });
 }
 
 std::string WalkWorld::timeline_of(PostgresServer& server) {
-  return server.sql(
-      "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))"
-      "::bit(32)::int");
+  const std::string file = "pg_walfile_name(pg_current_wal_lsn())";
+  return server.sql("SELECT ('x' || substr(" + file + ", 1, 8))::bit(32)::int");
 }
 
 void WalkWorld::start(PostgresServer& server) {
@@ -98,9 +92,8 @@ void WalkWorld::work() {
     points_.push_back(
         {.name = "point " + std::to_string(++points_made_), .commits = commits_.size()});
     // The commit behind it takes it to disk, and to a standby.
-    (void)production_->lines({"BEGIN",
-                              "SELECT pg_create_restore_point('" + points_.back().name + "')",
-                              "SELECT txid_current()", "COMMIT"});
+    const auto made = "SELECT pg_create_restore_point('" + points_.back().name + "')";
+    (void)production_->lines({"BEGIN", made, "SELECT txid_current()", "COMMIT"});
   }
 }
 
@@ -190,7 +183,7 @@ void WalkWorld::restore_beside(const WalkTarget& target) {
   std::vector<std::string> command{"restore", "--as", "copy", "--pgdata",
                                    job_.directory().path(place)};
   command.insert(command.end(), target.arguments.begin(), target.arguments.end());
-  SCOPED_TRACE(words_of(command));
+  SCOPED_TRACE(list_of(command, std::identity()));
   const auto done = walvault(command);
   if (target.commits <= sure_from_ && done.exit_code == 7) return;
   ASSERT_EQ(done.exit_code, 0) << done.text() << walvault({"info"}).out;
@@ -215,7 +208,7 @@ void WalkWorld::restore_in_place() {
                                    "--pgdata", production_->data(),
                                    "--as",     "original"};
   command.insert(command.end(), target.arguments.begin(), target.arguments.end());
-  SCOPED_TRACE(words_of(command));
+  SCOPED_TRACE(list_of(command, std::identity()));
   const auto done = walvault(command);
   ASSERT_EQ(done.exit_code, 0) << done.text() << walvault({"info"}).out;
   start(*production_);
