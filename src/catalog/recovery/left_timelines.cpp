@@ -39,6 +39,19 @@ const LeftTimeline* LeftTimelines::find_said(TimelineBranch timeline) const {
   return records == records_.end() || records->second.empty() ? nullptr : &records->second.back();
 }
 
+std::vector<LeftTimeline> LeftTimelines::still_recovering(Timestamp now) const {
+  std::vector<LeftTimeline> found;
+  for (const auto& [timeline, records] : records_) {
+    for (const auto& left : records) {
+      const bool is_of_a_restore = left.for_timeline != TimelineId{};
+      if (is_of_a_restore && now - left.when <= recovery_time_max && !is_fulfilled(left)) {
+        found.push_back(left);
+      }
+    }
+  }
+  return found;
+}
+
 bool LeftTimelines::is_abandoned(TimelineBranch timeline) const {
   return abandoned_.contains(timeline);
 }

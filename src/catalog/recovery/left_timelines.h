@@ -1,6 +1,7 @@
 // Which timelines a cluster does not go on with. `latest` is the newest that nobody left.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <vector>
 
@@ -8,6 +9,9 @@
 #include "catalog/recovery/target_resolution.h"
 
 namespace walvault {
+
+// A recovery that takes longer than that has come to nothing, and keeps nothing any more.
+inline constexpr std::chrono::days recovery_time_max{7};
 
 class LeftTimelines {
  public:
@@ -21,6 +25,10 @@ class LeftTimelines {
 
   // The last record that was not taken back, whether it counts or not; nullptr: there is none.
   [[nodiscard]] const LeftTimeline* find_said(TimelineBranch timeline) const;
+
+  // What restores as the original left, while their servers archive nothing so far: they may still
+  // recover, and ask for WAL and a backup up to there.
+  [[nodiscard]] std::vector<LeftTimeline> still_recovering(Timestamp now) const;
 
   // Whether an operator said so: then nothing was left for it either.
   [[nodiscard]] bool is_abandoned(TimelineBranch timeline) const;

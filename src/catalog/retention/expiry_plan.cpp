@@ -62,6 +62,9 @@ class IdentityView {
       last->grew_beside = grew_beside(course);
       input.stretches.push_back(std::move(*last));
     }
+    for (const auto& restored : left.still_recovering(input.now)) {
+      input.stretches.push_back(recovered_by(restored, backups));
+    }
   }
 
   // Adds the WAL that none of the backups which stay needs, and the windows.
@@ -193,6 +196,22 @@ class IdentityView {
       const auto began = find_begin(other.archive, other.history.at(*leaves), *leaves);
       return began && grew_after(course.archive, course.branch.timeline, *leaves, *began);
     });
+  }
+
+  // What a restore that has not ended recovers from.
+  [[nodiscard]] RetentionStretch recovered_by(const LeftTimeline& restored,
+                                              const std::vector<BackupInfo>& backups) const {
+    RetentionStretch stretch{.backups = {}, .last_written = {}, .recovers_since = restored.when};
+    for (const auto& course : courses_) {
+      if (course.branch != restored.timeline) continue;
+      for (const auto& backup : backups) {
+        if (is_mine(backup) && backup.stop <= restored.at &&
+            lies_on(course.archive, backup, course.history)) {
+          stretch.backups.insert(backup.id);
+        }
+      }
+    }
+    return stretch;
   }
 
   // The last segment in which another history leaves a branch.

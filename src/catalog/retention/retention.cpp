@@ -88,7 +88,7 @@ class Judge {
       };
       is_over_[i] = std::ranges::any_of(input_.stretches, leads_to) &&
                     std::ranges::all_of(input_.stretches, [&](const RetentionStretch& stretch) {
-                      return stretch.is_over || !leads_to(stretch);
+                      return stretch.is_over || stretch.recovers_since || !leads_to(stretch);
                     });
     }
     for (std::size_t i = 0; i < verdicts_.size(); ++i) {
@@ -155,7 +155,8 @@ class Judge {
   void keep_stretches() {
     std::optional<Timestamp> newest_written;
     for (const auto& stretch : input_.stretches) {
-      if (!stretch.is_over) newest_written = std::max(newest_written, stretch.last_written);
+      if (!stretch.is_over && !stretch.recovers_since)
+        newest_written = std::max(newest_written, stretch.last_written);
     }
     Timestamp newest_backup{};
     for (std::size_t i = 0; i < verdicts_.size(); ++i) {
@@ -163,6 +164,11 @@ class Judge {
     }
     const auto begin = input_.now - policy_.window.value_or(milliseconds{0});
     for (const auto& stretch : input_.stretches) {
+      if (stretch.recovers_since) {
+        keep_base(stretch, Timestamp::max(),
+                  "a restore of " + to_rfc3339(*stretch.recovers_since) + " recovers from it");
+        continue;
+      }
       const auto& written = stretch.last_written;
       // Which history goes on is not known for sure: clocks of hosts differ, and an
       // old primary may still archive.

@@ -42,6 +42,8 @@ struct RetentionStretch {
   bool is_over = false;
   // It went on when another one had left it: two servers did.
   bool grew_beside = false;
+  // A restore as the original, which has not ended, recovers to the end of it: since when.
+  std::optional<Timestamp> recovers_since = {};
 };
 
 struct RetentionInput {

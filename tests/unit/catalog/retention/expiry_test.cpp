@@ -1,5 +1,6 @@
 #include "catalog/retention/expiry.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/recovery/left_timelines.h"
 
 #include <gtest/gtest.h>
 
@@ -197,6 +198,32 @@ TEST_F(ExpiryTest, WalOfOldTimelinesStaysWhereABackupLeadsThere) {
   EXPECT_EQ(wal(1), Numbers{});
   EXPECT_EQ(wal(2), range(12, 20));
   EXPECT_TRUE(archive_.find_history({2}));
+}
+
+// A restore as the original is over once its server has archived the timeline on which it goes on.
+TEST_F(ExpiryTest, WhatARestoreStillRecoversFromStays) {
+  store_three();
+  LeftTimeline left;
+  left.timeline = {.timeline = {1}, .branch = 0};
+  left.at = lsn_in(5);
+  left.for_timeline = {2};
+  left.when = now_;
+  put_left_timeline(made_.repository, archive_.identity(), left);
+  EXPECT_TRUE(expire(last(1)).deleted == (Ids{"b"}));
+  EXPECT_EQ(backups(), (Ids{"a", "c"}));
+  EXPECT_EQ(wal(), range(2, 20));
+  const auto kept = plan(last(1)).verdicts.at(0).reasons;
+  ASSERT_EQ(kept.size(), 1u);
+  EXPECT_NE(kept[0].find("recovers from it"), std::string::npos) << kept[0];
+
+  const auto begun = now_;
+  now_ = begun + recovery_time_max + std::chrono::seconds(1);
+  EXPECT_FALSE(plan(last(1)).is_empty()) << "it came to nothing";
+  now_ = begun;
+  archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(5)}});
+  archive_segments(archive_, 2, 5, 6);
+  store_backup(made_.repository, backup_of("d", 2, 6, 6));
+  EXPECT_EQ(expire(last(1)).deleted, (Ids{"a"}));
 }
 
 TEST_F(ExpiryTest, PartialAndBackupFilesGoWithTheirSegments) {
