@@ -8,6 +8,7 @@
 #include "app/program.h"
 #include "archiving/further_archives.h"
 #include "archiving/push_ahead.h"
+#include "archiving/server_history.h"
 #include "archiving/server_notes.h"
 #include "archiving/wal_gate.h"
 
@@ -31,10 +32,13 @@ struct Pushed {
   std::vector<FurtherArchives::Absence> absences = {};
 };
 
-// What the next call's gate asks for.
+// What the next call's gate asks for, and a rescue of what this server could not archive any more.
 void note_last(const ServerNotes& server, const std::string& place, const PushResult& archived) {
-  if (classify_wal_file(archived.name) != WalFileKind::segment) return;
-  if (!archived.digest) return;
+  const auto kind = classify_wal_file(archived.name);
+  // The history files of two promotions may be the same.
+  const bool tells =
+      kind == WalFileKind::segment || (kind == WalFileKind::timeline && !archived.already_there);
+  if (!tells || !archived.digest) return;
   server.put_last({.place = place, .key = archived.key, .digest = *archived.digest});
 }
 
@@ -63,8 +67,11 @@ Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
   options.elsewhere = [&](const PushOptions::DoIn& what) { return further.each(what); };
   options.origin.archiver = archiver;
   if (const auto segment = offered.segment(archive.identity().geometry)) {
-    options.origin.before = expect_follows_archived(archive, offered, *segment, place,
-                                                    server ? server->last() : std::nullopt);
+    const auto last = server ? server->last() : std::nullopt;
+    options.origin.before = expect_follows_archived(archive, offered, *segment, place, last);
+    if (!find_noted_before(archive, *segment, place, last)) {
+      archive_history_beside(archive, offered, segment->timeline, system_clock(), options);
+    }
   }
   if (further.lacks_one()) ahead = 0;
   Pushed pushed;

@@ -89,7 +89,8 @@ void set_role(Program& program, const Options& options) {
                         : "This server is a copy already.\n")
       : keeps  ? "This server archives as postgresql.conf says, runs logical replication workers "
                  "and heeds synchronous standbys, once it is restarted.\nWhere the original still "
-                 "runs, stop that first. Then: walvault check\n"
+                 "runs, stop that first. What it wrote as a copy is not archived: take a backup "
+                 "at once (walvault backup), and then: walvault check\n"
                : "This server is a copy: archiving, logical replication workers and synchronous "
                  "standbys are off, once it is restarted.\n");
 }

@@ -174,6 +174,15 @@ WalArchive branch_for(const WalArchive& archive, const WalObjectHeader& header) 
   return {archive.repository(), archive.identity()};
 }
 
+// Of a place that was out of reach when a timeline was set aside: what belongs to the new branch
+// must not lie in the old one there.
+WalArchive level_with(const WalArchive& archive, const WalArchive& other, TimelineId timeline) {
+  const bool is_same = archive.identity().number == other.identity().number;
+  if (!is_same || other.branch_of(timeline) >= archive.branch_of(timeline)) return other;
+  copy_branch_openings(archive.repository(), other.repository(), other.identity(), false);
+  return {other.repository(), other.identity()};
+}
+
 PushResult store_everywhere(const WalArchive& offered_to, const CompressedFile& file,
                             PushResult result, const PushOptions& options) {
   const auto archive = branch_for(offered_to, file.header);
@@ -184,7 +193,8 @@ PushResult store_everywhere(const WalArchive& offered_to, const CompressedFile& 
   if (options.elsewhere) {
     result.everywhere = options.elsewhere([&](const WalArchive& offered_there) {
       auto there = result;
-      const auto other = branch_for(offered_there, file.header);
+      const auto other =
+          branch_for(level_with(archive, offered_there, timeline_of(result.name)), file.header);
       store(other, key_in(other, file.header), file, summary, there);
     });
   }

@@ -202,7 +202,9 @@ class Rescue {
     const bool follows_rescued = before && rescued_.contains(*before);
     std::optional<std::uint64_t> last;
     if (placement.shared) last = placement.shared->number;
-    if (!placement.shared && follows_rescued) last = list.front().number - 1;
+    // The server of this very directory archives: what of its timeline nobody archived is its own.
+    const bool follows_own = stored.empty() && has_archived_itself_;
+    if (!placement.shared && (follows_rescued || follows_own)) last = list.front().number - 1;
     const bool is_this_server = is_archived_for_this(placement) || follows_rescued;
     for (const auto& segment : list) {
       const auto name = segment.text(geometry);

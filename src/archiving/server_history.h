@@ -13,4 +13,9 @@ namespace walvault {
 bool archive_server_history(const WalArchive& archive, ReplicationConnection& server, Clock& clock,
                             const PushOptions& options);
 
+// The same of the server that offers a segment, from its pg_wal: one that was promoted while it did
+// not archive offers none. Nothing is done where one is archived, or none lies there.
+void archive_history_beside(const WalArchive& archive, const OfferedFile& offered,
+                            TimelineId timeline, Clock& clock, const PushOptions& options);
+
 }  // namespace walvault

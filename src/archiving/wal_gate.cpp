@@ -149,14 +149,20 @@ std::optional<SegmentName> find_segment_before(const std::string& pg_wal,
   return is_there ? before : std::nullopt;
 }
 
+std::optional<Digest> find_noted_before(const WalArchive& archive, const SegmentName& segment,
+                                        const std::string& place,
+                                        const std::optional<LastArchived>& last) {
+  if (segment.number == 0 || !last || last->place != place) return std::nullopt;
+  const SegmentName before{.timeline = segment.timeline, .number = segment.number - 1};
+  const auto key = archive.key_of(before.text(archive.identity().geometry));
+  return last->key == key ? std::optional(last->digest) : std::nullopt;
+}
+
 std::optional<Digest> expect_follows_archived(const WalArchive& archive, const OfferedFile& offered,
                                               const SegmentName& segment, const std::string& place,
                                               const std::optional<LastArchived>& last) {
   const auto geometry = archive.identity().geometry;
-  if (segment.number > 0 && last && last->place == place) {
-    const SegmentName before{.timeline = segment.timeline, .number = segment.number - 1};
-    if (last->key == archive.key_of(before.text(geometry))) return last->digest;
-  }
+  if (const auto noted = find_noted_before(archive, segment, place, last)) return noted;
   const auto before = find_segment_before(offered.directory, segment, geometry);
   const auto own = before ? find_digest(offered.directory, *before, geometry) : std::nullopt;
   const auto archived = own ? find_archived(archive, *before) : std::nullopt;

@@ -34,6 +34,13 @@ namespace walvault {
                                                              const SegmentName& segment,
                                                              WalGeometry geometry);
 
+// What a server archived last, if that is the segment before an offered one, in the same places:
+// then it goes on with what is archived.
+[[nodiscard]] std::optional<Digest> find_noted_before(const WalArchive& archive,
+                                                      const SegmentName& segment,
+                                                      const std::string& place,
+                                                      const std::optional<LastArchived>& last);
+
 // The digest of the segment before an offered one, as the server has it; nullopt: it has it no
 // more. `last`: what that server archived last, which is enough where it is that segment. Else the
 // file is read, and compared with what is archived: Error{conflict} where that is another.

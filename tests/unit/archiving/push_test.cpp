@@ -335,6 +335,29 @@ TEST_F(PushTest, ChecksAPartialSegmentAsItDoesAWholeOne) {
   EXPECT_EQ(refusal(name, wal_segment({.system_identifier = 1})), "conflict");
 }
 
+// It was out of reach when the timeline was set aside.
+TEST_F(PushTest, APlaceThatLacksABranchGetsItFirst) {
+  MemoryRepository other;
+  const WalArchive there(other.repository, test_cluster());
+  for (const WalArchive* const archive : {&std::as_const(archive_), &there}) {
+    (void)push_wal_segment(*archive, {.timeline = {1}, .number = 1}, wal_segment({.seed = 99}),
+                           made_.clock, {});
+  }
+  (void)archive_.set_aside({1}, made_.clock.now());
+  const WalArchive now(made_.repository, test_cluster());
+  PushOptions options;
+  options.elsewhere = [&](const PushOptions::DoIn& store) {
+    store(there);
+    return true;
+  };
+  const auto path = write_test_file(pg_wal_.path(), WalSegmentSpec{}.name(), wal_segment());
+  EXPECT_FALSE(push_wal_file(now, path, made_.clock, options).already_there);
+  const std::string key = "wal/main/1/00000001-1/00000000/000000010000000000000001";
+  EXPECT_EQ(made_.storage.find(key, whole_object), other.storage.find(key, whole_object));
+  EXPECT_TRUE(other.storage.find(segment_key, whole_object));
+  EXPECT_EQ(WalArchive(other.repository, test_cluster()).branch_of({1}), 1u);
+}
+
 TEST_F(PushTest, PassesOnThatTheStorageFails) {
   HookedStorage hooked(made_.storage);
   const auto repository = Repository::open(hooked);

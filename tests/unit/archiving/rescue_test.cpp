@@ -209,6 +209,23 @@ TEST_F(RescueTest, ACopyOnALaterTimelineIsNoBetterThanOneOnTheFirst) {
   EXPECT_FALSE(archive_.has_segment({.timeline = {2}, .number = 5}));
 }
 
+// The server of this directory began a timeline and archived its history file, and nothing more.
+TEST_F(RescueTest, UnaskedTakesTheBeginningOfATimelineThatThisServerBegan) {
+  archive({.number = 3}, 1);
+  const auto history = bytes_of("1\t0/400000\tno recovery target\n");
+  for (const std::uint64_t number : {4u, 5u}) put({.timeline = 2, .number = number});
+  write_test_file(pg_wal(), "00000002.history", history);
+  (void)push_timeline_history(archive_, {2}, history, made_.clock, {});
+  EXPECT_EQ(refusal(RescueOf::the_same_server), "conflict");
+  const ServerNotes notes(directory_.path());
+  ASSERT_TRUE(notes.archiver(system_randomness()));
+  notes.put_last(
+      {.place = "place", .key = archive_.key_of("00000002.history"), .digest = sha256(history)});
+  EXPECT_THAT(names_of(rescue(RescueOf::the_same_server)),
+              ElementsAre("00000002.history", "000000020000000000000004",
+                          "000000020000000000000005.partial"));
+}
+
 TEST_F(RescueTest, NamesASegmentThatIsDamaged) {
   put({.number = 3});
   put({.number = 5});
