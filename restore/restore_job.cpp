@@ -19,6 +19,7 @@
 #include "datadir/data_directory.h"
 #include "restore/fetch/fetch_request.h"
 #include "restore/fetch/recovery_pin.h"
+#include "restore/plan_warnings.h"
 #include "restore/replacement.h"
 #include "restore/wal_on_the_way.h"
 
@@ -207,7 +208,7 @@ void RestoreJob::plan(const Repository& repository, const RestoreQuestions& ques
         {.compression = config_.wal_compression, .threads = config_.worker_threads()}, reporter_);
   }
   choose(identities, questions);
-  warn_of(proved_->plan);
+  warn_of(*archive_, *proved_, reporter_);
   settle_recovery_settings(questions);
   check_places();
 }
@@ -240,74 +241,15 @@ void RestoreJob::choose(const std::vector<ClusterIdentity>& identities,
   prove();
   if (options_.backup) expect_nothing_lost(conditions, proved_->plan.backup, reporter_);
   // Nobody chose: then it has to be clear which is meant.
-  if (options_.timeline != "latest" || options_.standby) return;
+  if (options_.timeline != "latest") return;
   const auto rivals = find_rivals(*archive_, *proved_);
   if (rivals.empty()) return;
   const auto choice = choice_between(*archive_, *proved_, rivals.front());
+  if (options_.standby) throw not_known_which_to_follow(choice);
   const auto chosen = questions.which_timeline(choice);
   if (!chosen) throw two_timelines(choice);
   wanted_.timeline = std::to_string(chosen->value);
   if (*chosen != choice.chosen) prove();
-}
-
-void RestoreJob::warn_of(const RecoveryPlan& plan) const {
-  if (plan.target.kind == TargetKind::time && !proved_->stop.time_proved) {
-    reporter_.warn("no transaction after " + to_rfc3339(plan.target.time) +
-                   " is archived: replay goes to the end of the archived WAL, and whether an "
-                   "earlier transaction is still to come is not known");
-  }
-  if (const auto& changes = proved_->chain.archiver_changes; !changes.empty()) {
-    reporter_.warn(describe(changes.front(), geometry()) +
-                   (changes.size() > 1
-                        ? ", and so it changed " + std::to_string(changes.size()) + " times"
-                        : std::string()) +
-                   ": if that is a copy's, choose a target before it");
-  }
-  warn_of_another_timeline(plan);
-  const LeftTimelines left(*archive_);
-  const TimelineBranch branch{.timeline = plan.timeline,
-                              .branch = archive_->with(plan.branches).branch_of(plan.timeline)};
-  const auto* const said = left.find_said(branch);
-  if (said != nullptr && said->at < stop_position(*proved_)) {
-    reporter_.warn(
-        "timeline " + std::to_string(plan.timeline.value) + " was left at " + said->at.text() +
-        " on " + to_rfc3339(said->when) + " (" + said->reason + "), and this goes on behind it" +
-        (left.find(branch) == nullptr ? ": of what was to follow instead, nothing is archived"
-                                      : std::string()));
-  }
-  if (!plan.backup.damaged_pages.empty()) {
-    reporter_.warn("the backup " + plan.backup.id +
-                   " has damaged pages that the server found when it was taken: " +
-                   plan.backup.damaged_pages.front());
-  }
-}
-
-// Where the plan goes along another one than was asked for, or than ends where its WAL does.
-void RestoreJob::warn_of_another_timeline(const RecoveryPlan& plan) const {
-  const bool is_end = plan.target.kind == TargetKind::latest;
-  const bool is_time = plan.target.kind == TargetKind::time;
-  const auto own = std::to_string(plan.timeline.value);
-  if (is_end && proved_->asked_for != TimelineId{}) {
-    reporter_.warn("of timeline " + std::to_string(proved_->asked_for.value) +
-                   " itself nothing is archived: this ends at " + stop_position(*proved_).text() +
-                   " of timeline " + own);
-  }
-  if (proved_->then_on != TimelineId{}) {
-    const auto then_on = std::to_string(proved_->then_on.value);
-    reporter_.warn("at " + to_rfc3339(plan.target.time) + " the cluster was on timeline " +
-                   then_on +
-                   ", and what was committed there last is not in the history that goes on. To get "
-                   "that moment as it was: --timeline " +
-                   then_on);
-  }
-  if (!is_end && (!is_time || proved_->stop.time_proved)) return;
-  const auto view = archive_->with(plan.branches);
-  if (const auto departure = find_departure_behind(view, plan.timeline, plan.wal.end)) {
-    reporter_.warn("timeline " + own + " went on to " + departure->at.text() + ", where timeline " +
-                   std::to_string(departure->first.value) + " left it: the WAL from " +
-                   plan.wal.end.text() +
-                   " to there is not archived, and what was committed in it is lost");
-  }
 }
 
 void RestoreJob::settle_recovery_settings(const RestoreQuestions& questions) {

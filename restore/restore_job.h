@@ -52,8 +52,6 @@ class RestoreJob {
 
  private:
   void choose(const std::vector<ClusterIdentity>& identities, const RestoreQuestions& questions);
-  void warn_of(const RecoveryPlan& plan) const;
-  void warn_of_another_timeline(const RecoveryPlan& plan) const;
   void settle_recovery_settings(const RestoreQuestions& questions);
   void record_what_is_left() const;
   void check_places();

@@ -62,6 +62,14 @@ class FirstSegment : public ::testing::TestWithParam<int> {
     ASSERT_EQ(outcome.exit_code, 0) << outcome.text();
   }
 
+  void wait_for_history() {
+    const auto history = job_.repository() + "/wal/main/1/00000002-0/00000002.history";
+    for (int i = 0; i < 100 && !fs::exists(history); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    ASSERT_TRUE(fs::exists(history));
+  }
+
   MainJob job_{GetParam()};
   int copies_ = 0;
 };
@@ -78,16 +86,69 @@ TEST_P(FirstSegment, OfWhichAPartWasSavedIsReplayed) {
 
 TEST_P(FirstSegment, OfWhichNothingIsArchivedBeginsWhereAllThatIsEnds) {
   restore_in_place();
-  const auto history = job_.repository() + "/wal/main/1/00000002-0/00000002.history";
-  for (int i = 0; i < 100 && !fs::exists(history); ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
-  }
+  wait_for_history();
   insert(3);  // is lost with its disk
   server().stop("immediate");
   const auto plan =
       job_.walvault({"restore", "--dry-run", "--pgdata", job_.directory().path("none")});
   EXPECT_THAT(plan.err, HasSubstr("of timeline 2 itself nothing is archived"));
   EXPECT_EQ(restored({}), "1 2");
+}
+
+// The segment before it was archived long ago, and is not on the server any more.
+TEST_P(FirstSegment, IsTheServersOwnWhoseHistoryFileItFollows) {
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const auto early = now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  for (const auto n : {3, 4, 5}) {
+    insert(n);
+    job_.archive_everything();
+  }
+  restore_in_place({"--to", early});
+  wait_for_history();
+  insert(6);
+  restore_in_place();
+  EXPECT_EQ(rows(server()), "1 2 6");
+}
+
+// All that it archived before it died.
+TEST_P(FirstSegment, IsTheNewPrimarysOwnThatArchivedItsHistoryFile) {
+  const auto place = job_.directory().path("standby");
+  const auto made =
+      job_.walvault({"restore", "--standby", "--pg", server().conninfo(), "--pgdata", place});
+  ASSERT_EQ(made.exit_code, 0) << made.text();
+  auto standby = job_.server_in("standby");
+  ASSERT_TRUE(standby->start()) << standby->log();
+  job_.archive_everything();
+  insert(3);
+  for (int i = 0; i < 100 && rows(*standby) != "1 2 3"; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  server().stop("immediate");
+  (void)standby->sql("SELECT pg_promote()");
+  ASSERT_TRUE(standby->wait_until_promoted()) << standby->log();
+  (void)standby->sql("INSERT INTO t VALUES (4)");
+  wait_for_history();
+  standby->stop("immediate");
+  const auto done = job_.walvault({"restore", "--delta", "--as", "original", "--pgdata", place});
+  ASSERT_EQ(done.exit_code, 0) << done.text();
+  ASSERT_TRUE(standby->start()) << standby->log();
+  ASSERT_TRUE(standby->wait_until_promoted()) << standby->log();
+  EXPECT_EQ(rows(*standby), "1 2 3 4");
+}
+
+// Of a copy that was promoted while it did not archive.
+TEST_P(FirstSegment, BringsTheHistoryFileThatWasNeverOffered) {
+  job_.archive_everything();
+  const auto copy = job_.restore("copy", {});
+  ASSERT_TRUE(copy->wait_until_promoted()) << copy->log();
+  server().stop("immediate");
+  ASSERT_EQ(job_.walvault({"archiving", "keep", "--pgdata", copy->data()}).exit_code, 0);
+  copy->stop();
+  ASSERT_TRUE(copy->start()) << copy->log();
+  (void)copy->sql("INSERT INTO t VALUES (3)");
+  (void)copy->sql("SELECT pg_switch_wal()");
+  wait_for_history();
 }
 
 TEST_P(FirstSegment, OfWhichEvenThatBeforeItIsMissingHidesNothing) {
@@ -138,6 +199,10 @@ TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
   const auto refused = job_.walvault({"restore", "--dry-run", "--pgdata", into});
   EXPECT_EQ(refused.exit_code, 7) << refused.text();
   EXPECT_THAT(refused.err, HasSubstr("--timeline 1"));
+  const auto standby =
+      job_.walvault({"restore", "--standby", "--pg", server().conninfo(), "--pgdata", into});
+  EXPECT_EQ(standby.exit_code, 7) << standby.text();
+  EXPECT_THAT(standby.err, HasSubstr("A standby follows the newest"));
   EXPECT_THAT(job_.walvault({"info"}).out, HasSubstr("A RESTORE WITHOUT A TARGET IS REFUSED"));
   EXPECT_EQ(job_.walvault({"check", "--pg", server().conninfo()}).exit_code, 8);
   ASSERT_EQ(job_.walvault({"timeline", "abandon", "2"}).exit_code, 0);

@@ -100,8 +100,9 @@ TimelineId followed_by(const ProvedPlan& proved) {
 // began.
 Lsn reach_of(const ProvedPlan& proved, const TimelineHistory& followed) {
   const auto stop = stop_position(proved);
-  if (proved.plan.target.kind != TargetKind::latest || !proved.stop.lsn) return stop;
-  const auto leaves = followed.leaves(followed.at(*proved.stop.lsn));
+  const auto& plan = proved.plan;
+  if (plan.target.kind != TargetKind::latest) return stop;
+  const auto leaves = followed.leaves(plan.wal.partial.value_or(plan.wal.last).timeline);
   return leaves ? Lsn{std::max(stop.value, leaves->value + 1)} : stop;
 }
 
@@ -205,6 +206,17 @@ Error two_timelines(const TimelineChoice& choice) {
               ". So that it is not asked again, say which one the cluster does not go on with: "
               "walvault timeline abandon " +
               chosen + ", or walvault timeline abandon " + other + "."};
+}
+
+Error not_known_which_to_follow(const TimelineChoice& choice) {
+  const auto asked = two_timelines(choice);
+  const auto abandon = [](TimelineId timeline) {
+    return "walvault timeline abandon " + std::to_string(timeline.value);
+  };
+  return {asked.kind(), asked.message(), asked.detail(),
+          "A standby follows the newest timeline there is. Say first which one the cluster does "
+          "not go on with: the primary is on the other. " +
+              abandon(choice.chosen) + ", or " + abandon(choice.rival.timeline)};
 }
 
 }  // namespace walvault

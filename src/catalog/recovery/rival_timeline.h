@@ -63,4 +63,7 @@ struct TimelineChoice {
 // Error{unreachable_target} that names both, and the options that choose.
 [[nodiscard]] Error two_timelines(const TimelineChoice& choice);
 
+// The same for a standby, which follows the newest one and takes no such option.
+[[nodiscard]] Error not_known_which_to_follow(const TimelineChoice& choice);
+
 }  // namespace walvault

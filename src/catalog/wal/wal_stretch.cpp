@@ -36,26 +36,42 @@ struct Part {
   Lsn end;
   Timestamp modified;
   std::uint64_t stored_bytes = 0;
+  bool is_contradicted = false;  // another one has other WAL, which does not reach as far
 };
+
+// Whether two parts of one segment have the same WAL, as far as both reach.
+bool is_same_wal(const Part& first, const Bytes& of_first, const Part& second,
+                 const Bytes& of_second, Lsn start) {
+  const auto bytes = std::min<std::uint64_t>(
+      {std::min(first.end, second.end).value - start.value, of_first.size(), of_second.size()});
+  return std::ranges::equal(ByteView(of_first).first(bytes), ByteView(of_second).first(bytes));
+}
 
 // Of several the one that reaches furthest; nullopt: none goes beyond `behind`.
 std::optional<Part> find_part(const WalArchive& archive, const SegmentName& segment, Lsn behind) {
   const auto name = segment.text(archive.identity().geometry) + ".partial";
   const auto& codec = archive.repository().codec();
+  const auto start = segment.start(archive.identity().geometry);
   std::optional<Part> best;
+  Bytes of_best;
   for (const auto& key : archive.partial_keys(name)) {
     const auto object = archive.repository().storage().find(key);
     if (!object) continue;
     try {
-      const auto content =
-          decode_wal_object(codec, *object, key, 1, archive.repository().buffers());
+      auto content = decode_wal_object(codec, *object, key, 1, archive.repository().buffers());
       // Not by what is in the file: behind its WAL a page may hold what it held before.
       const auto end = end_of_records(archive, segment, key).value_or(wal_content_end(content));
-      if (end <= (best ? best->end : behind)) continue;
-      best = Part{.key = key,
-                  .end = end,
-                  .modified = parse_wal_object_header(codec, *object, key).header.modified,
-                  .stored_bytes = object->size()};
+      if (end <= behind) continue;
+      Part part{.key = key,
+                .end = end,
+                .modified = parse_wal_object_header(codec, *object, key).header.modified,
+                .stored_bytes = object->size()};
+      const bool differs = best && !is_same_wal(*best, of_best, part, content, start);
+      if (best) best->is_contradicted |= differs;
+      if (best && part.end <= best->end) continue;
+      part.is_contradicted = best && best->is_contradicted;
+      best = std::move(part);
+      of_best = std::move(content);
     } catch (const Error& error) {
       // A damaged one is none: what comes before it is whole.
       if (error.kind() != ErrorKind::corrupt) throw;
@@ -140,6 +156,7 @@ class StretchWalk {
   void take_part(const SegmentName& segment, const Part& part) {
     stretch_.partial = segment;
     stretch_.partial_object = part.key.substr(part.key.find_last_of('/') + 1);
+    stretch_.is_partial_contradicted = part.is_contradicted;
     stretch_.stored_bytes += part.stored_bytes;
     stretch_.until = part.modified;
     (void)ends_at_switch(segment.timeline, part.end);

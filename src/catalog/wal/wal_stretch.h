@@ -35,6 +35,8 @@ struct WalStretch {
   // the older one had written. `partial_object` is the last part of its key.
   std::optional<SegmentName> partial;
   std::string partial_object;
+  // Another part of that segment has other WAL, which does not reach as far: two servers wrote it.
+  bool is_partial_contradicted = false;
   // A later segment of the same history is archived: what stops the stretch is
   // a hole and not the end.
   bool gap_follows = false;

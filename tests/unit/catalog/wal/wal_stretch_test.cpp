@@ -206,6 +206,13 @@ TEST_F(WalStretchTest, OfSeveralPartsTakesTheOneWithMoreWal) {
   wal.add_filler(300);
   archive_file(archive_, name, wal.segment(0), minute_of(8));
   EXPECT_EQ(from(1, lsn_in(2)).end.value, wal.position());
+  EXPECT_FALSE(from(1, lsn_in(2)).is_partial_contradicted);
+  // Another server's, which does not reach as far.
+  WalBuilder other(5);
+  other.add_filler(200);
+  archive_file(archive_, name, other.segment(0), minute_of(10));
+  EXPECT_EQ(from(1, lsn_in(2)).end.value, wal.position());
+  EXPECT_TRUE(from(1, lsn_in(2)).is_partial_contradicted);
 }
 
 TEST_F(WalStretchTest, TakesAPartBeforeAGap) {
