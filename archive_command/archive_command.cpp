@@ -42,6 +42,18 @@ void note_last(const ServerNotes& server, const std::string& place, const PushRe
   server.put_last({.place = place, .key = archived.key, .digest = *archived.digest});
 }
 
+// Damage of what nobody offered keeps nothing from being archived.
+void bring_what_is_never_offered(const WalArchive& archive, const OfferedFile& offered,
+                                 const SegmentName& segment, const PushOptions& options) {
+  try {
+    archive_what_is_never_offered(archive, offered, segment, system_clock(), options);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::unavailable || error.kind() == ErrorKind::internal) throw;
+    log_warning("what this server has from before " + offered.name +
+                ", and the archive lacks, could not be archived: " + one_line(error));
+  }
+}
+
 Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
   const auto& config = program.config();
   const auto place = places_of(config);
@@ -66,12 +78,10 @@ Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
                       .threads = std::min(config.worker_threads(), threads_max)};
   options.elsewhere = [&](const PushOptions::DoIn& what) { return further.each(what); };
   options.origin.archiver = archiver;
-  if (const auto segment = offered.segment(archive.identity().geometry)) {
-    const auto last = server ? server->last() : std::nullopt;
+  const auto segment = offered.segment(archive.identity().geometry);
+  const auto last = segment && server ? server->last() : std::nullopt;
+  if (segment) {
     options.origin.before = expect_follows_archived(archive, offered, *segment, place, last);
-    if (!find_noted_before(archive, *segment, place, last)) {
-      archive_history_beside(archive, offered, segment->timeline, system_clock(), options);
-    }
   }
   if (further.lacks_one()) ahead = 0;
   Pushed pushed;
@@ -83,6 +93,9 @@ Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
        // gets one segment after another.
        .uploads = std::min(config.profile().segment_uploads, further.segment_uploads())},
       notes ? &*notes : nullptr);
+  if (segment && !find_noted_before(archive, *segment, place, last)) {
+    bring_what_is_never_offered(archive, offered, *segment, options);
+  }
   if (!pushed.result.offered.everywhere) pushed.absences = further.absences();
   if (server) note_last(*server, place, pushed.result.offered);
   return pushed;

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "catalog/recovery/timeline_division.h"
 
 namespace walvault {
 namespace {
@@ -37,10 +38,12 @@ std::string evidence_of_gap(const WalArchive& archive, const SegmentName& segmen
     // That of another branch of this timeline says nothing of this one.
     const auto view = archive.view_of(branch);
     if (view.branch_of(segment.timeline) != archive.branch_of(segment.timeline)) continue;
-    const auto history = view.find_history(timeline);
+    const auto history = find_sound_history(view, timeline);
     if (!history) {
       return "Timeline " + std::to_string(timeline.value) +
-             " is archived without its history file, so where it left this one is not known.";
+             " is archived without a history file that can be read, so where it left this one is "
+             "not "
+             "known.";
     }
     const auto leaves = history->leaves(segment.timeline);
     if (leaves && geometry.number_of(*leaves) > segment.number) {

@@ -179,7 +179,11 @@ WalArchive branch_for(const WalArchive& archive, const WalObjectHeader& header) 
 WalArchive level_with(const WalArchive& archive, const WalArchive& other, TimelineId timeline) {
   const bool is_same = archive.identity().number == other.identity().number;
   if (!is_same || other.branch_of(timeline) >= archive.branch_of(timeline)) return other;
-  copy_branch_openings(archive.repository(), other.repository(), other.identity(), false);
+  for (const auto& opening : list_branch_openings(archive.repository(), archive.identity())) {
+    const bool lacks =
+        opening.opened.timeline == timeline && opening.opened.branch > other.branch_of(timeline);
+    if (lacks) (void)put_branch_opening(other.repository(), other.identity(), opening);
+  }
   return {other.repository(), other.identity()};
 }
 

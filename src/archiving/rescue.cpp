@@ -202,8 +202,11 @@ class Rescue {
     const bool follows_rescued = before && rescued_.contains(*before);
     std::optional<std::uint64_t> last;
     if (placement.shared) last = placement.shared->number;
-    // The server of this very directory archives: what of its timeline nobody archived is its own.
-    const bool follows_own = stored.empty() && has_archived_itself_;
+    // The server of this very directory archived the timeline's history file, or a segment that has
+    // expired: what of it nobody archived is its own.
+    const bool follows_own =
+        stored.empty() && has_archived_itself_ &&
+        timeline_of(last_->key.substr(last_->key.rfind('/') + 1)) == list.front().timeline;
     if (!placement.shared && (follows_rescued || follows_own)) last = list.front().number - 1;
     const bool is_this_server = is_archived_for_this(placement) || follows_rescued;
     for (const auto& segment : list) {

@@ -1,5 +1,8 @@
 #include "archiving/server_history.h"
 
+#include <vector>
+
+#include "archiving/wal_gate.h"
 #include "base/file.h"
 
 namespace walvault {
@@ -13,14 +16,46 @@ bool archive_server_history(const WalArchive& archive, ReplicationConnection& se
   return !pushed.already_there;
 }
 
+namespace {
+
+// A standby lags by more as a rule, but what it replayed is archived; a server that dies with more
+// unarchived segments than that has been ill for long, and check tells of them.
+constexpr std::size_t segments_before_max = 16;
+
 void archive_history_beside(const WalArchive& archive, const OfferedFile& offered,
                             TimelineId timeline, Clock& clock, const PushOptions& options) {
-  if (timeline.value == 1) return;
   const auto name = history_file_name(timeline);
   const auto path = offered.directory + "/" + name;
-  if (!find_status(path)) return;
+  if (timeline.value == 1 || !find_status(path)) return;
   if (archive.repository().storage().find_size(archive.key_of(name))) return;
   (void)push_wal_file(archive, OfferedFile(path), clock, options);
+}
+
+void archive_segments_before(const WalArchive& archive, const OfferedFile& offered,
+                             const SegmentName& segment, Clock& clock, const PushOptions& options) {
+  const auto geometry = archive.identity().geometry;
+  std::vector<SegmentName> missing;
+  auto before = find_segment_before(offered.directory, segment, geometry);
+  while (before && before->timeline < segment.timeline && missing.size() < segments_before_max &&
+         !archive.has_segment(*before)) {
+    missing.push_back(*before);
+    before = find_segment_before(offered.directory, *before, geometry);
+  }
+  for (auto it = missing.rbegin(); it != missing.rend(); ++it) {
+    const auto path = offered.directory + "/" + it->text(geometry);
+    (void)push_wal_file(archive, OfferedFile(path), clock, options);
+  }
+}
+
+}  // namespace
+
+void archive_what_is_never_offered(const WalArchive& archive, const OfferedFile& offered,
+                                   const SegmentName& segment, Clock& clock,
+                                   const PushOptions& options) {
+  auto unlinked = options;
+  unlinked.origin.before.reset();
+  archive_history_beside(archive, offered, segment.timeline, clock, unlinked);
+  archive_segments_before(archive, offered, segment, clock, unlinked);
 }
 
 }  // namespace walvault

@@ -1,4 +1,5 @@
-// The history file of the timeline on which a server is.
+// What a server that was promoted does not offer by itself: the history file of its timeline, and
+// what it received of the one before.
 #pragma once
 
 #include "archiving/push.h"
@@ -13,9 +14,13 @@ namespace walvault {
 bool archive_server_history(const WalArchive& archive, ReplicationConnection& server, Clock& clock,
                             const PushOptions& options);
 
-// The same of the server that offers a segment, from its pg_wal: one that was promoted while it did
-// not archive offers none. Nothing is done where one is archived, or none lies there.
-void archive_history_beside(const WalArchive& archive, const OfferedFile& offered,
-                            TimelineId timeline, Clock& clock, const PushOptions& options);
+// What the server that offers a segment has in its pg_wal and never offers, where the archive lacks
+// it: the history file of the segment's timeline, if it was promoted while it did not archive; and,
+// before the first segment of a timeline, the last ones of the timeline before, which it received
+// as a standby and whose own server died before it archived them. REQUIRES: the segment is
+// archived.
+void archive_what_is_never_offered(const WalArchive& archive, const OfferedFile& offered,
+                                   const SegmentName& segment, Clock& clock,
+                                   const PushOptions& options);
 
 }  // namespace walvault

@@ -188,6 +188,20 @@ TEST_P(FirstSegment, OfTheNewPrimaryMayBeMissingForItsStandby) {
   EXPECT_TRUE(fetched({"--standby"}) == whole);
 }
 
+// A server of another cluster leaves nothing when its segment is refused.
+TEST_P(FirstSegment, OfAnotherClusterBringsNoHistoryFile) {
+  const auto segment = server().sql("SELECT pg_walfile_name(pg_current_wal_lsn())");
+  auto content = read_text(server().data() + "/pg_wal/" + segment);
+  content[24] = static_cast<char>(content[24] ^ 1);  // of its system identifier
+  const auto name = "00000002" + segment.substr(8);
+  write_text(job_.directory().path(name), content);
+  write_text(job_.directory().path("00000002.history"), "1\t0/2000000\tno recovery target\n");
+  const auto refused =
+      job_.start({"walvault-archive", "--cluster", "main", job_.directory().path(name)})->wait();
+  EXPECT_EQ(refused.exit_code, 4) << refused.text();
+  EXPECT_FALSE(fs::exists(job_.repository() + "/wal/main/1/00000002-0"));
+}
+
 // A copy's history file arrived, and production goes on.
 TEST_P(FirstSegment, OfACopyDoesNotEndTheOriginalsHistory) {
   const auto at = server().sql("SELECT pg_current_wal_lsn()");

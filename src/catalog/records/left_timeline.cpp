@@ -10,6 +10,8 @@ namespace {
 // Of the byte that says which of the record's facts hold.
 constexpr std::uint8_t has_archiver = 1;
 constexpr std::uint8_t taken_back = 2;
+constexpr std::uint8_t has_backup = 4;
+constexpr std::size_t backup_id_bytes_max = 255;
 
 }  // namespace
 
@@ -19,8 +21,10 @@ Bytes encode_left_timeline(const LeftTimeline& left) {
   out.u64(left.at.value);
   out.u32(left.for_timeline.value);
   out.u8(static_cast<std::uint8_t>((left.archiver ? has_archiver : 0) |
-                                   (left.is_taken_back ? taken_back : 0)));
+                                   (left.is_taken_back ? taken_back : 0) |
+                                   (left.backup.empty() ? 0 : has_backup)));
   if (left.archiver) out.raw(*left.archiver);
+  if (!left.backup.empty()) out.string(left.backup);
   out.time(left.when);
   out.string(left.reason);
   return out.take();
@@ -33,7 +37,7 @@ LeftTimeline decode_left_timeline(ByteView payload) {
   left.at = {in.u64()};
   left.for_timeline = {in.u32()};
   const auto facts = in.u8();
-  if ((facts & ~(has_archiver | taken_back)) != 0) {
+  if ((facts & ~(has_archiver | taken_back | has_backup)) != 0) {
     throw Error(ErrorKind::corrupt, "the record of a timeline that was left has unknown facts");
   }
   left.is_taken_back = (facts & taken_back) != 0;
@@ -42,6 +46,7 @@ LeftTimeline decode_left_timeline(ByteView payload) {
     std::ranges::copy(in.raw(id.size()), id.begin());
     left.archiver = id;
   }
+  if ((facts & has_backup) != 0) left.backup = in.string(backup_id_bytes_max);
   left.when = in.time();
   left.reason = in.string(left_reason_bytes_max);
   in.expect_end();

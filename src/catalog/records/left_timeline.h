@@ -22,6 +22,8 @@ struct LeftTimeline {
   TimelineId for_timeline;
   // Of the data directory that goes on; nullopt: not known.
   std::optional<RandomId> archiver;
+  // Of a restore: the backup that it began from; empty: not known.
+  std::string backup = {};
   // It is not left, whatever was said before.
   bool is_taken_back = false;
   Timestamp when;

@@ -44,7 +44,10 @@ std::vector<LeftTimeline> LeftTimelines::still_recovering(Timestamp now) const {
   for (const auto& [timeline, records] : records_) {
     for (const auto& left : records) {
       const bool is_of_a_restore = left.for_timeline != TimelineId{};
-      if (is_of_a_restore && now - left.when <= recovery_time_max && !is_fulfilled(left)) {
+      // A record of the future is of a clock that was wrong, then or now.
+      const bool is_recent =
+          left.when > now - recovery_time_max && left.when < now + recovery_time_max;
+      if (is_of_a_restore && is_recent && !is_fulfilled(left)) {
         found.push_back(left);
       }
     }
@@ -126,6 +129,7 @@ std::vector<LeftTimeline> timelines_left_by(const WalArchive& archive, const Pro
                     .at = std::min(at, stop),
                     .for_timeline = goes_on,
                     .archiver = archiver,
+                    .backup = proved.plan.backup.id,
                     .when = now,
                     .reason = "restored to " + stop.text()});
   };

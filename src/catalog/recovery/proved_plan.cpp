@@ -105,7 +105,9 @@ ProvedPlan plan_to_name(const ClusterView& cluster, const PlanRequest& request) 
       first = choose_recovery({cluster.archive, left}, pinned);
       auto proved = plan_with({cluster.archive, left}, pinned);
       border = find_border(*first, proved.chain);
-      positions.push_back(*proved.stop.lsn);
+      // A plan may have gone over to a later stretch: commit times and backups overlap.
+      const bool is_known = std::ranges::find(positions, *proved.stop.lsn) != positions.end();
+      if (!is_known) positions.push_back(*proved.stop.lsn);
       if (!found) found = std::move(proved);
     } catch (const Error& error) {
       if (!is_without_a_way(error) || (!first && !found && refused.empty())) throw;

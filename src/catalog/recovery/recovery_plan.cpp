@@ -33,15 +33,32 @@ TimelineBranch parse_timeline(const WalArchive& archive, const std::string& text
 
 // Without it nobody knows where a timeline comes from, and to pass it over would drop what was
 // committed on it without a word.
-Error without_history(TimelineId timeline, const std::string& what, const std::string& evidence) {
-  const auto number = std::to_string(timeline.value);
+Error without_history(TimelineId timeline, const std::string& what, const std::string& evidence,
+                      const std::string& remedy) {
   return {ErrorKind::unreachable_target, what,
           evidence + "It is the newest that nobody left; where it comes from is not known.",
-          "Archive " + history_file_name(timeline) +
-              " from pg_wal of the server that is on it: walvault check --repair does that, and "
-              "so does walvault backup. To restore without it: --timeline N with an older one, or "
-              "walvault timeline abandon " +
-              number + "."};
+          remedy +
+              " To restore without it: --timeline N with an older one, or walvault timeline "
+              "abandon " +
+              std::to_string(timeline.value) + "."};
+}
+
+Error missing_history(TimelineId timeline) {
+  return without_history(
+      timeline,
+      "timeline " + std::to_string(timeline.value) + " is archived without its history file", "",
+      "Archive " + history_file_name(timeline) +
+          " from pg_wal of the server that is on it: walvault check --repair does that, and so "
+          "does walvault backup.");
+}
+
+Error damaged_history(TimelineId timeline, const std::string& key, const Error& error) {
+  return without_history(
+      timeline, "the history file of timeline " + std::to_string(timeline.value) + " is damaged",
+      error.message() + ". ",
+      "Put the object " + key +
+          " of another repository in its place, or remove it and archive the file again, from "
+          "pg_wal of the server that is on the timeline: walvault check --repair.");
 }
 
 // That of the newest timeline, of those that were left or of the others, which the chosen backup,
@@ -54,20 +71,16 @@ std::optional<HistoryCourse> find_newest_course(const ClusterView& cluster,
   for (const auto timeline : archived) {
     const auto branch = newest_branch(cluster.archive, timeline);
     if ((left.find(branch) != nullptr) != are_left) continue;
-    const auto number = std::to_string(timeline.value);
+    const auto key = cluster.archive.key_of(history_file_name(timeline));
     std::optional<HistoryCourse> course;
     try {
-      const auto key = cluster.archive.key_of(history_file_name(timeline));
-      if (!are_left && timeline.value > 1 && !cluster.archive.find_header(key)) {
-        throw without_history(timeline,
-                              "timeline " + number + " is archived without its history file", "");
-      }
+      const bool needs_history = !are_left && timeline.value > 1;
+      if (needs_history && !cluster.archive.find_header(key)) throw missing_history(timeline);
       course.emplace(course_of(cluster.archive, branch));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::corrupt) throw;
       if (are_left) continue;
-      throw without_history(timeline, "the history file of timeline " + number + " is damaged",
-                            error.message() + ". ");
+      throw damaged_history(timeline, key, error);
     }
     const bool reachable = std::ranges::any_of(cluster.backups, [&](const BackupInfo& backup) {
       return (!request.backup_id || backup.id == *request.backup_id) &&

@@ -89,6 +89,38 @@ bool look_at_end(const WalArchive& archive, TimelineId timeline, Lsn behind,
   }
 }
 
+// Where a timeline began, by what is archived of it; nullopt: nothing is.
+std::optional<Lsn> find_first_own(const WalArchive& archive, TimelineId timeline) {
+  const auto own = archive.segments(timeline);
+  if (own.empty()) return std::nullopt;
+  const SegmentName first{.timeline = timeline, .number = own.front().number};
+  if (const auto found = find_any_summary(archive, first)) {
+    for (const auto& change : found->summary.timeline_changes) {
+      if (change.to == timeline) return change.lsn;
+    }
+  }
+  return first.end(archive.identity().geometry);
+}
+
+// Where the followed history has no more to do with another timeline.
+std::optional<TimelineDivision> division_from(const TimelineHistory& followed,
+                                              const WalArchive& archive, TimelineId other) {
+  if (const auto history = find_sound_history(archive, other)) return divide(followed, *history);
+  // Its history file is missing or damaged. The followed one may say where it left it; else that
+  // is where the other one began, or where the followed timeline of that place did.
+  if (const auto leaves = followed.leaves(other)) {
+    return TimelineDivision{.at = *leaves, .first = followed.at(*leaves)};
+  }
+  const auto began = find_first_own(archive, other);
+  if (!began) return std::nullopt;
+  TimelineDivision division{.at = {}, .first = followed.at(*began)};
+  for (const auto& ancestor : followed.ancestors()) {
+    if (ancestor.timeline == division.first) break;
+    division.at = ancestor.end;
+  }
+  return division;
+}
+
 // The timeline that a plan to the end of the WAL goes on with; others end where they end.
 TimelineId followed_by(const ProvedPlan& proved) {
   const bool is_end = proved.plan.target.kind == TargetKind::latest;
@@ -154,10 +186,7 @@ std::vector<RivalTimeline> find_rivals(const WalArchive& archive, const ProvedPl
   const LeftTimelines left(archive);
   std::vector<RivalTimeline> rivals;
   for (const auto other : others) {
-    // A timeline whose history is not archived, or cannot be read, is taken to begin with the
-    // cluster's.
-    const auto of_other = find_sound_history(archive, other);
-    const auto division = divide(history, of_other.value_or(TimelineHistory::root(other)));
+    const auto division = division_from(history, archive, other);
     if (!division || division->at >= reach) continue;
     const TimelineBranch branch{.timeline = other, .branch = archive.branch_of(other)};
     if (left.is_abandoned(branch)) continue;

@@ -63,7 +63,7 @@ class IdentityView {
       input.stretches.push_back(std::move(*last));
     }
     for (const auto& restored : left.still_recovering(input.now)) {
-      input.stretches.push_back(recovered_by(restored, backups));
+      input.stretches.push_back(recovered_by(restored));
     }
   }
 
@@ -199,19 +199,8 @@ class IdentityView {
   }
 
   // What a restore that has not ended recovers from.
-  [[nodiscard]] RetentionStretch recovered_by(const LeftTimeline& restored,
-                                              const std::vector<BackupInfo>& backups) const {
-    RetentionStretch stretch{.backups = {}, .last_written = {}, .recovers_since = restored.when};
-    for (const auto& course : courses_) {
-      if (course.branch != restored.timeline) continue;
-      for (const auto& backup : backups) {
-        if (is_mine(backup) && backup.stop <= restored.at &&
-            lies_on(course.archive, backup, course.history)) {
-          stretch.backups.insert(backup.id);
-        }
-      }
-    }
-    return stretch;
+  static RetentionStretch recovered_by(const LeftTimeline& restored) {
+    return {.backups = {restored.backup}, .last_written = {}, .recovers_since = restored.when};
   }
 
   // The last segment in which another history leaves a branch.

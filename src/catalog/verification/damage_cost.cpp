@@ -4,6 +4,7 @@
 #include <tuple>
 
 #include "catalog/recovery/recovery_plan.h"
+#include "catalog/recovery/timeline_division.h"
 
 namespace walvault {
 namespace {
@@ -94,11 +95,14 @@ class CostOfDamage {
 
   // Whether a gap is one on the way from a subject.
   [[nodiscard]] bool costs(const WalGap& gap) const {
-    const auto course = course_of(archive_, gap.timeline);
+    const auto view = archive_.view_of(gap.timeline);
+    const auto timeline = gap.timeline.timeline;
+    const auto history =
+        find_sound_history(view, timeline).value_or(TimelineHistory::root(timeline));
     return std::ranges::any_of(subjects_, [&](const BackupInfo& subject) {
       if (subject.start >= gap.to) return false;
       if (alone_) return subject.stop > gap.from && gap.timeline == subject.timeline_branch();
-      return lies_on(course.archive, subject, course.history);
+      return lies_on(view, subject, history);
     });
   }
 

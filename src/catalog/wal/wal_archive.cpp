@@ -69,6 +69,21 @@ std::vector<TimelineBranch> WalArchive::branches() const {
   return found;
 }
 
+namespace {
+
+// What is archived so far cannot go on from a branch that is opened now: so where a history cannot
+// be read, its timeline stays with the old one.
+bool leaves_or_is_unreadable(const WalArchive& view, TimelineId timeline, TimelineId from) {
+  try {
+    return view.history(timeline).leaves(from).has_value();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt) throw;
+    return true;
+  }
+}
+
+}  // namespace
+
 TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
   const auto archived = timelines();
   if (std::ranges::find(archived, timeline) == archived.end()) {
@@ -83,8 +98,8 @@ TimelineBranch WalArchive::set_aside(TimelineId timeline, Timestamp now) const {
   // Those that were set aside themselves included.
   for (const auto& branch : branches()) {
     const auto view = view_of(branch);
-    if (view.branch_of(timeline) == branch_of(timeline) &&
-        view.history(branch.timeline).leaves(timeline)) {
+    if (branch.timeline <= timeline || view.branch_of(timeline) != branch_of(timeline)) continue;
+    if (leaves_or_is_unreadable(view, branch.timeline, timeline)) {
       opening.descendants.push_back(branch);
     }
   }

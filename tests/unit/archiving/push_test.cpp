@@ -344,6 +344,9 @@ TEST_F(PushTest, APlaceThatLacksABranchGetsItFirst) {
                            made_.clock, {});
   }
   (void)archive_.set_aside({1}, made_.clock.now());
+  // Of other timelines it may have branches of its own.
+  (void)push_timeline_history(there, {2}, as_bytes("1\t0/480000\tx\n"), made_.clock, {});
+  (void)there.set_aside({2}, made_.clock.now());
   const WalArchive now(made_.repository, test_cluster());
   PushOptions options;
   options.elsewhere = [&](const PushOptions::DoIn& store) {

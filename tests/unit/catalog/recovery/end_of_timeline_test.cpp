@@ -2,6 +2,9 @@
 // archived, or it had not begun yet.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "catalog/recovery/rival_timeline.h"
 #include "catalog/recovery/whole_restore.h"
 #include "support/catalog_examples.h"
 #include "support/damage.h"
@@ -166,6 +169,27 @@ TEST_F(EndOfTimelineTest, ADamagedRivalIsPassedOver) {
   const auto refusal = why_no_whole_restore({archive_, backups_});
   ASSERT_TRUE(refusal);
   EXPECT_EQ(refusal->kind(), ErrorKind::unreachable_target) << refusal->message();
+}
+
+TEST_F(EndOfTimelineTest, ARivalIsOneWithoutItsHistoryFile) {
+  // Two timelines left the first one at the same place, and the older of them goes on.
+  archive_history_of(minute_of(11));
+  archive(2, 3, wal_.segment(0), minute_of(13));
+  archive_history(archive_, 3, {{.timeline = {1}, .end = switch_}}, minute_of(11));
+  const auto is_seen = [&] {
+    return std::ranges::count(find_rivals(archive_, plan()), TimelineId{2},
+                              &RivalTimeline::timeline) == 1;
+  };
+  EXPECT_TRUE(is_seen());
+  damage_object(made_.storage, archive_.key_of("00000002.history"), last_frame_byte);
+  EXPECT_TRUE(is_seen());
+  made_.storage.remove({archive_.key_of("00000002.history")});
+  EXPECT_TRUE(is_seen());
+  // The newest one's own history names it.
+  archive_history(archive_, 4,
+                  {{.timeline = {1}, .end = switch_}, {.timeline = {2}, .end = behind_}},
+                  minute_of(11));
+  EXPECT_TRUE(is_seen());
 }
 
 TEST_F(EndOfTimelineTest, AMomentAfterItBeganIsNotLookedForOnTheFormer) {

@@ -196,15 +196,24 @@ TEST_F(LeftTimelinesTest, ADamagedHistoryFileCostsItsOwnTimeline) {
   EXPECT_EQ(latest(), 2u);
   abandon(2);
   EXPECT_EQ(latest(), 1u);
+  // What cannot be read stays with the branch that it was archived beside.
+  EXPECT_EQ(archive_.set_aside({1}, minute_of(20)).branch, 1u);
+  const WalArchive now(made_.repository, test_cluster());
+  EXPECT_EQ(now.view_of({.timeline = {3}, .branch = 0}).branch_of({1}), 0u);
 }
 
 TEST_F(LeftTimelinesTest, ARecordWithUnknownFactsIsDamage) {
   LeftTimeline left;
+  left.archiver = id_of(3);
+  left.backup = "20261121T104100Z-0001";
+  left.reason = "restored";
+  EXPECT_EQ(decode_left_timeline(encode_left_timeline(left)), left);
+  left = {};
   auto encoded = encode_left_timeline(left);
-  encoded[20] = 4;
+  encoded[20] = 8;
   EXPECT_EQ(error_of([&] { (void)decode_left_timeline(encoded); }), "corrupt");
-  encoded.resize(encoded.size() - 1);
-  EXPECT_EQ(error_of([&] { (void)decode_left_timeline(encoded); }), "corrupt");
+  const auto cut = ByteView(encoded).first(encoded.size() - 1);
+  EXPECT_EQ(error_of([&] { (void)decode_left_timeline(cut); }), "corrupt");
 }
 
 }  // namespace

@@ -205,8 +205,9 @@ TEST_F(ExpiryTest, WhatARestoreStillRecoversFromStays) {
   store_three();
   LeftTimeline left;
   left.timeline = {.timeline = {1}, .branch = 0};
-  left.at = lsn_in(5);
+  left.at = lsn_in(10);
   left.for_timeline = {2};
+  left.backup = "a";  // though b ends before that position, too
   left.when = now_;
   put_left_timeline(made_.repository, archive_.identity(), left);
   EXPECT_TRUE(expire(last(1)).deleted == (Ids{"b"}));
@@ -220,9 +221,9 @@ TEST_F(ExpiryTest, WhatARestoreStillRecoversFromStays) {
   now_ = begun + recovery_time_max + std::chrono::seconds(1);
   EXPECT_FALSE(plan(last(1)).is_empty()) << "it came to nothing";
   now_ = begun;
-  archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(5)}});
-  archive_segments(archive_, 2, 5, 6);
-  store_backup(made_.repository, backup_of("d", 2, 6, 6));
+  archive_history(archive_, 2, {{.timeline = {1}, .end = lsn_in(10)}});
+  archive_segments(archive_, 2, 10, 12);
+  store_backup(made_.repository, backup_of("d", 2, 12, 12));
   EXPECT_EQ(expire(last(1)).deleted, (Ids{"a"}));
 }
 
