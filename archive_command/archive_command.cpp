@@ -82,6 +82,9 @@ Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
   const auto last = segment && server ? server->last() : std::nullopt;
   if (segment) {
     options.origin.before = expect_follows_archived(archive, offered, *segment, place, last);
+    if (!find_noted_before(archive, *segment, place, last)) {
+      bring_what_is_never_offered(archive, offered, *segment, options);
+    }
   }
   if (further.lacks_one()) ahead = 0;
   Pushed pushed;
@@ -93,9 +96,6 @@ Pushed push(Program& program, const OfferedFile& offered, Caching caching) {
        // gets one segment after another.
        .uploads = std::min(config.profile().segment_uploads, further.segment_uploads())},
       notes ? &*notes : nullptr);
-  if (segment && !find_noted_before(archive, *segment, place, last)) {
-    bring_what_is_never_offered(archive, offered, *segment, options);
-  }
   if (!pushed.result.offered.everywhere) pushed.absences = further.absences();
   if (server) note_last(*server, place, pushed.result.offered);
   return pushed;

@@ -1,7 +1,10 @@
 #include "archiving/server_history.h"
 
+#include <fcntl.h>
+
 #include <vector>
 
+#include "archiving/segment_check.h"
 #include "archiving/wal_gate.h"
 #include "base/file.h"
 
@@ -52,6 +55,12 @@ void archive_segments_before(const WalArchive& archive, const OfferedFile& offer
 void archive_what_is_never_offered(const WalArchive& archive, const OfferedFile& offered,
                                    const SegmentName& segment, Clock& clock,
                                    const PushOptions& options) {
+  // A retry: it was brought before that.
+  if (archive.has_segment(segment)) return;
+  const auto file = find_file(offered.path, O_RDONLY);
+  Bytes first(wal_segment_header_bytes);
+  if (!file || read_at(*file, first, 0, offered.path) != first.size()) return;
+  (void)check_segment(archive.identity(), offered.name, first);
   auto unlinked = options;
   unlinked.origin.before.reset();
   archive_history_beside(archive, offered, segment.timeline, clock, unlinked);

@@ -17,8 +17,9 @@ bool archive_server_history(const WalArchive& archive, ReplicationConnection& se
 // What the server that offers a segment has in its pg_wal and never offers, where the archive lacks
 // it: the history file of the segment's timeline, if it was promoted while it did not archive; and,
 // before the first segment of a timeline, the last ones of the timeline before, which it received
-// as a standby and whose own server died before it archived them. REQUIRES: the segment is
-// archived.
+// as a standby and whose own server died before it archived them. Before the segment itself, so
+// that nobody sees a hole; a segment that is archived already, or that is of another cluster,
+// brings nothing. Error{corrupt}, {conflict} for the latter, and for what is damaged.
 void archive_what_is_never_offered(const WalArchive& archive, const OfferedFile& offered,
                                    const SegmentName& segment, Clock& clock,
                                    const PushOptions& options);
