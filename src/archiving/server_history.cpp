@@ -21,8 +21,7 @@ bool archive_server_history(const WalArchive& archive, ReplicationConnection& se
 
 namespace {
 
-// A standby lags by more as a rule, but what it replayed is archived; a server that dies with more
-// unarchived segments than that has been ill for long, and check tells of them.
+// A server that dies with more unarchived segments had been ill for long: check tells of the rest.
 constexpr std::size_t segments_before_max = 16;
 
 void archive_history_beside(const WalArchive& archive, const OfferedFile& offered,

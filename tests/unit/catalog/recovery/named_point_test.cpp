@@ -8,10 +8,7 @@ using NamedPointTest = TargetResolutionTest;
 
 // As expiry leaves it before a backup that is kept longer.
 TEST_F(NamedPointTest, ANameIsLookedForBehindAHole) {
-  for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 6);
   const auto point = wal_.add_restore_point("behind", at(401));
   archive();
   backups_.push_back(backup_of("later", 1, 6, 6));
@@ -61,10 +58,7 @@ TEST_F(NamedPointTest, EveryRestorePointOfASegmentIsFound) {
 
 TEST_F(NamedPointTest, ANameStartsFromTheNewestBackupBeforeIt) {
   wal_.add_filler(300);
-  for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 5);
   const auto point = wal_.add_restore_point("here", at(350));
   wal_.fill(6);
   archive();
@@ -77,10 +71,7 @@ TEST_F(NamedPointTest, ANameStartsFromTheNewestBackupBeforeIt) {
 
 // Behind WAL that no recovery goes past, whatever it is, later backups lead to the point.
 TEST_F(NamedPointTest, ANameIsLookedForBehindDamage) {
-  for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 6);
   const auto point = wal_.add_restore_point("behind", at(401));
   wal_.add_switch();
   for (std::size_t i = 0; i < segments(); ++i) {
@@ -104,10 +95,7 @@ TEST_F(NamedPointTest, ANameIsLookedForBehindMinimalWal) {
   wal_.add_filler(5000);
   wal_.add_parameter_change(WalLevel::minimal);
   wal_.add_parameter_change(WalLevel::replica);
-  for (std::uint64_t segment = 4; segment < 6; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(4, 5);
   const auto point = wal_.add_restore_point("behind", at(301));
   archive();
   EXPECT_EQ(refusal(to_name("behind")), "unreachable_target");
@@ -120,10 +108,7 @@ TEST_F(NamedPointTest, ANameIsLookedForBehindMinimalWal) {
 
 // As where the first backup's own WAL was lost.
 TEST_F(NamedPointTest, ABackupThatIsNeverConsistentIsPassedOver) {
-  for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 6);
   const auto point = wal_.add_restore_point("behind", at(401));
   archive();
   backups_ = {backup_of("a", 1, 3, 4), backup_of("later", 1, 6, 6)};
@@ -136,10 +121,7 @@ TEST_F(NamedPointTest, ABackupThatIsNeverConsistentIsPassedOver) {
 TEST_F(NamedPointTest, ANameOnBothSidesOfAHoleIsAskedFor) {
   wal_.add_filler(300);
   const auto first = wal_.add_restore_point("nightly", at(185));
-  for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 6);
   const auto second = wal_.add_restore_point("nightly", at(401));
   archive();
   backups_.push_back(backup_of("later", 1, 6, 6));

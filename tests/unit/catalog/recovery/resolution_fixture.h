@@ -63,6 +63,14 @@ class TargetResolutionTest : public testing::Test {
     return (wal_.pages().size() + test_segment_bytes - 1) / test_segment_bytes;
   }
 
+  // Up to the end of the last one, and a record behind that.
+  void fill_segments(std::uint64_t first, std::uint64_t last) {
+    for (auto segment = first; segment <= last; ++segment) {
+      wal_.fill(segment);
+      wal_.add_filler(5000);
+    }
+  }
+
   // As the archiver does: whole segments, each last written to at its minute.
   void archive(bool with_summaries = true) {
     wal_.add_switch();

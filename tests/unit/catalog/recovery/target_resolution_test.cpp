@@ -40,10 +40,7 @@ TEST_F(TargetResolutionTest, TimesThatRunBackwardsAreTakenInTheOrderOfTheWal) {
   const auto late = wal_.add_commit(701, at(260));
   wal_.add_commit(702, at(210));
   const auto later = wal_.add_commit(703, at(270));
-  for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 5);
   archive();
   expect_stop(stop(to_time(at(215))), late, false);
   expect_stop(stop(to_time(at(265))), later, false);
@@ -70,10 +67,7 @@ TEST_F(TargetResolutionTest, WhatLiesBeforeAGapIsReachedAndWhatLiesBehindIsNot) 
   const auto before = wal_.add_commit(3700, at(181));
   const auto second = wal_.add_commit(3701, at(190));
   const auto point = wal_.add_restore_point("before", at(191));
-  for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 5);
   wal_.add_commit(3900, at(400));
   wal_.add_restore_point("behind", at(401));
   archive();
@@ -118,10 +112,7 @@ TEST_F(TargetResolutionTest, ATransactionIsFoundByAnyOfItsIds) {
 }
 
 TEST_F(TargetResolutionTest, ABackupWithAFaultIsPassedOverWhereAnotherWillDo) {
-  for (std::uint64_t segment = 3; segment < 7; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 6);
   archive();
   backups_.push_back(backup_of("later", 1, 5, 5));
   std::map<std::string, BackupFault> known{{"later", {.why = "marked", .is_lost = false}}};
@@ -234,10 +225,7 @@ TEST_F(TargetResolutionTest, DamageOnTheWayIsRefusedAndWhatComesBeforeIsNot) {
   wal_.add_filler(300);
   const auto commit = wal_.add_commit(700, at(185));
   wal_.add_commit(701, at(190));
-  for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 5);
   wal_.add_commit(3'702, at(300));
   wal_.add_commit(3'703, at(310));
   wal_.add_switch();
@@ -260,10 +248,7 @@ TEST_F(TargetResolutionTest, DamageOnTheWayIsRefusedAndWhatComesBeforeIsNot) {
 TEST_F(TargetResolutionTest, ASegmentOfAnotherServerBreaksTheChain) {
   wal_.add_filler(300);
   wal_.add_commit(700, at(185));
-  for (std::uint64_t segment = 3; segment < 6; ++segment) {
-    wal_.fill(segment);
-    wal_.add_filler(5000);
-  }
+  fill_segments(3, 5);
   wal_.add_switch();
   WalBuilder other(4);
   other.add_filler(100);
