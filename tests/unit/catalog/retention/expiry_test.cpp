@@ -208,6 +208,9 @@ TEST_F(ExpiryTest, WhatARestoreStillRecoversFromStays) {
   left.at = lsn_in(10);
   left.for_timeline = {2};
   left.backup = "a";  // though b ends before that position, too
+  left.when = now_ + std::chrono::days(365);
+  put_left_timeline(made_.repository, archive_.identity(), left);
+  EXPECT_TRUE(plan(last(1)).verdicts.at(0).reasons.empty()) << "its clock was wrong";
   left.when = now_;
   put_left_timeline(made_.repository, archive_.identity(), left);
   EXPECT_TRUE(expire(last(1)).deleted == (Ids{"b"}));
