@@ -4,6 +4,8 @@
 
 #include "app/cancellation.h"
 #include "app/connection_options.h"
+#include "app/known_repository.h"
+#include "app/log.h"
 #include "app/places.h"
 #include "archiving/server_history.h"
 #include "base/format.h"
@@ -18,6 +20,7 @@
 #include "postgres/client/replication_connection.h"
 #include "postgres/client/sql_connection.h"
 #include "server/catalogue_reader.h"
+#include "storage/posix_root.h"
 
 namespace walvault {
 namespace {
@@ -34,6 +37,7 @@ struct Options {
   std::string timeout = "1min";
   bool repair = false;
   bool accept = false;
+  bool accept_repository = false;
 };
 
 Finding check_identity(const ClusterIdentity& registered, ReplicationConnection& server) {
@@ -251,12 +255,41 @@ std::string finding_text(const Finding& finding) {
   return line;
 }
 
+// Of all that this machine archives to.
+void accept_repositories(Program& program) {
+  const auto& config = program.config();
+  log_info(accept_repository(config, config.repository(), program.writer()));
+  for (const auto& [number, place] : config.archived_beside()) {
+    log_info(accept_repository(config, place, program.writer()));
+  }
+}
+
+Finding check_repository(const Config& config, const Repository& repository) {
+  const std::string name = "repository";
+  const auto place = config.repository();
+  if (!place.is_remote()) {
+    if (const auto doubt = find_root_doubt(directory_of(place.url), place.mode)) {
+      return warning(name, *doubt, "docs/operations.md, \"Who may write to a repository\"");
+    }
+  }
+  const KnownRepository memory(config, place);
+  if (memory.id() == repository.id()) {
+    return good(name, repository.id() + ", as this machine knows it");
+  }
+  return warning(name,
+                 "this machine cannot remember which repository it found: " + memory.path() +
+                     " cannot be written",
+                 "Name another directory, [state] path in the configuration file. Until then "
+                 "another repository at this place is not noticed.");
+}
+
 void run_check(Program& program, const Options& options) {
   catch_signals();
   const auto& config = program.config();
   const auto timeout = parse_duration(options.timeout, "--timeout");
   const auto cluster = config.cluster();
   expect_repositories_sound(config);
+  if (options.accept_repository) accept_repositories(program);
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
@@ -284,6 +317,7 @@ void run_check(Program& program, const Options& options) {
     repair_history(archive, *server, findings);
     repair_gaps(archive, connect, options.accept, findings);
   }
+  findings.push_back(check_repository(config, opened.repository));
   check_archive(archive, findings);
   check_further(program, opened.repository, cluster, findings);
 
@@ -316,6 +350,9 @@ void add_check_command(Program& program, CommandLine& commands) {
   command.flag("--accept", options->accept,
                "With --repair: the WAL is this cluster's, though the segment before cannot be "
                "compared any more");
+  command.flag("--accept-repository", options->accept_repository,
+               "What is at the repository's place now takes the place of what this machine knew "
+               "there");
   command.option("--timeout", options->timeout, "How long to wait for the switched segment");
 }
 

@@ -2,6 +2,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "app/known_repository.h"
 #include "app/results/backup_result.h"
 #include "base/format.h"
 #include "catalog/records/backup_list.h"
@@ -308,7 +309,7 @@ void show(Program& program) {
   // that is completed meanwhile is seen as one or the other.
   for (const auto prefix : {prefix_of(ObjectPlace::pins), std::string_view()})
     look.list(prefix, [](const ObjectInfo&) {});
-  const auto repository = Repository::open(look);
+  const auto repository = open_known(program.config(), program.config().repository(), look);
   Archives archives(repository);
 
   std::vector<ClusterIdentity> clusters;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "app/known_repository.h"
 #include "app/log.h"
 #include "app/open_repository.h"
 #include "app/places.h"
@@ -39,6 +40,14 @@ void add_init_command(Program& program, CommandLine& commands) {
     const bool conditional_writes = storage->has_conditional_writes();
     Repository::create(*storage, system_clock(), system_randomness());
     const auto repository = Repository::open(*storage);
+    const KnownRepository memory(program.config(), program.config().repository());
+    if (const auto known = memory.id()) {
+      log_warning("this machine knows another repository at " + storage->url() + ", " + *known +
+                  ", and nothing is archived to this one. Is the file system of that one not "
+                  "mounted? If this one is to take its place: walvault check --accept-repository");
+    } else {
+      memory.remember(repository.id());
+    }
     if (!conditional_writes) {
       log_warning(
           "this object store has no conditional writes (If-None-Match): two programs that write "

@@ -54,6 +54,7 @@ struct Config {
   // What the command line or the environment names instead.
   std::optional<std::string> repository_asked;
   std::optional<std::string> cache_path;
+  std::optional<std::string> state_path;
   std::uint64_t cache_bytes = 256u << 20;  // for each object store
   CompressionSetting data_compression;
   bool makes_deltas = true;

@@ -23,6 +23,11 @@ constexpr std::string_view cache_help =
     "What an object store said is remembered here: backup roots, ledgers, and for a minute which "
     "cluster a name means and which branches its timelines have. It can be deleted at any time, "
     "and several processes can use it; each user has a part of it.";
+constexpr std::string_view state_help =
+    "What this machine has to know is kept here: which repository it found at a place. If another "
+    "one, or none, is there later, nothing is written to it until walvault check "
+    "--accept-repository. Each user has a part of it. If it is lost, what is found first is "
+    "remembered again.";
 constexpr std::string_view cluster_help =
     "A section for each database cluster. If there is only one, --cluster can be left out. A name "
     "consists of lower-case letters, digits, '-' and '_'.";
@@ -153,10 +158,12 @@ struct Section {
   void (*read)(const TomlSection&, Config&);
 };
 
-constexpr std::array<Section, 6> sections = {{
+constexpr std::array<Section, 7> sections = {{
     {"repository", read_repositories},
     {"cache", [](const TomlSection& section,
                  Config& config) { read_section(config.path, section, cache_keys(), config); }},
+    {"state", [](const TomlSection& section,
+                 Config& config) { read_section(config.path, section, state_keys(), config); }},
     {"defaults",
      [](const TomlSection& section, Config& config) {
        read_section(config.path, section, defaults_keys(), config);
@@ -238,6 +245,7 @@ std::vector<ConfigSectionText> config_sections() {
       {"repository", "", texts_of(place_keys(), content_keys()), true},
       {"repository.2", further_help, texts_of(further_keys())},
       {"cache", cache_help, texts_of(cache_keys()), true},
+      {"state", state_help, texts_of(state_keys()), true},
       {"defaults", "", texts_of(defaults_keys()), true},
       {"archive", "", texts_of(archive_keys()), true},
       {"fetch", "", texts_of(fetch_keys()), true},

@@ -161,6 +161,19 @@ constexpr std::array cache_table = {
                 }},
 };
 
+constexpr std::array state_table = {
+    Key<Config>{{"path", "The directory.",
+                 "/var/lib/walvault for root, ~/.local/state/walvault "
+                 "for others",
+                 "\"/var/lib/walvault\""},
+                [](Config& config, const KeyReader& key) {
+                  config.state_path = key.text();
+                  if (!config.state_path->starts_with('/')) {
+                    throw key.refused("wants an absolute path.");
+                  }
+                }},
+};
+
 constexpr std::array defaults_table = {
     Key<Config>{
         {"jobs", "How many threads compress and decompress.",
@@ -248,6 +261,7 @@ Keys<RepositoryConfig> place_keys() { return place_table; }
 Keys<RepositoryConfig> further_keys() { return further_table; }
 Keys<Config> content_keys() { return content_table; }
 Keys<Config> cache_keys() { return cache_table; }
+Keys<Config> state_keys() { return state_table; }
 Keys<Config> defaults_keys() { return defaults_table; }
 Keys<Config> archive_keys() { return archive_table; }
 Keys<Config> fetch_keys() { return fetch_table; }

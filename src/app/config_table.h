@@ -81,6 +81,7 @@ using Keys = std::span<const Key<Target>>;
 // Of [repository] alone.
 [[nodiscard]] Keys<Config> content_keys();
 [[nodiscard]] Keys<Config> cache_keys();
+[[nodiscard]] Keys<Config> state_keys();
 [[nodiscard]] Keys<Config> defaults_keys();
 [[nodiscard]] Keys<Config> archive_keys();
 [[nodiscard]] Keys<Config> fetch_keys();

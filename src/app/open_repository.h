@@ -28,11 +28,12 @@ namespace walvault {
 // What is remembered of a place on this machine.
 [[nodiscard]] LocalCache cache_of(const Config& config, const RepositoryConfig& place);
 
-// Where a cache lies when nothing is said: /var/cache/walvault for root, else below
-// $XDG_CACHE_HOME or the user's home; empty where there is neither.
+// Where a cache lies when nothing is said: below $XDG_CACHE_HOME, else /var/cache/walvault for
+// root and below the home of others; empty where there is none.
 [[nodiscard]] std::string default_cache_directory();
 
-// A repository together with the storage that it lives in.
+// A repository together with the storage that it lives in. Errors of open_known, too
+// (app/known_repository.h).
 struct OpenRepository {
   std::unique_ptr<Storage> storage;
   Repository repository;

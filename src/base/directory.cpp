@@ -50,6 +50,7 @@ std::optional<struct stat> find_status_at(const FileDescriptor& directory,
 std::vector<std::string> names_at(const FileDescriptor& directory, const std::string& shown) {
   // One of its own, read from the start.
   const int copy = ::openat(directory.get(), ".", directory_flags);
+  if (copy < 0 && errno == ENOENT) return {};  // removed since it was opened
   if (copy < 0) throw system_error("list \"" + shown + "\"", errno);
   const std::unique_ptr<DIR, int (*)(DIR*)> list(::fdopendir(copy), &::closedir);
   if (!list) {

@@ -1,5 +1,6 @@
 #include "repository/object_codec.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/error.h"
@@ -65,15 +66,31 @@ Bytes ObjectCodec::seal(ObjectKind kind, std::string_view key, ByteView payload)
 }
 
 Bytes ObjectCodec::unseal(ObjectKind kind, std::string_view key, ByteView object) const {
-  const auto what = "the object " + std::string(key);
-  ByteReader in(object, what);
-  expect(in, kind, key);
-  const auto payload = in.raw(in.u64());
-  const auto signed_bytes = object.first(in.position());
-  const auto digest = Digest::read(in);
-  in.expect_end();
-  if (digest != digest_at_key(key, signed_bytes)) throw damaged(key, "Its digest does not fit.");
-  return {payload.begin(), payload.end()};
+  return read_enveloped(object, key, [&](ByteView bytes) {
+    ByteReader in(bytes, "the object " + std::string(key));
+    expect(in, kind, key);
+    const auto payload = in.raw(in.u64());
+    const auto signed_bytes = bytes.first(in.position());
+    const auto digest = Digest::read(in);
+    in.expect_end();
+    if (digest != digest_at_key(key, signed_bytes)) throw damaged(key, "Its digest does not fit.");
+    return Bytes(payload.begin(), payload.end());
+  });
+}
+
+Bytes ObjectCodec::with_own_envelope(ByteView object) {
+  Bytes mended(object.begin(), object.end());
+  ByteWriter own;
+  ObjectCodec().begin(own, ObjectKind::format);
+  const auto from = magic.size() + 1;  // behind the kind
+  for (auto at = from; at < std::min(envelope_bytes, mended.size()); ++at) {
+    mended[at] = own.bytes()[at];
+  }
+  return mended;
+}
+
+Error ObjectCodec::damaged_envelope(std::string_view key) {
+  return damaged(key, "The version, flags or key epoch at its beginning are not as written.");
 }
 
 }  // namespace walvault

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/bytes.h"
+#include "base/error.h"
 #include "codec/sha256.h"
 
 namespace walvault {
@@ -48,11 +49,35 @@ class ObjectCodec {
   // kind; Error{conflict} for an object of a newer version or an encrypted one.
   void expect(ByteReader& in, ObjectKind kind, std::string_view key) const;
 
+  // What `read` makes of an object whose digest covers the envelope. `read` throws Error{conflict}
+  // where the envelope asks for a newer program. If the digest fits once the envelope is this
+  // program's, it was a flipped bit that asked: Error{corrupt}.
+  template <typename Read>
+  [[nodiscard]] auto read_enveloped(ByteView object, std::string_view key, Read&& read) const {
+    try {
+      return read(object);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::conflict) throw;
+      const auto mended = with_own_envelope(object);
+      try {
+        (void)read(mended);
+      } catch (const Error&) {
+        throw error;
+      }
+      throw damaged_envelope(key);
+    }
+  }
+
   // A whole object: envelope, payload, digest.
   [[nodiscard]] Bytes seal(ObjectKind kind, std::string_view key, ByteView payload) const;
 
   // The payload of a sealed object; Error{corrupt} naming the key.
   [[nodiscard]] Bytes unseal(ObjectKind kind, std::string_view key, ByteView object) const;
+
+ private:
+  // A copy whose version, flags and key epoch are those that begin() writes.
+  [[nodiscard]] static Bytes with_own_envelope(ByteView object);
+  [[nodiscard]] static Error damaged_envelope(std::string_view key);
 };
 
 // Whether an object, or its first bytes, has the envelope of this kind.

@@ -295,17 +295,19 @@ Bytes encode_root(const ObjectCodec& codec, const Root& root, std::string_view k
 }
 
 Bytes decode_root_head(const ObjectCodec& codec, ByteView prefix, std::string_view key) {
-  const auto what = "the backup root " + std::string(key);
-  ByteReader in(prefix, what);
-  codec.expect(in, ObjectKind::root, key);
-  const auto length = in.u32();
-  if (length > root_head_bytes_max) throw damaged(what, "Its head is too long.");
-  const auto head = in.raw(length);
-  const auto signed_bytes = prefix.first(in.position());
-  if (Digest::read(in) != digest_at_key(key, signed_bytes)) {
-    throw damaged(what, "The digest of its head does not fit.");
-  }
-  return {head.begin(), head.end()};
+  return codec.read_enveloped(prefix, key, [&](ByteView bytes) {
+    const auto what = "the backup root " + std::string(key);
+    ByteReader in(bytes, what);
+    codec.expect(in, ObjectKind::root, key);
+    const auto length = in.u32();
+    if (length > root_head_bytes_max) throw damaged(what, "Its head is too long.");
+    const auto head = in.raw(length);
+    const auto signed_bytes = bytes.first(in.position());
+    if (Digest::read(in) != digest_at_key(key, signed_bytes)) {
+      throw damaged(what, "The digest of its head does not fit.");
+    }
+    return Bytes(head.begin(), head.end());
+  });
 }
 
 Root decode_root(const ObjectCodec& codec, ByteView object, std::string_view key) {

@@ -1,11 +1,16 @@
 // The directories of a repository on a file system, reached from its root part by part and
 // through no link: who may write into the repository must not lead a program of another user
 // elsewhere.
+//
+// The root is opened once and held: what the path leads to later, when the file system was
+// unmounted and an older repository lies beneath, is another directory, and every operation that
+// would be answered for by it fails.
 #pragma once
 
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,9 +42,19 @@ class PosixRoot {
   // Makes the root, if it is missing, and its name durable.
   void make() const;
 
-  // Error{unavailable} where the root is missing: every answer would be "absent" then, which a
-  // restore must never take for the end of the WAL.
+  // The root itself. Error{unavailable} where there is none; Error{conflict} where everybody may
+  // write to it, unless its file system makes modes up.
+  [[nodiscard]] const FileDescriptor& held() const;
+
+  // Error{unavailable} where the path leads to it no more, or to nothing: every answer would be
+  // "absent" then, which a restore must never take for the end of the WAL.
   void expect() const;
+
+  // Of what a key leads to, links on the way followed: reading goes where the operator's links
+  // lead. nullopt: there is none.
+  [[nodiscard]] std::optional<FileDescriptor> find_file(const std::string& relative,
+                                                        int flags) const;
+  [[nodiscard]] std::optional<struct stat> find_status(const std::string& relative) const;
 
   // To the directory `relative`; nullopt: it is not there.
   [[nodiscard]] std::optional<Way> find_way(std::string_view relative) const;
@@ -56,7 +71,7 @@ class PosixRoot {
   [[nodiscard]] bool is_ours_to_clear(const struct stat& status) const;
 
  private:
-  [[nodiscard]] FileDescriptor open() const;
+  [[nodiscard]] struct stat status_of_root() const;
   [[nodiscard]] std::optional<Way> walk(std::string_view relative, bool makes) const;
   // nullopt: it is gone again.
   [[nodiscard]] std::optional<FileDescriptor> make_directory(const FileDescriptor& above,
@@ -66,7 +81,13 @@ class PosixRoot {
 
   std::string path_;
   mode_t mode_;
+  mutable std::mutex mutex_;
+  mutable FileDescriptor held_;  // once opened, for good
 };
+
+// Why somebody else than its user may change what lies in a repository's directory, as a
+// sentence; nullopt: nobody may, or only those whom `mode` lets in.
+[[nodiscard]] std::optional<std::string> find_root_doubt(const std::string& path, mode_t mode);
 
 // Something is made and removed again and again.
 [[nodiscard]] Error vanishing(const std::string& path);

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/filesystem.hpp>
 #include <cerrno>
 #include <cstdio>
 #include <map>
@@ -16,8 +15,6 @@
 
 namespace walvault {
 namespace {
-
-namespace fs = boost::filesystem;
 
 constexpr std::string_view temporary_root = "tmp";
 
@@ -212,7 +209,7 @@ void PosixStorage::make_name_durable(const PosixRoot::Way& way, std::string_view
 std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
   const auto path = path_of(key);
   // Who opens a pipe that somebody put there would wait for ever.
-  const auto file = find_file(path, O_RDONLY | O_NONBLOCK);
+  const auto file = root_.find_file(std::string(key), O_RDONLY | O_NONBLOCK);
   if (!file) {
     root_.expect();
     return std::nullopt;
@@ -231,7 +228,8 @@ std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
 }
 
 std::optional<std::uint64_t> PosixStorage::find_size(std::string_view key) {
-  const auto status = find_status(path_of(key));
+  check_key(key);
+  const auto status = root_.find_status(std::string(key));
   if (!status) {
     root_.expect();
     return std::nullopt;
@@ -240,23 +238,22 @@ std::optional<std::uint64_t> PosixStorage::find_size(std::string_view key) {
   return static_cast<std::uint64_t>(status->st_size);
 }
 
+// nullopt: nothing lies there.
+std::optional<FileDescriptor> PosixStorage::find_listed(std::string_view prefix) const {
+  auto directory =
+      root_.find_file(prefix.empty() ? "." : std::string(prefix), O_RDONLY | O_DIRECTORY);
+  if (!directory) root_.expect();
+  return directory;
+}
+
 std::vector<std::string> PosixStorage::list_names(std::string_view prefix) {
-  const auto directory = root_.path() + "/" + std::string(prefix);
-  std::vector<std::string> names;
-  boost::system::error_code failure;
-  fs::directory_iterator it(directory, failure);
-  if (failure == boost::system::errc::no_such_file_or_directory) {
-    root_.expect();
-    return names;
-  }
-  while (!failure && it != fs::directory_iterator()) {
-    auto name = it->path().filename().string();
-    // What cannot be part of a key is not ours: lost+found, .snapshot, .nfs....
-    const bool ours = is_key_part(name) && !(prefix.empty() && name == temporary_root);
-    if (ours) names.push_back(std::move(name));
-    it.increment(failure);
-  }
-  if (failure) throw system_error("list \"" + directory + "\"", failure.value());
+  const auto directory = find_listed(prefix);
+  if (!directory) return {};
+  auto names = names_at(*directory, root_.path() + "/" + std::string(prefix));
+  // What cannot be part of a key is not ours: lost+found, .snapshot, .nfs....
+  std::erase_if(names, [&](const std::string& name) {
+    return !is_key_part(name) || (prefix.empty() && name == temporary_root);
+  });
   std::ranges::sort(names);
   return names;
 }
@@ -276,8 +273,8 @@ void PosixStorage::list_directory(std::string_view prefix, std::string_view begi
   std::vector<ObjectInfo> entries;
   const auto names = list_names(prefix);
   const auto path = root_.path() + "/" + std::string(prefix);
-  const auto directory = find_file(path, O_RDONLY | O_DIRECTORY);
-  if (!directory) return root_.expect();  // removed since
+  const auto directory = find_listed(prefix);
+  if (!directory) return;  // removed since
   for (const auto& name : names) {
     if (!name.starts_with(begin)) continue;
     struct stat status {};

@@ -63,6 +63,7 @@ class PosixStorage final : public Storage {
 
  private:
   [[nodiscard]] std::string path_of(std::string_view key) const;
+  [[nodiscard]] std::optional<FileDescriptor> find_listed(std::string_view prefix) const;
   void list_directory(std::string_view prefix, std::string_view begin,
                       const std::function<void(const ObjectInfo&)>& each);
 

@@ -83,6 +83,8 @@ Child::Child(const std::vector<std::string>& command,
     }
     if (::chdir(directory_.c_str()) != 0) ::_exit(126);
     ::setenv("LC_ALL", "C", 1);
+    // What a test's programs remember of this machine ends with the test.
+    ::setenv("XDG_STATE_HOME", (directory_ + "/state").c_str(), 1);
     for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     ::execvp(arguments[0], arguments.data());
     ::_exit(127);

@@ -86,15 +86,23 @@ SummaryPlace parse_wal_object_trailer(ByteView trailer, std::string_view key) {
 ParsedWalObject parse_wal_object_header(const ObjectCodec& codec, ByteView object,
                                         std::string_view key) {
   const auto what = "the archived file " + std::string(key);
-  ByteReader in(object, what);
-  codec.expect(in, ObjectKind::wal, key);
-  const auto fields_bytes = in.raw(in.u32());
-  const auto signed_bytes = object.first(in.position());
-  if (Digest::read(in) != digest_at_key(key, signed_bytes)) {
-    throw damaged(key, "The digest of its header does not fit.");
-  }
+  struct Signed {
+    Bytes fields;
+    std::size_t end;
+  };
+  const auto [fields_bytes, end] = codec.read_enveloped(object, key, [&](ByteView bytes) {
+    ByteReader in(bytes, what);
+    codec.expect(in, ObjectKind::wal, key);
+    const auto header_fields = in.raw(in.u32());
+    const auto signed_bytes = bytes.first(in.position());
+    if (Digest::read(in) != digest_at_key(key, signed_bytes)) {
+      throw damaged(key, "The digest of its header does not fit.");
+    }
+    return Signed{.fields = Bytes(header_fields.begin(), header_fields.end()),
+                  .end = in.position()};
+  });
   ParsedWalObject parsed;
-  parsed.frames_offset = in.position();
+  parsed.frames_offset = end;
   auto& header = parsed.header;
   ByteReader fields(fields_bytes, what);
   const auto kind = fields.u8();
