@@ -58,6 +58,16 @@ void wait_for_wal(const WalArchive& archive, const BackupInfo& info, Clock& cloc
   }
 }
 
+// Its archivers may have died before its name was durable, and nobody else will offer it again.
+void settle_wal(const WalArchive& archive, const BackupInfo& info) {
+  const auto geometry = archive.identity().geometry;
+  auto segment = SegmentName::containing(info.timeline, info.start, geometry);
+  const auto last = SegmentName::before(info.timeline, info.stop, geometry);
+  std::vector<std::string> keys;
+  for (; segment <= last; ++segment.number) keys.push_back(archive.key_of(segment.text(geometry)));
+  archive.repository().storage().settle(keys);
+}
+
 // The WAL is there by name; that this server wrote it, its own checkpoint in it tells.
 void check_wal_is_the_servers(const WalArchive& archive, const BackupInfo& info) {
   if (look_for_own_checkpoint(archive, info) != OwnCheckpoint::not_held) return;
@@ -133,6 +143,7 @@ void expect_own_wal(const WalArchive& archive, const BackupInfo& info, Clock& cl
   check_wal_is_the_servers(archive, info);
   expect_not_expiring(archive, info);
   warn_of_archivers(archive, info, check_wal_is_whole(archive, info), reporter);
+  settle_wal(archive, info);
 }
 
 }  // namespace walvault

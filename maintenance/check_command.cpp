@@ -5,7 +5,6 @@
 #include "app/cancellation.h"
 #include "app/connection_options.h"
 #include "app/known_repository.h"
-#include "app/log.h"
 #include "app/places.h"
 #include "archiving/server_history.h"
 #include "base/format.h"
@@ -255,13 +254,20 @@ std::string finding_text(const Finding& finding) {
   return line;
 }
 
-// Of all that this machine archives to.
+// Of all that this machine archives to. The server may be lost, and nothing registered yet.
 void accept_repositories(Program& program) {
   const auto& config = program.config();
-  log_info(accept_repository(config, config.repository(), program.writer()));
-  for (const auto& [number, place] : config.archived_beside()) {
-    log_info(accept_repository(config, place, program.writer()));
+  std::vector<RepositoryConfig> places{config.repository()};
+  for (const auto& [number, place] : config.archived_beside()) places.push_back(place);
+  ordered_json documents = ordered_json::array();
+  std::string text;
+  for (const auto& place : places) {
+    const auto id = accept_repository(config, place, program.writer());
+    documents.push_back({{"url", place.url}, {"id", id ? ordered_json(*id) : ordered_json()}});
+    text += id ? "Accepted: at " + place.url + " is repository " + *id + ".\n"
+               : "Accepted: at " + place.url + " is no repository. walvault init makes one.\n";
   }
+  program.print({{"accepted", documents}}, text);
 }
 
 Finding check_repository(const Config& config, const Repository& repository) {
@@ -287,9 +293,9 @@ void run_check(Program& program, const Options& options) {
   catch_signals();
   const auto& config = program.config();
   const auto timeout = parse_duration(options.timeout, "--timeout");
-  const auto cluster = config.cluster();
   expect_repositories_sound(config);
-  if (options.accept_repository) accept_repositories(program);
+  if (options.accept_repository) return accept_repositories(program);
+  const auto cluster = config.cluster();
   const auto opened = program.open_repository();
   const WalArchive archive(opened.repository, get_cluster(opened.repository, cluster));
   const ConnectOptions connect{.conninfo = conninfo_for(config, cluster, options.pg),
@@ -351,8 +357,8 @@ void add_check_command(Program& program, CommandLine& commands) {
                "With --repair: the WAL is this cluster's, though the segment before cannot be "
                "compared any more");
   command.flag("--accept-repository", options->accept_repository,
-               "What is at the repository's place now takes the place of what this machine knew "
-               "there");
+               "Only this: what is at the repository's place now takes the place of what this "
+               "machine knew there");
   command.option("--timeout", options->timeout, "How long to wait for the switched segment");
 }
 

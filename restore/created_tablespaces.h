@@ -20,6 +20,7 @@ void expect_free_places_for(const std::vector<TablespaceCreation>& created,
                             const std::vector<std::string>& ours);
 
 // Makes those directories that are missing: replay makes links only.
-void make_places_for(const std::vector<TablespaceCreation>& created);
+void make_places_for(const std::vector<TablespaceCreation>& created,
+                     const std::optional<FileOwner>& owner);
 
 }  // namespace walvault

@@ -1,11 +1,9 @@
 #include "restore/restore.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <functional>
-#include <set>
 #include <utility>
 
 #include "base/error.h"
@@ -23,6 +21,7 @@
 #include "postgres/manifest_writer.h"
 #include "repository/tree_reader.h"
 #include "restore/created_tablespaces.h"
+#include "restore/destination.h"
 #include "restore/fetch/recovery_pin.h"
 #include "restore/file_restorer.h"
 
@@ -30,9 +29,6 @@ namespace walvault {
 namespace {
 
 constexpr mode_t private_file = 0600;
-// Tells an interrupted delta from a directory of whatever else.
-constexpr std::string_view mark_path = "walvault.restoring";
-constexpr std::uint64_t mark_bytes_max = 64;
 constexpr std::uint64_t conf_bytes_max = 16u << 20;
 constexpr std::string_view auto_conf_path = "postgresql.auto.conf";
 // Room for what the file system itself needs beside the files.
@@ -63,38 +59,6 @@ void expect_apart(const std::string& data_directory, const std::vector<Tablespac
   }
 }
 
-std::string link_of(const Tablespace& each) { return "pg_tblspc/" + std::to_string(each.oid); }
-
-// What a server's role was when it was backed up is not what the restored one
-// is to be: a standby's signal would make it follow the original.
-bool is_signal_file(const std::string& path) {
-  return path == "recovery.signal" || path == "standby.signal";
-}
-
-// Which paths a backup has: eight bytes each.
-class KnownPaths {
- public:
-  // And the directories that it lies in.
-  void add(const std::string& path) {
-    hashes_.push_back(hash_(path));
-    auto directory = parent_directory(path);
-    if (directory == last_directory_) return;
-    last_directory_ = directory;
-    for (; directory != "."; directory = parent_directory(directory)) {
-      hashes_.push_back(hash_(directory));
-    }
-  }
-  void finish() { std::ranges::sort(hashes_); }
-  [[nodiscard]] bool contains(const std::string& path) const {
-    return std::ranges::binary_search(hashes_, hash_(path));
-  }
-
- private:
-  std::hash<std::string> hash_;
-  std::vector<std::size_t> hashes_;
-  std::string last_directory_;
-};
-
 // Writes everything but pg_control, whose entry is returned.
 FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileRestorer& files,
                      const Reporter& reporter, RestoreResult& result) {
@@ -118,7 +82,7 @@ FileEntry write_tree(TreeReader& tree, DataDirectoryWriter& directory, FileResto
         if (entry.path == control_file_path) {
           control = entry;
         } else {
-          make_directory_tree(parent_directory(directory.path_of(entry.path)), 0700);
+          directory.make_parents(entry.path);
           files.restore(entry);
         }
         break;
@@ -158,74 +122,10 @@ std::vector<RaisedSetting> write_recovery_settings(DataDirectoryWriter& director
   auto raised = settings_to_raise(settings.required, content,
                                   content_of(directory.path_of("postgresql.conf")));
   const auto changed = with_recovery_settings(content, settings, raised);
-  replace_file_durably(path, as_bytes(changed), private_file);
+  directory.replace_file(std::string(auto_conf_path), as_bytes(changed), private_file);
   directory.write_file(settings.standby ? "standby.signal" : recovery_pin_name,
                        as_bytes(settings.plan), private_file);
   return raised;
-}
-
-// True: one that was begun before was not ended.
-bool begin_delta(const DataDirectory& data, std::uint64_t system_identifier) {
-  make_directory_tree(data.path(), 0700);
-  const auto mark = data.path() + "/" + std::string(mark_path);
-  const bool goes_on = find_status(mark).has_value();
-  data.expect_stopped();
-  replace_file_durably(mark, as_bytes(std::to_string(system_identifier) + "\n"), private_file);
-  data.remove_control_file();
-  return goes_on;
-}
-
-void find_known_paths(TreeReader& tree, KnownPaths& known) {
-  tree.for_each_entry([&](const FileEntry& entry) {
-    if (!is_signal_file(entry.path)) known.add(entry.path);
-  });
-  known.add(std::string(mark_path));
-  known.finish();
-}
-
-void remove_what_is_not_known(const RestoreRequest& request, int major,
-                              const std::vector<Tablespace>& tablespaces, const KnownPaths& known) {
-  std::vector<std::pair<std::uint32_t, std::string>> places;
-  std::vector<std::string> locations;
-  places.reserve(tablespaces.size());
-  locations.reserve(tablespaces.size());
-  for (const auto& tablespace : tablespaces) {
-    places.emplace_back(tablespace.oid, tablespace.location);
-    locations.push_back(tablespace.location);
-  }
-  // Before their links: replay would go on with what it finds in a tablespace that it
-  // makes anew.
-  const DataDirectory data(request.data_directory);
-  if (request.replace_tablespaces) data.remove_other_tablespaces(major, locations);
-  data.remove_what_does_not_belong(major, places,
-                                   [&](const std::string& path) { return known.contains(path); });
-}
-
-// Those that are written, and those that are emptied. Of the latter, one that cannot be reached
-// any more is not emptied either.
-std::vector<DirectoryLock> hold_tablespaces(const RestoreRequest& request,
-                                            const std::vector<Tablespace>& tablespaces) {
-  std::vector<DirectoryLock> held;
-  std::set<std::pair<dev_t, ino_t>> known;
-  const auto hold = [&](const std::string& location) {
-    const auto status = find_status(location);
-    if (status && known.emplace(status->st_dev, status->st_ino).second) {
-      held.emplace_back(location);
-    }
-  };
-  for (const auto& tablespace : tablespaces) {
-    make_directory_tree(tablespace.location, 0700);
-    hold(tablespace.location);
-  }
-  if (!request.replace_tablespaces) return held;
-  for (const auto& location : DataDirectory(request.data_directory).tablespaces()) {
-    try {
-      hold(location);
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::unavailable) throw;
-    }
-  }
-  return held;
 }
 
 // The directories whose content goes before the restore.
@@ -237,48 +137,6 @@ std::vector<std::string> replaced_directories(const RestoreRequest& request) {
   if (request.replace_tablespaces) replaced = data.tablespaces();
   replaced.push_back(data.path());
   return replaced;
-}
-
-// What stands there goes, and pg_control first, whatever goes: behind that nothing that is left
-// can be started. True: a restore with `delta` that was begun goes on.
-bool make_room(TreeReader& tree, const RecoveryPlan& plan, const RestoreRequest& request,
-               const std::vector<Tablespace>& tablespaces) {
-  const DataDirectory data(request.data_directory);
-  bool goes_on = false;
-  const auto major = plan.backup.server_version / 10000;
-  if (request.delta) {
-    goes_on = begin_delta(data, plan.backup.control.system_identifier);
-  } else if (request.replace) {
-    data.remove_control_file();
-  }
-  if (request.replace && !request.replace_tablespaces) data.unlink_wal();
-  if (request.delta) {
-    // Before anything is written: what goes makes room for it.
-    KnownPaths known;
-    find_known_paths(tree, known);
-    remove_what_is_not_known(request, major, tablespaces, known);
-  } else if (request.replace) {
-    data.clear(request.replace_tablespaces ? std::optional(major) : std::nullopt);
-  }
-  return goes_on;
-}
-
-// The links to the tablespaces, whose files are written through them. Returns what has to be
-// synced: every directory that may lie on a file system of its own.
-std::vector<std::string> link_tablespaces(const std::vector<Tablespace>& tablespaces,
-                                          DataDirectoryWriter& directory,
-                                          const std::string& data_directory) {
-  std::vector<std::string> directories{data_directory};
-  if (!tablespaces.empty()) directory.make_directory("pg_tblspc", 0700);
-  for (const auto& tablespace : tablespaces) {
-    make_directory_tree(tablespace.location, 0700);
-    directory.make_symlink(link_of(tablespace), tablespace.location);
-    directories.push_back(tablespace.location);
-  }
-  if (find_status(directory.path_of("pg_wal"))) {
-    directories.push_back(directory.path_of("pg_wal"));
-  }
-  return directories;
 }
 
 // backup_label, tablespace_map, the manifest.
@@ -299,16 +157,6 @@ void write_notes(TreeReader& tree, DataDirectoryWriter& directory,
 }
 
 }  // namespace
-
-bool is_unfinished_delta(const std::string& data_directory,
-                         const std::vector<std::uint64_t>& system_identifiers) {
-  const auto mark = data_directory + "/" + std::string(mark_path);
-  if (!find_status(mark)) return false;
-  const auto content = read_file(mark, mark_bytes_max);
-  return std::ranges::any_of(system_identifiers, [&](std::uint64_t identifier) {
-    return as_text(content) == std::to_string(identifier) + "\n";
-  });
-}
 
 std::vector<Tablespace> check_destination(const WalArchive& archive, const RecoveryPlan& plan,
                                           const RestoreRequest& request) {
@@ -358,30 +206,32 @@ std::vector<Tablespace> check_destination(const WalArchive& archive, const Recov
   return tablespaces;
 }
 
-RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
-                             const RestoreRequest& request, const DirectoryLock& /*held*/,
-                             const Reporter& reporter, const Meter& meter) {
-  const auto tablespaces = check_destination(archive, plan, request);
-  // Two data directories may link to one tablespace: a copy of a data directory does.
-  const auto held_tablespaces = hold_tablespaces(request, tablespaces);
+namespace {
+
+RestoreResult restore_into(Destination& destination, const WalArchive& archive,
+                           const RecoveryPlan& plan, const RestoreRequest& request,
+                           const Reporter& reporter, const Meter& meter) {
   TreeReader tree(archive.repository(), backup_root_key(plan.backup.cluster, plan.backup.id));
-  const bool goes_on = make_room(tree, plan, request, tablespaces);
-  DataDirectoryWriter directory(request.data_directory,
-                                request.delta ? Existing::reuse : Existing::none);
-  const auto directories = link_tablespaces(tablespaces, directory, request.data_directory);
+  const bool goes_on = make_room(tree, plan, request, destination);
+  DataDirectoryWriter directory(destination.data.below(),
+                                request.delta ? Existing::reuse : Existing::none, request.owner);
+  link_tablespaces(destination, directory);
+  const auto directories = destination.all();
   // What an earlier one wrote may be in memory only: a sync that failed is forgotten.
-  if (goes_on) DataDirectoryWriter::sync_all(directories);
+  if (goes_on) sync_all(directories);
   FileRestorer files(archive.repository().storage(), tree, directory, request.jobs,
                      goes_on ? FoundInMemory::is_dropped : FoundInMemory::is_read, meter.done);
   RestoreResult result;
   const auto control = write_tree(tree, directory, files, reporter, result);
   result.kept_bytes = files.kept_bytes();
+  std::vector<Tablespace> tablespaces;
+  for (const auto& each : destination.tablespaces) tablespaces.push_back(each.tablespace);
   write_notes(tree, directory, tablespaces);
   result.raised = write_recovery_settings(directory, request.settings);
-  make_places_for(request.created_tablespaces);
+  make_places_for(request.created_tablespaces, request.owner);
   reporter.check_cancelled();
   directory.apply_modes();
-  DataDirectoryWriter::sync_all(directories);
+  sync_all(directories);
 
   // Last, and only now: with pg_control a server starts.
   files.restore(control);
@@ -389,9 +239,28 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   const auto control_path = directory.path_of(control.path);
   sync_file(open_file(control_path, O_RDONLY), control_path);
   sync_directory(parent_directory(control_path));
-  // It is none any more that may be begun again.
-  if (request.delta) (void)::unlink(directory.path_of(std::string(mark_path)).c_str());
+  if (request.delta) end_delta(directory);
+  // Whoever starts a server there finds what was written.
+  for (const auto* const each : directories) each->expect_in_place();
   return result;
+}
+
+}  // namespace
+
+RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
+                             const RestoreRequest& request, const HeldDirectory& held,
+                             const Reporter& reporter, const Meter& meter) {
+  const auto tablespaces = check_destination(archive, plan, request);
+  Destination destination{.data = held, .tablespaces = {}, .others = {}, .wal = {}};
+  try {
+    held.give_to(request.owner);
+    hold_tablespaces(destination, request, tablespaces);
+    return restore_into(destination, archive, plan, request, reporter, meter);
+  } catch (const Error& error) {
+    auto shown = error;
+    for (const auto* const each : destination.all()) shown = each->in_words(shown);
+    throw shown;
+  }
 }
 
 }  // namespace walvault

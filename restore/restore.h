@@ -8,7 +8,7 @@
 #include "base/reporter.h"
 #include "catalog/recovery/recovery_plan.h"
 #include "catalog/wal/wal_archive.h"
-#include "datadir/directory_lock.h"
+#include "datadir/held_directory.h"
 #include "postgres/backup_label.h"
 #include "restore/recovery_settings.h"
 
@@ -23,6 +23,8 @@ struct RestoreRequest {
   std::string data_directory;  // absolute
   std::vector<TablespaceMapping> mappings;
   RecoverySettings settings;
+  // Whose what is made is to be; nullopt: this user's.
+  std::optional<FileOwner> owner = {};
   unsigned jobs = 2;
   // What stands in the data directory goes: all of it, or (`delta`) what the backup does
   // not have; chunks of files that are as they should be are not written.
@@ -65,7 +67,7 @@ struct RestoreResult {
 // backup_label, the manifest, the recovery settings and recovery.signal, a sync of all; then
 // pg_control, and a sync of that.
 RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan,
-                             const RestoreRequest& request, const DirectoryLock& held,
+                             const RestoreRequest& request, const HeldDirectory& held,
                              const Reporter& reporter, const Meter& meter);
 
 }  // namespace walvault

@@ -189,7 +189,8 @@ RestoreJob::RestoreJob(const Config& config, const RestoreOptions& options,
   expect_repositories_apart(config, touched);
   const auto status = find_status(request_.data_directory);
   const bool is_there = status && S_ISDIR(status->st_mode);
-  if (is_there && !options.dry_run) held_ = DirectoryLock(request_.data_directory);
+  if (is_there && !options.dry_run) held_ = HeldDirectory(request_.data_directory);
+  request_.owner = owner_for(request_.data_directory);
   // Before the repository is asked for, which may be away.
   cluster_ = config.cluster();
 }
@@ -312,13 +313,9 @@ void RestoreJob::record_what_is_left() const try {
 RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<void()>& begins,
                                     const std::function<void(std::uint64_t)>& written) {
   const auto& plan = proved_->plan;
-  if (::geteuid() == 0) {
-    reporter_.warn(
-        "running as root: the restored files will belong to root, and a server refuses to "
-        "start as root; chown them to the server's user");
-    for (const auto& creation : request_.created_tablespaces) {
-      reporter_.warn("also " + creation.location + ", where replay makes a tablespace");
-    }
+  if (request_.owner) {
+    reporter_.info("running as root: the restored files will belong to user " +
+                   std::to_string(request_.owner->user) + ", as the directory or the one above it");
   }
   const auto pin = hold_backup(*repository_, run, plan.backup, reporter_);
   reporter_.info("reading the WAL that replay needs, to see that it is whole");
@@ -329,10 +326,12 @@ RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<voi
   begins();
   if (!held_) {
     const DataDirectory destination(request_.data_directory);
-    held_ = destination.make_and_hold();
+    held_ = destination.make_and_hold(request_.owner);
     // What was looked at before, and saved, is what goes: nothing.
     if (request_.replace) destination.expect_vacant("the destination");
   }
+  // What was looked at is what is written to.
+  held_.expect_in_place();
   if (request_.settings.archiving && !options_.standby) record_what_is_left();
   return restore_backup(*archive_, plan, request_, held_, reporter_, {.done = written});
 }

@@ -11,7 +11,7 @@
 #include "base/reporter.h"
 #include "catalog/recovery/proved_plan.h"
 #include "catalog/recovery/rival_timeline.h"
-#include "datadir/directory_lock.h"
+#include "datadir/held_directory.h"
 #include "restore/restore.h"
 #include "restore/restore_options.h"
 
@@ -62,7 +62,7 @@ class RestoreJob {
   std::string cluster_;
   PlanRequest wanted_;
   RestoreRequest request_;
-  DirectoryLock held_;
+  HeldDirectory held_;
 
   const Repository* repository_ = nullptr;
   std::optional<WalArchive> archive_;

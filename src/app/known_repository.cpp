@@ -63,19 +63,25 @@ Repository open_known(const Config& config, const RepositoryConfig& place, Stora
   return opened;
 }
 
-std::string accept_repository(const Config& config, const RepositoryConfig& place,
-                              RandomId writer) {
-  const KnownRepository memory(config, place);
+std::optional<std::string> accept_repository(const Config& config, const RepositoryConfig& place,
+                                             RandomId writer) {
   const auto storage = open_storage(config, place, writer);
+  std::optional<std::string> id;
   try {
-    const auto id = Repository::open(*storage).id();
-    memory.remember(id);
-    return "repository " + id + " is accepted at " + storage->url();
+    id = Repository::open(*storage).id();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::not_found) throw;
-    memory.forget();
-    return "no repository is expected at " + storage->url() + " any more";
   }
+  const KnownRepository memory(config, place);
+  if (id) {
+    memory.remember(*id);
+  } else {
+    memory.forget();
+  }
+  if (memory.id() == id) return id;
+  throw Error(ErrorKind::unavailable, "the repository cannot be remembered",
+              "\"" + memory.path() + "\" cannot be written.",
+              "Name another directory, [state] path in the configuration file.");
 }
 
 }  // namespace walvault

@@ -35,10 +35,11 @@ class KnownRepository {
 [[nodiscard]] Repository open_known(const Config& config, const RepositoryConfig& place,
                                     Storage& storage);
 
-// The word of an operator: what is there now, or nothing, is what is known from now on. Returns
-// it for people.
-[[nodiscard]] std::string accept_repository(const Config& config, const RepositoryConfig& place,
-                                            RandomId writer);
+// The word of an operator: what is there now is what is known from now on. Returns its id;
+// nullopt: nothing is there. Error{unavailable} where it cannot be remembered.
+[[nodiscard]] std::optional<std::string> accept_repository(const Config& config,
+                                                           const RepositoryConfig& place,
+                                                           RandomId writer);
 
 // Where it lies when nothing is said: below $XDG_STATE_HOME, else /var/lib/walvault for root and
 // below the home of others; empty where there is none.

@@ -140,6 +140,13 @@ void DataDirectory::remove_other_tablespaces(int major,
   }
 }
 
+std::optional<std::string> DataDirectory::linked_wal() const {
+  boost::system::error_code failure;
+  const auto target = fs::read_symlink(path_ + "/pg_wal", failure);
+  if (failure || !target.is_absolute() || !fs::is_directory(target, failure)) return std::nullopt;
+  return target.string();
+}
+
 void DataDirectory::unlink_wal() const {
   const auto wal = path_ + "/pg_wal";
   if (!fs::is_symlink(wal)) return;
@@ -173,9 +180,9 @@ void DataDirectory::clear(std::optional<int> tablespaces_of_major) const {
 
 void DataDirectory::expect_stopped() const { walvault::expect_stopped(path_); }
 
-DirectoryLock DataDirectory::make_and_hold() const {
-  make_directory_tree(path_, 0700);
-  return DirectoryLock(path_);
+HeldDirectory DataDirectory::make_and_hold(const std::optional<FileOwner>& owner) const {
+  make_directory_tree_of(owner, path_);
+  return HeldDirectory(path_);
 }
 
 void DataDirectory::expect_vacant(const std::string& what) const {

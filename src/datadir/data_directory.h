@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "datadir/directory_lock.h"
+#include "datadir/held_directory.h"
 
 namespace walvault {
 
@@ -35,8 +35,8 @@ class DataDirectory {
   // Error{conflict} that names the server which works there.
   void expect_stopped() const;
 
-  // Makes it where it is missing, and holds it: see DirectoryLock.
-  [[nodiscard]] DirectoryLock make_and_hold() const;
+  // Makes it where it is missing, and holds it.
+  [[nodiscard]] HeldDirectory make_and_hold(const std::optional<FileOwner>& owner = {}) const;
 
   // Removes its pg_control, durably: no server starts there until it has another one.
   void remove_control_file() const;
@@ -52,6 +52,10 @@ class DataDirectory {
   // Removes what tablespaces that it links to hold of a major, but for those that lie at one of
   // `kept`.
   void remove_other_tablespaces(int major, const std::vector<std::string>& kept) const;
+
+  // The directory that its pg_wal leads to, where that is a link; nullopt: it is none, or leads to
+  // nothing.
+  [[nodiscard]] std::optional<std::string> linked_wal() const;
 
   // A pg_wal that is a link becomes a directory of its own; what it led to stays as it is.
   void unlink_wal() const;

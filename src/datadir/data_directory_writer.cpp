@@ -16,14 +16,26 @@ namespace walvault {
 
 namespace fs = boost::filesystem;
 
-DataDirectoryWriter::DataDirectoryWriter(std::string root, Existing existing)
-    : root_(std::move(root)), existing_(existing) {
-  make_directory_tree(root_, 0700);
+DataDirectoryWriter::DataDirectoryWriter(std::string root, Existing existing,
+                                         std::optional<FileOwner> owner)
+    : root_(std::move(root)), existing_(existing), owner_(owner) {
+  make_directory_tree_of(owner_, root_);
   set_root_mode(0700);
 }
 
 std::string DataDirectoryWriter::path_of(const std::string& relative) const {
+  for (const auto& [link, directory] : redirections_) {
+    if (relative.starts_with(link)) return directory + "/" + relative.substr(link.size());
+  }
   return root_ + "/" + relative;
+}
+
+void DataDirectoryWriter::redirect(std::string link, std::string directory) {
+  redirections_.emplace_back(std::move(link) + "/", std::move(directory));
+}
+
+void DataDirectoryWriter::make_parents(const std::string& relative) const {
+  make_directory_tree_of(owner_, parent_directory(path_of(relative)));
 }
 
 void DataDirectoryWriter::make_way(const std::string& path, mode_t kind) const {
@@ -38,7 +50,8 @@ void DataDirectoryWriter::make_directory(const std::string& relative, mode_t mod
   const auto path = path_of(relative);
   const bool is_linked_wal = relative == "pg_wal" && fs::is_symlink(path) && fs::is_directory(path);
   if (!is_linked_wal) make_way(path, S_IFDIR);
-  make_directory_tree(path, 0700);
+  make_directory_tree_of(owner_, path);
+  give_to(owner_, path);
   set_mode(path, mode, 0700);
 }
 
@@ -51,7 +64,7 @@ void DataDirectoryWriter::set_root_mode(mode_t mode) {
 void DataDirectoryWriter::make_symlink(const std::string& relative, const std::string& target) {
   const auto path = path_of(relative);
   if (existing_ == Existing::none) {
-    if (::symlink(target.c_str(), path.c_str()) == 0) return;
+    if (::symlink(target.c_str(), path.c_str()) == 0) return give_to(owner_, path);
     throw system_error("make the link \"" + path + "\"", errno);
   }
   // One link takes the other's place: an interruption leaves either.
@@ -61,6 +74,7 @@ void DataDirectoryWriter::make_symlink(const std::string& relative, const std::s
   if (::symlink(target.c_str(), made.c_str()) != 0 || ::rename(made.c_str(), path.c_str()) != 0) {
     throw system_error("make the link \"" + path + "\"", errno);
   }
+  give_to(owner_, path);
 }
 
 std::uint64_t DataDirectoryWriter::make_file(const std::string& relative, std::uint64_t size,
@@ -78,6 +92,7 @@ std::uint64_t DataDirectoryWriter::make_file(const std::string& relative, std::u
   }
   const int exclusive = existing_ == Existing::none ? O_EXCL : O_NOFOLLOW;
   const auto file = open_file(path, O_WRONLY | O_CREAT | exclusive, 0600);
+  give_to(owner_, path);
   set_mode(path, mode, 0600);
   if (size != before && ::ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
     throw system_error("make \"" + path + "\"", errno);
@@ -113,20 +128,24 @@ void DataDirectoryWriter::write_file(const std::string& relative, ByteView conte
   write_all(open_for_writing(relative), content, path_of(relative));
 }
 
-void DataDirectoryWriter::sync_all(const std::vector<std::string>& directories) {
-  // One syncfs a file system does what an fsync of each of its files would
-  // (and reports write errors since Linux 5.8), in a fraction of the time for
-  // many small files.
-  std::set<dev_t> synced;
-  for (const auto& directory : directories) {
-    const auto file = open_file(directory, O_RDONLY | O_DIRECTORY);
-    struct stat status {};
-    if (::fstat(file.get(), &status) != 0) {
-      throw system_error("look at \"" + directory + "\"", errno);
+void DataDirectoryWriter::replace_file(const std::string& relative, ByteView content,
+                                       mode_t mode) const {
+  replace_file_durably(path_of(relative), content, mode);
+  give_to(owner_, path_of(relative));
+}
+
+// One syncfs a file system does what an fsync of each of its files would (and reports write errors
+// since Linux 5.8), in a fraction of the time for many small files. It reports what failed since
+// the descriptor was opened that it is asked through: so that is one from before the first write.
+void sync_all(const std::vector<const HeldDirectory*>& directories) {
+  std::set<std::uint64_t> synced;
+  for (const auto* const directory : directories) {
+    if (synced.insert(directory->device()).second) {
+      directory->sync();
+    } else {
+      directory->expect_in_place();
+      sync_name(directory->path());
     }
-    if (!synced.insert(status.st_dev).second) continue;
-    sync_file_system(file, directory);
-    sync_name(directory);
   }
 }
 

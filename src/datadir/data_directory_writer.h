@@ -5,12 +5,14 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/bytes.h"
 #include "base/file.h"
+#include "datadir/held_directory.h"
 
 namespace walvault {
 
@@ -24,13 +26,21 @@ enum class Existing {
 // one thread; the files made may be opened and written by any.
 class DataDirectoryWriter {
  public:
-  // Makes the directory if it is missing. `root` is absolute.
-  explicit DataDirectoryWriter(std::string root, Existing existing = Existing::none);
+  // Makes the directory if it is missing. `root` is absolute. What is made belongs to `owner`,
+  // where one is given.
+  explicit DataDirectoryWriter(std::string root, Existing existing = Existing::none,
+                               std::optional<FileOwner> owner = {});
+
+  // What lies below `link`, relative, is written to that directory: where a link of that name
+  // leads at that moment does not matter.
+  void redirect(std::string link, std::string directory);
 
   [[nodiscard]] const std::string& root() const { return root_; }
   [[nodiscard]] std::string path_of(const std::string& relative) const;
 
   void make_directory(const std::string& relative, mode_t mode);
+  // Those that a file lies in, where the backup does not name them.
+  void make_parents(const std::string& relative) const;
   void set_root_mode(mode_t mode);
   void make_symlink(const std::string& relative, const std::string& target);
 
@@ -47,10 +57,8 @@ class DataDirectoryWriter {
 
   // A whole small file.
   void write_file(const std::string& relative, ByteView content, mode_t mode);
-
-  // Makes everything written so far durable, on every file system that
-  // `directories` (absolute) lie on.
-  static void sync_all(const std::vector<std::string>& directories);
+  // In place of what has the name, at once; durable.
+  void replace_file(const std::string& relative, ByteView content, mode_t mode) const;
 
  private:
   // Gives `path` its mode; one that lacks what is `needed` of us is noted for apply_modes().
@@ -61,7 +69,13 @@ class DataDirectoryWriter {
 
   std::string root_;
   Existing existing_;
+  std::optional<FileOwner> owner_;
+  std::vector<std::pair<std::string, std::string>> redirections_;  // "pg_tblspc/1/", directory
   std::vector<std::pair<std::string, mode_t>> later_modes_;
 };
+
+// Makes everything durable that was written to the file systems of these since they were held.
+// Error{unavailable}, also where one of them is not in place any more.
+void sync_all(const std::vector<const HeldDirectory*>& directories);
 
 }  // namespace walvault

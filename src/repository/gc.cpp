@@ -168,6 +168,9 @@ class Collector {
         if (repository_.put_sealed(ObjectKind::tombstone, pin.root_key, {})) {
           report_.given_up.push_back(pin.root_key);
         }
+      } else {
+        // What gives it up, whoever put that.
+        storage_.settle({pin.root_key, deletion_key(pin.root_key)});
       }
       storage_.remove({stored.key});
     }

@@ -138,12 +138,14 @@ std::optional<TreeCopied> TreeCopier::bring_packs(const std::string& root_key) {
   if (!root) return std::nullopt;
   TreeCopied copied;
   std::vector<PackTable::Entry> lacking;
+  std::vector<std::string> relied_on;
   for (const auto& entry : root->packs.entries()) {
     const auto it = there_.find(entry.name);
     if (it == there_.end()) {
       lacking.push_back(entry);
     } else if (it->second == entry.size) {
       ++copied.packs_there;
+      relied_on.push_back(entry.name.key());
     } else {
       throw Error(ErrorKind::corrupt, "the pack " + entry.name.key() + " is damaged",
                   "It is that at " + to_.storage().url() + ", and nothing is overwritten.",
@@ -180,6 +182,8 @@ std::optional<TreeCopied> TreeCopier::bring_packs(const std::string& root_key) {
                 "The backup " + root_key + " at " + from_.storage().url() + " needs it.",
                 "walvault verify says what that costs.");
   }
+  // Others put them there, who may have died before their names were durable.
+  to_.storage().settle(relied_on);
   brought_ = std::move(root);
   return copied;
 }

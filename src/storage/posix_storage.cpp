@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <map>
 #include <utility>
 
@@ -217,9 +216,7 @@ std::optional<Bytes> PosixStorage::find(std::string_view key, ByteRange range) {
   struct stat status {};
   if (::fstat(file->get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
   if (S_ISDIR(status.st_mode)) return std::nullopt;  // a part of other keys
-  if (!S_ISREG(status.st_mode)) {
-    throw no_file(path);
-  }
+  if (!S_ISREG(status.st_mode)) throw no_file(path);
   const auto size = static_cast<std::uint64_t>(status.st_size);
   const auto begin = std::min(range.offset, size);
   Bytes bytes(std::min(range.length, size - begin));
@@ -299,15 +296,31 @@ void PosixStorage::list_directory(std::string_view prefix, std::string_view begi
   }
 }
 
+// An object has its name only once its content is synced, so names are what is left to sync; the
+// file systems as well, because what a failed fsync left undone a later one need not do. The
+// root's was opened before anything was relied on: an error since then is reported to it.
 void PosixStorage::settle(const std::vector<std::string>& keys) {
+  if (keys.empty()) return;
+  std::set<std::string_view> directories;
   for (const auto& key : keys) {
-    const auto path = path_of(key);
-    const auto [directory, name] = split_key(key);
-    // What is gone was relied on by nobody.
-    if (const auto way = root_.find_way(directory)) {
-      (void)make_existing_durable(*way, directory, name, path);
-    }
+    check_key(key);
+    directories.insert(split_key(key).first);
   }
+  std::map<std::uint64_t, FileDescriptor> file_systems;
+  const auto add = [&](FileDescriptor&& file) {
+    file_systems.try_emplace(attributes_of(file, root_.path()).device, std::move(file));
+  };
+  add(root_.held().copy());
+  for (const auto directory : directories) {
+    // What is gone is relied on by nobody.
+    auto way = root_.find_way(directory);
+    if (!way) continue;
+    make_name_durable(*way, directory);
+    add(std::move(way->back()));
+  }
+  for (const auto& [device, each] : file_systems) sync_file_system(each, root_.path());
+  // They are where they are looked for.
+  root_.expect();
 }
 
 // The name leads to the old bytes or to the new ones, whenever the machine stops: of two who

@@ -198,33 +198,62 @@ TEST_F(PowerLoss, LosesNothingThatWasAcknowledged) {
   std::printf("%zu acknowledged in %d rounds\n", acknowledged.size(), rounds);
 }
 
-// A writer that died between giving an object its name and making the name durable;
-// another finds it there, acknowledges it, and then the power goes.
-TEST_F(PowerLoss, WhatIsThereAlreadyIsMadeDurableBeforeItIsAcknowledged) {
-  const auto spec = spec_of(500);
-  std::string key;
-  Bytes object;
-  {
+// An object that is in the repository and on no disk yet.
+class UnsyncedObject : public PowerLoss {
+ protected:
+  void SetUp() override {
+    PowerLoss::SetUp();
+    if (IsSkipped()) return;
+    const auto spec = spec_of(500);
     MemoryRepository made;
     (void)add_cluster(made.repository, test_cluster());
     const WalArchive archive(made.repository, test_cluster());
-    const auto path = write_test_file(directory_.path("pg_wal"), spec.name(), wal_segment(spec));
-    (void)push_wal_file(archive, path, clock_, {});
-    key = archive.key_of(spec.name());
-    object = made.storage.find(key, whole_object).value();
+    const auto file = write_test_file(directory_.path("pg_wal"), spec.name(), wal_segment(spec));
+    (void)push_wal_file(archive, file, clock_, {});
+    key_ = archive.key_of(spec.name());
+    const auto object = made.storage.find(key_, whole_object).value();
+    const auto path = disk_.repository() + "/" + key_;
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    write_all(open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600), object, path);
   }
-  // Not synced at all.
-  const auto path = disk_.repository() + "/" + key;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  write_all(open_file(path, O_WRONLY | O_CREAT | O_EXCL, 0600), object, path);
+  void lose_power_and_come_back() {
+    disk_.lose_power();
+    disk_.unmount();
+    ASSERT_TRUE(disk_.mount());
+  }
+
+  std::string key_;
+};
+
+// A writer that died between giving an object its name and making the name durable;
+// another finds it there, acknowledges it, and then the power goes.
+TEST_F(UnsyncedObject, IsMadeDurableBeforeItIsAcknowledged) {
   {
     PosixStorage storage(disk_.repository(), id_of(2));
     push(Repository::open(storage), 500);
   }
-  disk_.lose_power();
-  disk_.unmount();
-  ASSERT_TRUE(disk_.mount());
+  lose_power_and_come_back();
   expect_whole({{.segment = 500}});
+}
+
+TEST_F(UnsyncedObject, IsMadeDurableBeforeItIsReliedOn) {
+  {
+    PosixStorage storage(disk_.repository(), id_of(2));
+    storage.settle({key_});
+  }
+  lose_power_and_come_back();
+  expect_whole({{.segment = 500}});
+}
+
+// Else the two above would prove nothing.
+TEST_F(UnsyncedObject, IsLostWhereNobodyDid) {
+  {
+    PosixStorage storage(disk_.repository(), id_of(2));
+    EXPECT_TRUE(storage.find_size(key_));
+  }
+  lose_power_and_come_back();
+  PosixStorage storage(disk_.repository(), id_of(3));
+  EXPECT_FALSE(storage.find_size(key_));
 }
 
 }  // namespace

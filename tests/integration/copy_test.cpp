@@ -56,6 +56,7 @@ class CopyOfAServer : public ::testing::TestWithParam<int> {
   void lose_the_first() {
     std::filesystem::rename(job_.repository(), job_.repository() + ".lost");
     std::filesystem::rename(other_, job_.repository());
+    EXPECT_EQ(job_.walvault({"check", "--accept-repository"}).exit_code, 0);
   }
 
   MainJob job_{GetParam()};

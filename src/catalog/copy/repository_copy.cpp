@@ -116,9 +116,13 @@ class ClusterCopier {
     if (!request_.dry_run) trees.close_lost();
     keeps_ = list_backup_keeps(from_, cluster_.name);
     keeps_there_ = list_backup_keeps(to_, cluster_.name);
+    std::vector<std::string> relied_on;
     for (std::size_t i = 0; i < chosen_.size(); ++i) {
-      if (result_of(i).state == BackupCopyState::there) bring_keep(chosen_[i].id);
+      if (result_of(i).state != BackupCopyState::there) continue;
+      bring_keep(chosen_[i].id);
+      relied_on.push_back(backup_root_key(cluster_.name, chosen_[i].id));
     }
+    if (!request_.dry_run) to_.storage().settle(relied_on);
     std::vector<std::size_t> batch;
     for (std::size_t i = 0; i < chosen_.size(); ++i) {
       if (result_of(i).state == BackupCopyState::copied) batch.push_back(i);

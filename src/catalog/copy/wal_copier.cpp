@@ -96,6 +96,7 @@ void WalCopier::bring_histories() {
   auto& from = from_.repository().storage();
   auto& to = to_.repository().storage();
   std::vector<File> lacking;
+  std::vector<std::string> relied_on;
   for (const auto& branch : from_.branches()) {
     const auto directory = directory_of(branch);
     const auto name = history_file_name(branch.timeline);
@@ -108,6 +109,7 @@ void WalCopier::bring_histories() {
       continue;
     }
     ++copied_.there;
+    relied_on.push_back(key);
     File file{.key = key, .size = *size};
     // Of one length as a rule.
     if (!has_same_content(key)) {
@@ -117,6 +119,12 @@ void WalCopier::bring_histories() {
     }
   }
   bring_files(std::move(lacking), [](const File&) {});
+  settle(relied_on);
+}
+
+// What others put there, who may have died before its name was durable.
+void WalCopier::settle(const std::vector<std::string>& keys) {
+  if (!options_.dry_run) to_.repository().storage().settle(keys);
 }
 
 bool WalCopier::belongs_there(TimelineBranch branch, const std::vector<File>& lacking) {
@@ -142,6 +150,7 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
   std::uint64_t segments = 0;
   bool has_last = false;
   bool has_part_of_last = false;
+  std::vector<std::string> relied_on;
   for (const auto& log : from.list_names(directory)) {
     const auto number = parse_hex(log);
     if (log.size() != log_name_bytes || !number || geometry.first_of_log(*number + 1) <= first ||
@@ -171,6 +180,7 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
       ++copied_.there;
       if (is_same(file, found->second)) {
         count(file);
+        relied_on.push_back(key);
       } else {
         file.fault = "the destination has other content under this name";
         foreign_.insert(branch);
@@ -180,6 +190,7 @@ std::uint64_t WalCopier::bring(TimelineBranch branch, std::uint64_t first, std::
     if (foreign_.contains(branch) || !belongs_there(branch, lacking)) return segments;
     bring_files(std::move(lacking), count);
   }
+  settle(relied_on);
   return segments + (has_part_of_last && !has_last ? 1 : 0);
 }
 

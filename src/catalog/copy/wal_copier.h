@@ -67,6 +67,7 @@ class WalCopier {
   // Whether what the destination lacks of a log belongs beside what it has; if not, it is noted.
   [[nodiscard]] bool belongs_there(TimelineBranch branch, const std::vector<File>& lacking);
   void note(const File& file);
+  void settle(const std::vector<std::string>& keys);
 
   const WalArchive from_;
   const WalArchive to_;

@@ -51,6 +51,7 @@ void for_each_batch(
 // can be read, and nobody decided otherwise since the plan was made.
 void check_plan_holds(const Repository& repository, const std::string& cluster,
                       const ExpiryPlan& plan, Timestamp now) {
+  std::vector<std::string> relied_on;
   const auto deleted = deleted_backups(repository, cluster);
   const auto keeps = list_backup_keeps(repository, cluster);
   const auto changed = [&](const std::string& id) {
@@ -72,7 +73,10 @@ void check_plan_holds(const Repository& repository, const std::string& cluster,
     const auto root = repository.storage().find(key);
     if (!root || deleted.contains(verdict.id)) throw changed(verdict.id);
     (void)decode_root(repository.codec(), *root, key);
+    relied_on.push_back(key);
   }
+  // Others put them, who may have died before their names were durable.
+  repository.storage().settle(relied_on);
 }
 
 class ExpiryRun {

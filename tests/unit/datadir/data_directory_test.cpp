@@ -185,16 +185,6 @@ TEST_F(DataDirectoryTest, WritesPartsOfAFileInAnyOrder) {
   EXPECT_TRUE(read_file(writer.path_of("f"), 200'000) == content);
 }
 
-TEST_F(DataDirectoryTest, SyncsDirectoriesThatAreThereAndComplainsOfOthers) {
-  const DataDirectoryWriter writer(directory_.path("data"));
-  EXPECT_EQ(error_of([&] {
-              DataDirectoryWriter::sync_all({writer.root(), writer.root()});
-            }),
-            "nothing");
-  EXPECT_EQ(error_of([&] { DataDirectoryWriter::sync_all({directory_.path("none")}); }),
-            "unavailable");
-}
-
 class ClearTest : public testing::Test {
  protected:
   void write(const std::string& name, const std::string& text = "x") {

@@ -4,7 +4,6 @@
 
 #include <fstream>
 
-#include "datadir/directory_lock.h"
 #include "support/process_in.h"
 #include "support/temporary_directory.h"
 #include "support/test_data.h"
@@ -65,18 +64,6 @@ TEST_F(RunningServerTest, IsFoundWhateverItsFileSays) {
 TEST_F(RunningServerTest, IsNobodyElseWhoWorksThere) {
   const ProcessIn shell(directory_.path(), "bash");
   EXPECT_EQ(found(), std::nullopt);
-}
-
-TEST(DirectoryLock, IsHeldByOneAtATime) {
-  const TemporaryDirectory directory;
-  {
-    const DirectoryLock held(directory.path());
-    EXPECT_TRUE(held);
-    EXPECT_EQ(error_of([&] { const DirectoryLock other(directory.path()); }), "conflict");
-    const TemporaryDirectory another;
-    EXPECT_TRUE(DirectoryLock(another.path()));
-  }
-  EXPECT_TRUE(DirectoryLock(directory.path()));
 }
 
 }  // namespace

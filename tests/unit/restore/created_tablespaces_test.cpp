@@ -21,9 +21,9 @@ TEST(CreatedTablespaces, NeedAPlaceThatIsFreeOrOurs) {
     return error_of([&] { expect_free_places_for(created, ours); });
   };
   EXPECT_EQ(refusal({}), "nothing");
-  make_places_for(created);
+  make_places_for(created, {});
   ASSERT_TRUE(fs::is_directory(place));
-  make_places_for(created);
+  make_places_for(created, {});
   EXPECT_EQ(refusal({}), "nothing");
   std::ofstream(place + "/precious") << "x";
   EXPECT_EQ(refusal({}), "conflict");

@@ -44,10 +44,10 @@ class RestoreTest : public testing::Test {
     request.replace_tablespaces = delta_ && is_original_;
     return request;
   }
-  [[nodiscard]] DirectoryLock hold() const {
+  [[nodiscard]] HeldDirectory hold() const {
     if (!find_status(data_)) make_directory_tree(data_, 0700);
     const bool is_directory = fs::is_directory(data_);
-    return is_directory ? DirectoryLock(data_) : DirectoryLock();
+    return is_directory ? HeldDirectory(data_) : HeldDirectory();
   }
   RestoreResult restore() {
     return restore_backup(archive_, plan(), request(), hold(), {},

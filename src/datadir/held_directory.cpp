@@ -1,0 +1,113 @@
+#include "datadir/held_directory.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "datadir/file_tree.h"
+
+namespace walvault {
+namespace {
+
+// Not where a digit follows: that is another descriptor's.
+std::string replaced(std::string text, const std::string& what, const std::string& with) {
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at)) {
+    const auto behind = at + what.size();
+    if (behind < text.size() && text[behind] >= '0' && text[behind] <= '9') {
+      at = behind;
+    } else {
+      text.replace(at, what.size(), with);
+      at += with.size();
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+HeldDirectory::HeldDirectory(std::string path)
+    : path_(std::move(path)), directory_(open_file(path_, O_RDONLY | O_DIRECTORY)) {
+  if (::flock(directory_.get(), LOCK_EX | LOCK_NB) == 0) return;
+  // Where a file system has no locks, a restore goes on without one.
+  if (errno != EWOULDBLOCK) return;
+  throw Error(ErrorKind::conflict, "another restore is writing into \"" + path_ + "\"",
+              "It holds a lock on the directory, which ends with it.",
+              "Wait until it has ended, or name another directory.");
+}
+
+std::string HeldDirectory::below() const {
+  auto by_descriptor = "/proc/self/fd/" + std::to_string(directory_.get());
+  return ::access(by_descriptor.c_str(), F_OK) == 0 ? by_descriptor : path_;
+}
+
+std::uint64_t HeldDirectory::device() const { return attributes_of(directory_, path_).device; }
+
+void HeldDirectory::expect_in_place() const {
+  const auto held = attributes_of(directory_, path_);
+  const auto now = find_status(path_);
+  if (now && now->st_dev == held.device && now->st_ino == held.inode) return;
+  throw Error(ErrorKind::unavailable,
+              "\"" + path_ + "\" is another directory than when the restore began",
+              now ? "A file system was mounted or unmounted there, or the directory was replaced."
+                  : "Nothing is there any more.",
+              "Check what is mounted there, and restore again.");
+}
+
+void HeldDirectory::give_to(const std::optional<FileOwner>& owner) const {
+  if (owner && ::fchown(directory_.get(), owner->user, owner->group) != 0) {
+    throw system_error("give \"" + path_ + "\" to user " + std::to_string(owner->user), errno);
+  }
+}
+
+void HeldDirectory::sync() const {
+  sync_file_system(directory_, path_);
+  expect_in_place();
+  sync_name(path_);
+}
+
+Error HeldDirectory::in_words(const Error& error) const {
+  const auto shown = [this](const std::string& text) {
+    const auto hidden = below();
+    return hidden == path_ ? text : replaced(text, hidden, path_);
+  };
+  return {error.kind(), shown(error.message()), shown(error.detail()), shown(error.hint())};
+}
+
+std::optional<FileOwner> owner_for(const std::string& path) {
+  if (::geteuid() != 0) return std::nullopt;
+  // Its own owner, or that of the nearest above it.
+  for (auto at = path;; at = parent_directory(at)) {
+    const auto status = find_status(at);
+    if (status && status->st_uid != 0) return FileOwner{status->st_uid, status->st_gid};
+    const bool was_there = status && at != path;
+    if (was_there || at == "/" || at == ".") break;
+  }
+  throw Error(ErrorKind::conflict,
+              "\"" + path + "\" would belong to root, as whom no PostgreSQL server starts",
+              "A restore as root gives what it writes to the owner of the directory, or of the one "
+              "above it; both are root's.",
+              "Run it as the server's user: sudo -u postgres walvault restore ... Or make the "
+              "directory first: install -d -o postgres -g postgres -m 700 " +
+                  path);
+}
+
+void give_to(const std::optional<FileOwner>& owner, const std::string& path) {
+  if (!owner) return;
+  if (::lchown(path.c_str(), owner->user, owner->group) != 0) {
+    throw system_error("give \"" + path + "\" to user " + std::to_string(owner->user), errno);
+  }
+}
+
+void make_directory_tree_of(const std::optional<FileOwner>& owner, const std::string& path,
+                            mode_t mode) {
+  if (!owner || find_status(path)) return make_directory_tree(path, mode);
+  make_directory_tree_of(owner, parent_directory(path), 0755);
+  make_directory_tree(path, mode);
+  give_to(owner, path);
+}
+
+}  // namespace walvault
