@@ -11,6 +11,7 @@
 #include "catalog/recovery/left_timelines.h"
 #include "catalog/recovery/recovery_window.h"
 #include "catalog/recovery/whole_restore.h"
+#include "catalog/verification/orphans.h"
 #include "maintenance/maintenance_commands.h"
 #include "repository/gc.h"
 #include "repository/object_table.h"
@@ -294,6 +295,25 @@ Shown show_cluster(const Repository& repository, const ClusterIdentity& identity
   return shown;
 }
 
+std::string orphans_text(const std::vector<Orphan>& orphans) {
+  if (orphans.empty()) return "";
+  std::string text = "\nDAMAGE: small objects are lost that led to others:\n";
+  for (const auto& orphan : orphans) {
+    text.append("  ").append(orphan.key).append(" is missing: ").append(orphan.why).append("\n");
+  }
+  return text +
+         "Next: walvault repair --dry-run shows what can be mended, also from another repository "
+         "(--from).\n";
+}
+
+ordered_json orphans_json(const std::vector<Orphan>& orphans) {
+  ordered_json documents = ordered_json::array();
+  for (const auto& orphan : orphans) {
+    documents.push_back({{"key", orphan.key}, {"detail", orphan.why}});
+  }
+  return documents;
+}
+
 void show(Program& program) {
   const auto storage = open_storage(program.config(), program.config().repository(),
                                     program.writer(), {}, Caching::content);
@@ -341,11 +361,15 @@ void show(Program& program) {
               " of packs: walvault gc returns them\n";
     }
   }
+  const auto orphans = find_orphans(repository);
+  if (!orphans.empty()) program.set_exit_code(exit_code(ErrorKind::corrupt));
+  text += orphans_text(orphans);
   program.print({{"repository",
                   {{"id", repository.id()},
                    {"url", storage->url()},
                    {"stored_bytes", stored},
                    {"dead_pack_bytes", dead},
+                   {"orphans", orphans_json(orphans)},
                    {"encrypted", false}}},
                  {"clusters", documents}},
                 "Repository " + storage->url() + "  " + format_size(stored) +

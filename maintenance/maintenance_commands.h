@@ -17,6 +17,7 @@ void add_backups_command(Program& program, CommandLine& commands);
 void add_expire_command(Program& program, CommandLine& commands);
 void add_gc_command(Program& program, CommandLine& commands);
 void add_verify_command(Program& program, CommandLine& commands);
+void add_repair_command(Program& program, CommandLine& commands);
 void add_copy_command(Program& program, CommandLine& commands);
 
 }  // namespace walvault

@@ -11,6 +11,7 @@
 #include "base/format.h"
 #include "catalog/verification/verification.h"
 #include "maintenance/maintenance_commands.h"
+#include "maintenance/repair_run.h"
 #include "repository/object_table.h"
 
 namespace walvault {
@@ -29,6 +30,7 @@ struct Options {
   std::optional<std::string> jobs;
   bool present = false;
   bool deep = false;
+  bool repair = false;
 };
 
 double parse_sample(std::string text) {
@@ -57,6 +59,20 @@ VerifyRequest request_of(const Options& options, const Config& config) {
   if (options.max_rate) request.bytes_per_second = parse_size(*options.max_rate, "--max-rate");
   request.jobs = config.worker_threads(options.jobs);
   return request;
+}
+
+// With what it may be mended: all others of the file.
+std::vector<RepositoryConfig> sources_beside(const Config& config, const VerifyRequest& request) {
+  if (request.backup) {
+    throw Error(ErrorKind::usage, "--repair mends a whole repository",
+                "--backup verifies a part of it.");
+  }
+  std::vector<RepositoryConfig> sources;
+  for (const auto& [number, place] : config.archived_beside()) sources.push_back(place);
+  if (!sources.empty()) return sources;
+  throw Error(ErrorKind::usage, "--repair needs another repository", {},
+              "Put a section [repository.2] into the configuration file, or name one with walvault "
+              "repair --from.");
 }
 
 // What is lost with an object; empty: that is told elsewhere.
@@ -152,10 +168,9 @@ std::string damage_text(const VerifyReport& report) {
   }
   return text +
          "Next: take a backup now with walvault backup. It stores the damaged data again and ends "
-         "the "
-         "exposure. Bring damaged objects back from a copy of the repository, under their keys, "
-         "and verify again. Look at the disk. docs/operations.md, \"When verify reports "
-         "damage\".\n";
+         "the exposure. walvault repair --from REPOSITORY mends what another repository has. Look "
+         "at "
+         "the disk. docs/operations.md, \"When verify reports damage\".\n";
 }
 
 std::string report_text(const VerifyReport& report, std::chrono::milliseconds duration) {
@@ -181,6 +196,8 @@ std::string report_text(const VerifyReport& report, std::chrono::milliseconds du
 void run_verify(Program& program, const Options& options) {
   catch_signals();
   const auto request = request_of(options, program.config());
+  const auto sources =
+      options.repair ? sources_beside(program.config(), request) : std::vector<RepositoryConfig>();
   const auto opened = program.open_repository();
   const auto began = std::chrono::steady_clock::now();
   std::unique_ptr<Progress> progress;
@@ -199,9 +216,20 @@ void run_verify(Program& program, const Options& options) {
   progress.reset();
   const auto duration = std::chrono::duration_cast<std::chrono::milliseconds>(
       std::chrono::steady_clock::now() - began);
-  program.print({{"verify", verify_json(report, static_cast<double>(duration.count()) / 1000)}},
-                report_text(report, duration));
-  if (!report.is_whole()) program.set_exit_code(exit_code(ErrorKind::corrupt));
+  ordered_json document{
+      {"verify", verify_json(report, static_cast<double>(duration.count()) / 1000)}};
+  auto text = report_text(report, duration);
+  bool is_whole = report.is_whole();
+  if (!is_whole && options.repair) {
+    const auto repaired =
+        repair_from(program, opened.repository, sources,
+                    {.jobs = request.jobs, .was_verified = request.tier != VerifyTier::present});
+    document["repair"] = repair_json(repaired, false);
+    text += "\n" + repair_text(repaired, false);
+    is_whole = repaired.is_whole();
+  }
+  program.print(document, text);
+  if (!is_whole) program.set_exit_code(exit_code(ErrorKind::corrupt));
 }
 
 }  // namespace
@@ -217,6 +245,8 @@ void add_verify_command(Program& program, CommandLine& commands) {
   command.flag("--present", options->present, "Only check that everything is there, by listing");
   command.flag("--deep", options->deep,
                "Decode everything as well: chunk ids, page checksums, WAL records");
+  command.flag("--repair", options->repair,
+               "Mend what is found from the other repositories of the configuration file");
   command.option("--sample", options->sample,
                  "Read only this share of packs and WAL, chosen at random: 5%");
   command.option("--max-age", options->max_age, "Skip what was found right within this time: 30d");

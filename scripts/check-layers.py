@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What stands below the catalog, and its rooms, each after those it may use.
 BELOW_CATALOG = ["base", "codec", "postgres", "repository", "storage"]
 CATALOG = ["catalog/records", "catalog/wal", "catalog/recovery", "catalog/find",
-           "catalog/retention", "catalog/verification", "catalog/copy"]
+           "catalog/retention", "catalog/verification", "catalog/copy", "catalog/repair"]
 STORAGE = ["storage", "storage/decorators", "storage/http", "storage/object", "storage/s3"]
 SRC = ["base", "codec", *STORAGE, "postgres", "postgres/client", "datadir", "repository", *CATALOG,
        "server", "app", "app/results", "archiving"]
@@ -41,6 +41,8 @@ MAY_INCLUDE = {
     "catalog/retention": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog/verification": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery"],
     "catalog/copy": BELOW_CATALOG + ["catalog/records", "catalog/wal"],
+    "catalog/repair": BELOW_CATALOG + ["catalog/records", "catalog/wal", "catalog/recovery",
+                                       "catalog/verification", "catalog/copy"],
     "server": BELOW_CATALOG + ["catalog/records", "postgres/client"],
     "app": [*STORAGE, "base", "codec", "postgres", "datadir", "repository", "catalog/records",
             "catalog/retention"],

@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   walvault::add_expire_command(program, commands);
   walvault::add_gc_command(program, commands);
   walvault::add_verify_command(program, commands);
+  walvault::add_repair_command(program, commands);
   walvault::add_copy_command(program, commands);
   return program.run(argc, argv);
 }

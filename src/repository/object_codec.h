@@ -32,6 +32,7 @@ enum class ObjectKind : std::uint8_t {
   damaged_pack = 25,
   verified = 26,
   left_timeline = 27,
+  root_copy = 28,
 };
 
 inline constexpr std::size_t envelope_bytes = 32;

@@ -217,6 +217,17 @@ constexpr std::array table{
                     .deleted_by = "nobody",
                     .what = "that a reader was given up",
                     .loss = derived_loss},
+    ObjectPlaceInfo{.place = ObjectPlace::root_copies,
+                    .prefix = "root-copies/",
+                    .kind = ObjectKind::root_copy,
+                    .scope = Scope::cluster,
+                    .key_class = KeyClass::catalogue,
+                    .is_derived = true,
+                    .cached = Cached::no,
+                    .copied = Copied::no,
+                    .deleted_by = "expire, backups delete",
+                    .what = "a second copy of a backup's root",
+                    .loss = derived_loss},
 };
 
 // So that info_of may count.
@@ -224,7 +235,7 @@ static_assert([] {
   for (std::size_t i = 0; i < table.size(); ++i) {
     if (table.at(i).place != static_cast<ObjectPlace>(i)) return false;
   }
-  return table.back().place == ObjectPlace::readers;
+  return table.back().place == ObjectPlace::root_copies;
 }());
 
 std::string_view words(KeyClass key_class) {

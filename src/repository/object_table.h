@@ -34,6 +34,7 @@ enum class ObjectPlace {
   damaged,
   verified,
   readers,
+  root_copies,
 };
 
 // Whether the second part of a key is the name of a cluster.

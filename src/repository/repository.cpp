@@ -90,7 +90,11 @@ std::optional<std::uint32_t> highest_number(const std::vector<std::string>& name
 }  // namespace
 
 bool holds_repository(Storage& storage) {
-  return !storage.list_names(prefix_of(ObjectPlace::format)).empty();
+  const auto names = storage.list_names("");
+  return std::ranges::any_of(object_table(), [&](const ObjectPlaceInfo& info) {
+    const auto name = info.prefix.substr(0, info.prefix.size() - 1);
+    return std::ranges::find(names, name) != names.end();
+  });
 }
 
 void Repository::create(Storage& storage, Clock& clock, Randomness& randomness) {
@@ -112,6 +116,12 @@ Repository Repository::open(Storage& storage, Clock& clock) {
   const Repository unidentified(storage, clock, {}, 0);
   const auto latest = unidentified.latest_in_series(ObjectKind::format,
                                                     std::string(prefix_of(ObjectPlace::format)));
+  if (!latest && holds_repository(storage)) {
+    throw Error(ErrorKind::corrupt,
+                "the repository at " + storage.url() + " has lost its format object",
+                "Other objects of a repository are there, and nothing below format/.",
+                "walvault repair --repo " + storage.url() + " makes it again.");
+  }
   if (!latest) {
     throw Error(ErrorKind::not_found, "there is no repository at " + storage.url(),
                 "It holds no format object.",
@@ -156,6 +166,59 @@ void Repository::expect_deletable() const {
               "It may hold what this version does not know to be needed (features " +
                   std::to_string(gc_features_) + "). Nothing was deleted.",
               "Delete with the version of walvault that wrote it last, or a later one.");
+}
+
+std::vector<FormatRepair> repair_format(Storage& storage,
+                                        const std::optional<std::string>& known_id, Clock& clock,
+                                        Randomness& randomness, bool dry_run) {
+  if (!holds_repository(storage)) {
+    throw Error(ErrorKind::not_found, "there is no repository at " + storage.url(),
+                "Nothing of one is there.", "Create one with: walvault init");
+  }
+  const ObjectCodec codec;
+  const std::string prefix(prefix_of(ObjectPlace::format));
+  const auto decoded = [&](const std::string& key, ByteView object) -> std::optional<Format> {
+    try {
+      return decode_format(codec.unseal(ObjectKind::format, key, object));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::corrupt) throw;
+      return std::nullopt;
+    }
+  };
+  const auto highest = highest_number(storage.list_names(prefix)).value_or(1);
+  std::vector<FormatRepair> repairs;
+  std::optional<RandomId> id;
+  for (std::uint32_t number = 1; number <= highest; ++number) {
+    const auto key = prefix + std::to_string(number);
+    const auto object = storage.find(key);
+    const auto format = object ? decoded(key, *object) : std::nullopt;
+    if (format) {
+      id = format->id;
+    } else {
+      repairs.push_back({.key = key, .id = {}});
+    }
+  }
+  const bool is_new = !id && !known_id;
+  if (!repairs.empty() && !id && known_id) {
+    id.emplace();
+    if (!from_hex(*known_id, *id)) {
+      throw Error(ErrorKind::usage, "\"" + *known_id + "\" is not the id of a repository", {},
+                  "It has 32 hexadecimal digits, as walvault info --json shows it.");
+    }
+  }
+  if (!id) id = randomness.id();
+  for (auto& repair : repairs) {
+    repair.id = to_hex(*id);
+    repair.is_new = is_new;
+    if (dry_run) continue;
+    const auto object = codec.seal(
+        ObjectKind::format, repair.key,
+        encode_format({.id = *id, .made = clock.now(), .reader_features = known_reader_features}));
+    const auto replaced = storage.replace_damaged(
+        repair.key, object, [&](ByteView there) { return decoded(repair.key, there).has_value(); });
+    if (replaced == Replaced::absent) (void)storage.put_if_absent(repair.key, object);
+  }
+  return repairs;
 }
 
 std::optional<Bytes> Repository::find_sealed(ObjectKind kind, const std::string& key) const {

@@ -79,6 +79,21 @@ class Repository {
   std::uint64_t gc_features_;
 };
 
+// What made a format object again that was lost or damaged.
+struct FormatRepair {
+  std::string key;
+  std::string id;       // that the repository has from then on
+  bool is_new = false;  // nobody knew the former one
+};
+// Empty: all are whole. The id is that of one that is whole, else `known_id` (32 hexadecimal
+// digits), else a new one. Every feature that this program knows counts as announced. `dry_run`:
+// nothing is written. Error{usage} for an id that is none, {not_found} where there is no
+// repository, {conflict} where an object is a newer version's.
+[[nodiscard]] std::vector<FormatRepair> repair_format(Storage& storage,
+                                                      const std::optional<std::string>& known_id,
+                                                      Clock& clock, Randomness& randomness,
+                                                      bool dry_run);
+
 // Whether the storage holds a repository, damaged or not.
 [[nodiscard]] bool holds_repository(Storage& storage);
 

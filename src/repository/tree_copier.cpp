@@ -10,6 +10,7 @@
 #include "repository/gc_plan.h"
 #include "repository/object_table.h"
 #include "repository/pin.h"
+#include "repository/root_copy.h"
 
 namespace walvault {
 namespace {
@@ -204,6 +205,7 @@ bool TreeCopier::commit() {
   }
   // Recorded meanwhile: then that root is none, and expire removes it.
   if (storage.find_size(deletion)) return false;
+  (void)put_root_copy(to_, root_key, bytes);
   give_up(root_key);
   return true;
 }

@@ -8,6 +8,7 @@
 #include "repository/gc_plan.h"
 #include "repository/object_table.h"
 #include "repository/pin.h"
+#include "repository/root_copy.h"
 #include "repository/unfinished.h"
 
 namespace walvault {
@@ -130,10 +131,13 @@ void WriterSession::remove_pin() const noexcept {
 
 void WriterSession::commit(ByteView root) const {
   auto& storage = repository_.storage();
-  if (storage.put_if_absent(root_key_, root)) return remove_pin();
+  const auto finish = [&] {
+    (void)put_root_copy(repository_, root_key_, root);
+    remove_pin();
+  };
+  if (storage.put_if_absent(root_key_, root)) return finish();
   const auto there = storage.find(root_key_);
-  if (there && std::ranges::equal(*there, root))
-    return remove_pin();  // our own, its answer was lost
+  if (there && std::ranges::equal(*there, root)) return finish();  // our own, its answer was lost
   throw Error(ErrorKind::unavailable, "the backup could not be committed",
               "Its place " + root_key_ + " was closed by a gc that took this run for dead.",
               "Run the backup again.");

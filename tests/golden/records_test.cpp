@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 
 #include "catalog/records/accepted_gap.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
 #include "catalog/records/catalogue_snapshot.h"
 #include "catalog/records/left_timeline.h"
 #include "catalog/records/verified.h"
 #include "catalog/wal/wal_expiry.h"
 #include "repository/damaged_packs.h"
+#include "repository/root_copy.h"
+#include "repository/tree.h"
 #include "support/golden_files.h"
 #include "support/memory_repository.h"
 
@@ -28,6 +31,20 @@ TEST(GoldenV1, AcceptedGap) {
   const auto read = decode_accepted_gap(
       codec.unseal(ObjectKind::accepted_gap, key, read_golden("accepted-gap.bin")));
   EXPECT_TRUE(read == gap);
+}
+
+TEST(GoldenV1, CopyOfARoot) {
+  const auto root_key = backup_root_key("main", "20260921T141320Z-0c0c");
+  Root content;
+  content.head = bytes_of("a head");
+  const auto root = encode_root(codec, content, root_key);
+  MemoryRepository made;
+  ASSERT_TRUE(put_root_copy(made.repository, root_key, root));
+  const std::string key = "root-copies/main/20260921T141320Z-0c0c";
+  expect_golden("root-copy.bin", made.storage.find(key, whole_object).value());
+  EXPECT_EQ(root_key_of_copy(key), root_key);
+  made.storage.overwrite(key, read_golden("root-copy.bin"));
+  EXPECT_EQ(find_root_copy(made.repository, root_key), root);
 }
 
 TEST(GoldenV1, LeftTimeline) {

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/rate_limit.h"
 #include "catalog/copy/copied_gaps.h"
+#include "catalog/copy/copied_records.h"
 #include "catalog/copy/copy_choice.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
@@ -269,20 +270,7 @@ class ClusterCopier {
   void copy_records(const ClusterIdentity& identity) {
     copy_accepted_gaps(from_, to_, identity);
     copy_left_timelines(from_, to_, identity);
-    const auto prefix = prefix_of(ObjectPlace::catalogues, identity);
-    const auto names = to_.storage().list_names(prefix);
-    const std::set<std::string> known(names.begin(), names.end());
-    for (const auto& name : from_.storage().list_names(prefix)) {
-      if (known.contains(name)) continue;
-      const auto key = prefix + name;
-      try {
-        const auto payload = from_.find_sealed(ObjectKind::catalogue, key);
-        if (payload) (void)to_.put_sealed(ObjectKind::catalogue, key, *payload);
-      } catch (const Error& error) {
-        if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
-        reporter_.warn("names for walvault find are not copied: " + error.message());
-      }
-    }
+    copy_catalogues(from_, to_, identity, reporter_);
   }
 
   void add(const WalCopied& copied) {

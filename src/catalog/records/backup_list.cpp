@@ -8,6 +8,7 @@
 #include "base/format.h"
 #include "repository/object_table.h"
 #include "repository/pin.h"
+#include "repository/root_copy.h"
 #include "repository/tree.h"
 
 namespace walvault {
@@ -80,6 +81,7 @@ void delete_backup(const Repository& repository, const std::string& cluster, con
   const auto root = backup_root_key(cluster, id);
   (void)repository.put_sealed(ObjectKind::deleted, deletion_key(root), payload.bytes());
   repository.storage().remove({root});
+  repository.storage().remove({root_copy_key(root)});
 }
 
 std::set<std::string> deleted_backups(const Repository& repository, const std::string& cluster) {

@@ -56,17 +56,26 @@ std::optional<Entry> latest_entry(const Repository& repository, const std::strin
   return decode(latest->first, latest->second);
 }
 
+// nullopt: it is lost or damaged. It costs the identities up to its own, whose backups and WAL stay
+// as they are until it is back; verify says so, and no other is stopped.
+std::optional<Entry> find_readable_entry(const Repository& repository, const std::string& name,
+                                         std::uint32_t number) {
+  try {
+    const auto payload = repository.find_sealed(
+        ObjectKind::cluster, prefix_of(ObjectPlace::clusters, name) + std::to_string(number));
+    return payload ? std::optional(decode(number, *payload)) : std::nullopt;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::corrupt && error.kind() != ErrorKind::conflict) throw;
+    return std::nullopt;
+  }
+}
+
 // False: another writer took the number.
 bool put_entry(const Repository& repository, const Entry& entry) {
   return repository.put_sealed(
       ObjectKind::cluster,
       prefix_of(ObjectPlace::clusters, entry.identity.name) + std::to_string(entry.identity.number),
       encode(entry));
-}
-
-bool is_same_cluster(const ClusterIdentity& a, const ClusterIdentity& b) {
-  return a.system_identifier == b.system_identifier && a.postgres_major == b.postgres_major &&
-         a.geometry == b.geometry;
 }
 
 std::string described(const ClusterIdentity& identity) {
@@ -83,6 +92,21 @@ Error lost_race(const std::string& name) {
 }
 
 }  // namespace
+
+Bytes encode_registration(const Registration& registration) {
+  return encode({.state = registration.is_removed ? State::removed : State::active,
+                 .identity = registration.identity});
+}
+
+Registration decode_registration(std::uint32_t number, ByteView payload) {
+  auto entry = decode(number, payload);
+  return {.is_removed = entry.state == State::removed, .identity = std::move(entry.identity)};
+}
+
+bool is_same_cluster(const ClusterIdentity& a, const ClusterIdentity& b) {
+  return a.system_identifier == b.system_identifier && a.postgres_major == b.postgres_major &&
+         a.geometry == b.geometry;
+}
 
 std::string prefix_of(ObjectPlace place, const ClusterIdentity& identity) {
   return prefix_of(place, identity.name) + std::to_string(identity.number) + "/";
@@ -110,6 +134,18 @@ std::optional<ClusterIdentity> find_cluster(const Repository& repository, const 
 ClusterIdentity get_cluster(const Repository& repository, const std::string& name,
                             ErrorKind when_unknown) {
   if (auto identity = find_cluster(repository, name)) return *identity;
+  auto& storage = repository.storage();
+  for (const auto place : {ObjectPlace::backups, ObjectPlace::wal}) {
+    // One that was removed on purpose has its series.
+    if (!storage.list_names(prefix_of(ObjectPlace::clusters, name)).empty() ||
+        storage.list_names(prefix_of(place, name)).empty()) {
+      continue;
+    }
+    throw Error(ErrorKind::corrupt, "the registration of cluster " + name + " is lost",
+                "Backups or WAL of it are here, and no object below " +
+                    prefix_of(ObjectPlace::clusters, name) + ".",
+                "walvault repair makes it again.");
+  }
   const auto known = list_of(list_clusters(repository), &ClusterIdentity::name);
   throw Error(when_unknown, "the cluster " + name + " is not registered",
               known.empty() ? "The repository knows no cluster yet."
@@ -130,17 +166,9 @@ std::vector<ClusterIdentity> cluster_identities(const Repository& repository,
   auto identity = get_cluster(repository, name);
   std::vector<ClusterIdentity> identities;
   for (auto number = identity.number - 1; number > 0; --number) {
-    const auto payload = repository.find_sealed(
-        ObjectKind::cluster, prefix_of(ObjectPlace::clusters, name) + std::to_string(number));
-    if (!payload) {
-      throw Error(ErrorKind::corrupt, "an earlier identity of cluster " + name + " is gone",
-                  "The object " + prefix_of(ObjectPlace::clusters, name) + std::to_string(number) +
-                      " is missing.",
-                  "Restore it from a copy of the repository.");
-    }
-    auto entry = decode(number, *payload);
-    if (entry.state == State::removed) break;
-    identities.push_back(std::move(entry.identity));
+    auto entry = find_readable_entry(repository, name, number);
+    if (!entry || entry->state == State::removed) break;
+    identities.push_back(std::move(entry->identity));
   }
   std::ranges::reverse(identities);
   identities.push_back(std::move(identity));
@@ -183,6 +211,14 @@ Registered upgrade_cluster(const Repository& repository, ClusterIdentity identit
   const auto known = cluster_identities(repository, identity.name);
   const auto& newest = known.back();
   if (is_same_cluster(newest, identity)) return {.identity = newest};
+  // Which system identifiers it had, has to be known.
+  const auto before = known.front().number - 1;
+  if (before > 0 && !find_readable_entry(repository, identity.name, before)) {
+    throw Error(ErrorKind::corrupt, "an earlier identity of cluster " + identity.name + " is gone",
+                "The object " + prefix_of(ObjectPlace::clusters, identity.name) +
+                    std::to_string(before) + " is missing or damaged.",
+                "walvault repair makes it again.");
+  }
   const auto refuse = [&](const std::string& why, const std::string& hint) {
     return Error(ErrorKind::conflict, why,
                  "Registered: " + described(newest) + "; offered: " + described(identity) + ".",

@@ -29,6 +29,18 @@ struct ClusterIdentity {
   bool operator==(const ClusterIdentity&) const = default;
 };
 
+// One registration as it is stored: of an identity, or that the name was removed.
+struct Registration {
+  bool is_removed = false;
+  ClusterIdentity identity;
+};
+[[nodiscard]] Bytes encode_registration(const Registration& registration);
+// Error{corrupt}.
+[[nodiscard]] Registration decode_registration(std::uint32_t number, ByteView payload);
+
+// Whether both are of one server: system identifier, major, segment size.
+[[nodiscard]] bool is_same_cluster(const ClusterIdentity& a, const ClusterIdentity& b);
+
 // What the keys of one identity begin with: "wal/main/1/".
 [[nodiscard]] std::string prefix_of(ObjectPlace place, const ClusterIdentity& identity);
 

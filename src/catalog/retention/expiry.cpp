@@ -110,10 +110,17 @@ class ExpiryRun {
       result_.deleted.push_back(verdict.id);
     }
     // Roots that a run which died had not come to.
-    for (const auto& id : deleted_backups(repository_, cluster_)) {
+    const auto deleted = deleted_backups(repository_, cluster_);
+    for (const auto& id : deleted) {
       const auto key = backup_root_key(cluster_, id);
       if (storage_.find_size(key)) storage_.remove({key});
     }
+    std::vector<std::string> copies;
+    const auto prefix = prefix_of(ObjectPlace::root_copies, cluster_);
+    for (const auto& id : storage_.list_names(prefix)) {
+      if (deleted.contains(id)) copies.push_back(prefix + id);
+    }
+    if (!copies.empty()) storage_.remove(copies);
   }
 
   // The order is what makes it safe: announce, then look for running backups, then

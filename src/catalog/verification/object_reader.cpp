@@ -4,6 +4,7 @@
 
 #include "base/ordered_workers.h"
 #include "catalog/wal/wal_check.h"
+#include "repository/damage.h"
 #include "repository/damaged_packs.h"
 #include "repository/object_table.h"
 
@@ -61,34 +62,44 @@ class ObjectReader {
 
   void choose_wal(const ClusterIdentity& cluster, std::vector<StoredObject>& chosen) {
     for (const auto& identity : cluster_identities(state_.repository, cluster.name)) {
-      const WalArchive archive(state_.repository, identity);
-      const auto prefix = archive.prefix();
-      std::string last_prefix;
-      state_.storage.list(prefix, [&](const ObjectInfo& object) {
-        const auto place = segment_place(archive, object.key);
-        // They come in order: before the first of a branch there is nothing any more.
-        if (place && place->branch_prefix != last_prefix) {
-          last_prefix = place->branch_prefix;
-          state_.journal.forget_segments_before(last_prefix, place->number);
-        }
-        if (state_.request.backup && !(place && is_needed(identity, *place))) return;
-        ++state_.report.wal_files;
-        state_.report.wal_bytes += object.size;
-        StoredObject wanted{.key = object.key, .size = object.size};
-        // Small files, which many things hang on, are always read.
-        if (place && !place->partial) {
-          const bool is_fresh =
-              state_.request.max_age &&
-              state_.journal.is_segment_right(place->branch_prefix, place->number,
-                                              state_.request.tier, *state_.request.max_age);
-          if (is_fresh || !is_sampled(object.key)) return;
-          wanted.branch_prefix = place->branch_prefix;
-          wanted.number = place->number;
-        }
-        ++state_.report.wal_files_read;
-        chosen.push_back(std::move(wanted));
-      });
+      const auto archive = archive_of(identity);
+      if (archive) choose_wal(*archive, chosen);
     }
+  }
+
+  // nullopt: the opening of a branch is damaged, which is reported as an object.
+  [[nodiscard]] std::optional<WalArchive> archive_of(const ClusterIdentity& identity) const {
+    return unless_damaged([&] { return std::optional(WalArchive(state_.repository, identity)); });
+  }
+
+  void choose_wal(const WalArchive& archive, std::vector<StoredObject>& chosen) {
+    const auto& identity = archive.identity();
+    const auto prefix = archive.prefix();
+    std::string last_prefix;
+    state_.storage.list(prefix, [&](const ObjectInfo& object) {
+      const auto place = segment_place(archive, object.key);
+      // They come in order: before the first of a branch there is nothing any more.
+      if (place && place->branch_prefix != last_prefix) {
+        last_prefix = place->branch_prefix;
+        state_.journal.forget_segments_before(last_prefix, place->number);
+      }
+      if (state_.request.backup && !(place && is_needed(identity, *place))) return;
+      ++state_.report.wal_files;
+      state_.report.wal_bytes += object.size;
+      StoredObject wanted{.key = object.key, .size = object.size};
+      // Small files, which many things hang on, are always read.
+      if (place && !place->partial) {
+        const bool is_fresh =
+            state_.request.max_age &&
+            state_.journal.is_segment_right(place->branch_prefix, place->number,
+                                            state_.request.tier, *state_.request.max_age);
+        if (is_fresh || !is_sampled(object.key)) return;
+        wanted.branch_prefix = place->branch_prefix;
+        wanted.number = place->number;
+      }
+      ++state_.report.wal_files_read;
+      chosen.push_back(std::move(wanted));
+    });
   }
 
   // By the one backup that is asked for.
@@ -104,6 +115,7 @@ class ObjectReader {
 
   void choose_others(std::vector<StoredObject>& chosen) {
     if (state_.request.backup) return;
+    choose_tombstones(chosen);
     const auto choose = [&](const std::string& prefix, ObjectKind kind) {
       state_.storage.list(prefix, [&](const ObjectInfo& object) {
         chosen.push_back({.key = object.key, .size = object.size, .kind = kind});
@@ -119,6 +131,22 @@ class ObjectReader {
                            : std::string(place.prefix),
                place.kind);
       }
+    }
+  }
+
+  // At the keys of roots, and smaller than any.
+  void choose_tombstones(std::vector<StoredObject>& chosen) {
+    constexpr std::uint64_t bytes_max = 256;
+    std::vector<StoredObject> small;
+    state_.storage.list(prefix_of(ObjectPlace::backups), [&](const ObjectInfo& object) {
+      if (object.size > bytes_max) return;
+      small.push_back({.key = object.key, .size = object.size, .kind = ObjectKind::tombstone});
+    });
+    for (auto& object : small) {
+      const auto bytes = state_.storage.find(object.key, {.length = envelope_bytes});
+      if (!bytes || !is_of_kind(*bytes, ObjectKind::tombstone)) continue;
+      ++state_.report.objects_read;
+      chosen.push_back(std::move(object));
     }
   }
 

@@ -5,6 +5,7 @@
 #include "catalog/records/backup_list.h"
 #include "catalog/verification/content_reader.h"
 #include "catalog/verification/object_reader.h"
+#include "catalog/verification/orphans.h"
 #include "catalog/verification/verify_scope.h"
 #include "repository/damaged_packs.h"
 #include "repository/object_table.h"
@@ -57,6 +58,15 @@ void judge_costs(VerifyState& state) {
   forget_what_was_deleted(state);
 }
 
+void look_for_orphans(VerifyState& state) {
+  if (state.request.backup) return;
+  const auto of_cluster = "/" + state.request.cluster.value_or("") + "/";
+  for (const auto& orphan : find_orphans(state.repository)) {
+    if (state.request.cluster && orphan.key.find(of_cluster) == std::string::npos) continue;
+    state.add_damage(orphan.key, DamageKind::missing, orphan.why);
+  }
+}
+
 void finish(VerifyState& state) {
   state.report.stored_bytes_read = state.stored_bytes_read;
   state.report.plain_bytes_read = state.plain_bytes_read;
@@ -88,6 +98,7 @@ VerifyReport verify(const Repository& repository, Clock& clock, const RandomId& 
     if (request.tier >= VerifyTier::stored) read_objects(state);
     read_trees(state);
     judge_costs(state);
+    look_for_orphans(state);
   } catch (...) {
     state.journal.save();
     throw;

@@ -27,7 +27,7 @@ class ScopeFinder {
                          state_.storage.list_names(prefix_of(ObjectPlace::clusters)).size() > 1);
     state_.clusters = state_.request.cluster
                           ? std::vector{get_cluster(state_.repository, *state_.request.cluster)}
-                          : list_clusters(state_.repository);
+                          : readable_clusters();
     for (const auto& cluster : state_.clusters) {
       const auto list = list_backups(state_.repository, cluster.name);
       const auto asked = state_.request.backup
@@ -44,6 +44,25 @@ class ScopeFinder {
       }
     }
     state_.report.backups = state_.subjects.size();
+  }
+
+  // A damaged registration stops no other; as an object it is reported like any.
+  [[nodiscard]] std::vector<ClusterIdentity> readable_clusters() {
+    std::vector<ClusterIdentity> clusters;
+    const auto prefix = std::string(prefix_of(ObjectPlace::clusters));
+    for (const auto& name : state_.storage.list_names(prefix)) {
+      try {
+        if (auto identity = find_cluster(state_.repository, name)) {
+          clusters.push_back(std::move(*identity));
+        }
+      } catch (const Error& error) {
+        if (!VerifyState::is_damage(error)) throw;
+        if (state_.request.tier == VerifyTier::present) {
+          state_.add_damage(prefix + name, DamageKind::damaged, one_line(error));
+        }
+      }
+    }
+    return clusters;
   }
 
   // One of which not even the head can be read.

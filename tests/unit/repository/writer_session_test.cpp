@@ -79,11 +79,12 @@ TEST_F(WriterSessionTest, StoresNothingBeforeItsPin) {
   const WriterSession session(repository_, made_.clock, id_of(2), root_key, "");
   EXPECT_EQ(new_bytes(session), content_.size());
   session.commit(as_bytes("root"));
-  ASSERT_EQ(puts.size(), 4u);  // pin, data, maps and file table, root
+  ASSERT_EQ(puts.size(), 5u);  // pin, data, maps and file table, root, its copy
   EXPECT_TRUE(puts[0].starts_with("pins/" + to_hex(id_of(2)) + "/"));
   EXPECT_TRUE(puts[1].starts_with("packs/" + to_hex(id_of(2)) + "/"));
   EXPECT_TRUE(puts[2].starts_with("packs/" + to_hex(id_of(2)) + "/"));
   EXPECT_EQ(puts[3], root_key);
+  EXPECT_TRUE(puts[4].starts_with("root-copies/"));
 }
 
 TEST_F(WriterSessionTest, DoesNotGoOnWithoutItsPin) {

@@ -281,9 +281,10 @@ TEST_F(ExpiryTest, AnnouncesBeforeItLooksForBackups) {
   (void)carry_out_expiry(repository_, "main", planned, id_of(1), now_, [] {});
   // Roots, announcement, pins, roots again, WAL, the announcement's end.
   EXPECT_EQ(calls,
-            (std::vector<std::string>{"remove backups/", "remove backups/", "put wal-expiry/",
-                                      "list pins/", "list_names backups/", "remove wal/",
-                                      "remove wal-expiry/", "list_names wal-expiry/"}));
+            (std::vector<std::string>{"remove backups/", "remove root-copies/", "remove backups/",
+                                      "remove root-copies/", "put wal-expiry/", "list pins/",
+                                      "list_names backups/", "remove wal/", "remove wal-expiry/",
+                                      "list_names wal-expiry/"}));
 }
 
 TEST_F(ExpiryTest, ABackupSeesThatItsWalIsAboutToGo) {

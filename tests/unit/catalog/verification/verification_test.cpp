@@ -1,4 +1,5 @@
 #include "catalog/verification/verification.h"
+#include "catalog/records/backup_list.h"
 
 #include <gtest/gtest.h>
 
@@ -215,8 +216,8 @@ TEST_F(VerificationTest, DeepFindsABitInEveryObject) {
     }
   }
   EXPECT_TRUE(run(VerifyTier::deep).is_whole());
-  EXPECT_EQ(kinds,
-            (std::set<std::string>{"backups", "clusters", "format", "packs", "wal", "wal-ledger"}));
+  EXPECT_EQ(kinds, (std::set<std::string>{"backups", "clusters", "format", "packs", "root-copies",
+                                          "wal", "wal-ledger"}));
 }
 
 TEST_F(VerificationTest, SaysWhatAMissingPackCosts) {
@@ -563,10 +564,11 @@ TEST_F(VerificationTest, OfABackupWithADamagedHeadSaysSo) {
 }
 
 TEST_F(VerificationTest, ABackupThatIsDeletedMeanwhileIsNoDamage) {
-  const auto pack = pack_of("b", "pg_xact/0001", 1);
-  hooked_.before = [&](std::string_view operation, std::string_view key) {
+  hooked_.before = [&, pack = pack_of("b", "pg_xact/0001", 1)](std::string_view operation,
+                                                               std::string_view key) {
     if (operation == "find" && key == pack) {
-      made_.storage.remove({backup_root_key("main", "b"), pack});
+      delete_backup(made_.repository, "main", "b", {});
+      made_.storage.remove({pack});
     }
   };
   EXPECT_TRUE(run(VerifyTier::stored).is_whole());
@@ -589,8 +591,7 @@ TEST_F(VerifiedTimelines, AMissingHistoryFileIsFound) {
   const auto key = archive_.key_of("00000002.history");
   made_.storage.remove({key});
   const auto report = run(VerifyTier::present);
-  ASSERT_EQ(report.objects.size(), 1u);
-  EXPECT_EQ(report.objects[0].key, key);
+  EXPECT_EQ(report.objects.at(0).key, key);
 }
 
 TEST_F(VerifiedTimelines, AMissingFirstSegmentOfATimelineIsFound) {
@@ -603,9 +604,8 @@ TEST_F(VerifiedTimelines, AMissingFirstSegmentOfATimelineIsFound) {
 
 TEST_F(VerifiedTimelines, AHoleToWhichNoBackupLeadsCostsNothing) {
   // The old primary went on, with a hole, behind the only backups' departure.
-  made_.storage.remove({backup_root_key("main", "a"), backup_root_key("main", "b")});
   back_up(3, "c", 12, 13, "");
-  made_.storage.remove({backup_root_key("main", "c")});
+  for (const auto* id : {"a", "b", "c"}) delete_backup(made_.repository, "main", id, {});
   auto info = backup_of("d", 2, 12, 13);
   Root root;
   root.head = encode_backup_info(info);
