@@ -32,6 +32,21 @@ constexpr std::uint64_t spool_bytes_max = 1u << 30;
 // A process that nobody waits for must not live for ever.
 constexpr unsigned fill_seconds_max = 300;
 
+// All but the directories that this program holds itself: a repository's root is never opened
+// twice. What a server left open is not closed on exec, what is opened here is.
+void close_inherited_files() {
+  constexpr int files_max = 65536;
+  const auto end = static_cast<int>(std::min<long>(::sysconf(_SC_OPEN_MAX), files_max));
+  for (int fd = STDERR_FILENO + 1; fd < end; ++fd) {
+    struct stat status {};
+    const int flags = ::fcntl(fd, F_GETFD);
+    const bool is_own = flags >= 0 && (flags & FD_CLOEXEC) != 0;
+    const bool is_held = is_own && ::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode);
+    if (flags >= 0 && !is_held) ::close(fd);
+  }
+  ::closefrom(end);
+}
+
 // What a segment is called here: other repositories and clusters that were
 // restored to the same place have other names for theirs.
 std::string id_of(const WalArchive& archive, const std::string& key) {
@@ -341,7 +356,7 @@ void Spool::fill_in_background(const ArchiveSource& archive, const SegmentName& 
   const int nothing = ::open("/dev/null", O_RDWR);
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) (void)::dup2(nothing, fd);
   // Nor are files of the server, which older ones leave open, to be held on to.
-  ::closefrom(STDERR_FILENO + 1);
+  close_inherited_files();
   const auto filler = ::fork();
   if (filler != 0) {
     // It needs no signal, so all stay blocked here.

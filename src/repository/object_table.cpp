@@ -224,7 +224,7 @@ constexpr std::array table{
                     .key_class = KeyClass::catalogue,
                     .is_derived = true,
                     .cached = Cached::no,
-                    .copied = Copied::no,
+                    .copied = Copied::anew,
                     .deleted_by = "expire, backups delete",
                     .what = "a second copy of a backup's root",
                     .loss = derived_loss},

@@ -90,6 +90,8 @@ TEST_P(PinnedPlan, AnotherRepositoryAtThePlaceIsRefused) {
   auto server = restored();
   fs::rename(job_.repository(), job_.repository() + ".away");
   ASSERT_EQ(job_.walvault({"init"}).exit_code, 0);
+  // The machine is told that it is the right one; the recovery knows better.
+  ASSERT_EQ(job_.walvault({"check", "--accept-repository"}).exit_code, 0);
   ASSERT_EQ(job_.walvault({"cluster", "add", "main", "--pg", job_.server().conninfo()}).exit_code,
             0);
   give_to_server_user(job_.repository());
@@ -97,6 +99,7 @@ TEST_P(PinnedPlan, AnotherRepositoryAtThePlaceIsRefused) {
   EXPECT_THAT(server->log(), HasSubstr("planned from another repository"));
   fs::remove_all(job_.repository());
   fs::rename(job_.repository() + ".away", job_.repository());
+  ASSERT_EQ(job_.walvault({"check", "--accept-repository"}).exit_code, 0);
   ASSERT_TRUE(server->start()) << server->log();
   ASSERT_TRUE(server->wait_until_promoted()) << server->log();
   EXPECT_EQ(server->sql("SELECT count(*) FROM t"), "4");

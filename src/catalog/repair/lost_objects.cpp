@@ -188,6 +188,19 @@ std::optional<Bytes> LostObjects::find_wal(const std::string& key, std::string& 
   return their_key == key ? *object : moved_to(ours_.codec(), *object, their_key, key);
 }
 
+std::vector<std::uint64_t> LostObjects::numbers_of(const WalArchive& here, TimelineBranch branch,
+                                                   std::uint64_t first, std::uint64_t behind) {
+  std::string why;
+  const auto& identity = here.identity();
+  const auto* const archives = archives_of(identity.name, identity.number, why);
+  if (archives == nullptr) return {};
+  std::vector<std::uint64_t> numbers;
+  for (const auto& each : archives->theirs.with({branch}).segments(branch.timeline, first)) {
+    if (each.number >= first && each.number < behind) numbers.push_back(each.number);
+  }
+  return numbers;
+}
+
 std::vector<std::string> LostObjects::keys_of_parts(const WalArchive& here,
                                                     const SegmentName& segment) {
   std::string why;

@@ -22,6 +22,10 @@ class LostObjects {
   // roots, WAL and sealed objects.
   [[nodiscard]] std::optional<Bytes> find(const std::string& key, std::string& why);
 
+  // The segments of a branch that theirs has, from number `first` to before `behind`, ascending.
+  [[nodiscard]] std::vector<std::uint64_t> numbers_of(const WalArchive& here, TimelineBranch branch,
+                                                      std::uint64_t first, std::uint64_t behind);
+
   // Of a segment that is not here, the keys that its saved parts have in theirs would have here.
   [[nodiscard]] std::vector<std::string> keys_of_parts(const WalArchive& here,
                                                        const SegmentName& segment);

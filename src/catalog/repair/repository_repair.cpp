@@ -1,11 +1,13 @@
 #include "catalog/repair/repository_repair.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
 
 #include "base/error.h"
+#include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_list.h"
 #include "catalog/repair/lost_objects.h"
@@ -56,7 +58,7 @@ class RepositoryRepair {
       verification.max_age = fresh;
       found = verify_now(verification);
     }
-    bring_newest_wal();
+    bring_missing_wal();
     complete_root_copies();
     name_what_is_left(found);
     return std::move(report_);
@@ -204,7 +206,7 @@ class RepositoryRepair {
     if (gap.state != GapState::open || gap.is_minimal) return;
     const auto geometry = identity.geometry;
     const auto archive = WalArchive(ours_, identity).with({gap.timeline});
-    bring_missing(archive, gap.timeline.timeline, geometry.number_of(gap.from), gap.to);
+    bring_missing(archive, gap.timeline, geometry.number_of(gap.from), gap.to);
   }
 
   // Of segments that are not there: before the first of a branch no gap is seen.
@@ -213,22 +215,24 @@ class RepositoryRepair {
     const auto info = std::ranges::find(backups, damage.id, &BackupInfo::id);
     if (info == backups.end()) return;
     const auto identity = get_cluster_identity(ours_, damage.cluster, info->identity_number);
-    bring_missing(WalArchive(ours_, identity).with({info->timeline_branch()}), info->timeline,
-                  identity.geometry.number_of(info->start), info->stop);
+    bring_missing(WalArchive(ours_, identity).with({info->timeline_branch()}),
+                  info->timeline_branch(), identity.geometry.number_of(info->start), info->stop);
   }
 
   // What is there, damaged, was reported as an object.
-  void bring_missing(const WalArchive& archive, TimelineId timeline, std::uint64_t first, Lsn to) {
+  void bring_missing(const WalArchive& archive, TimelineBranch branch, std::uint64_t first,
+                     Lsn to) {
     if (!source_) return;
     const auto geometry = archive.identity().geometry;
-    for (SegmentName segment{.timeline = timeline, .number = first};
-         geometry.start_of(segment.number) < to; ++segment.number) {
+    const auto behind = geometry.number_before(to) + 1;
+    for (const auto number : source_->numbers_of(archive, branch, first, behind)) {
+      const SegmentName segment{.timeline = branch.timeline, .number = number};
       if (!archive.has_segment(segment)) try_to_mend(archive.key_of(segment.text(geometry)));
     }
   }
 
-  // Behind the last segment of a branch nothing tells that there was more.
-  void bring_newest_wal() {
+  // Where no backup leads to, and behind the last segment of a branch, nobody misses WAL.
+  void bring_missing_wal() {
     if (!source_) return;
     for (const auto& cluster : readable_clusters()) {
       for (const auto& identity : cluster_identities(ours_, cluster)) {
@@ -237,20 +241,38 @@ class RepositoryRepair {
           const auto view = archive.with({branch});
           const auto segments = view.segments(branch.timeline);
           if (segments.empty()) continue;
-          SegmentName next{.timeline = branch.timeline, .number = segments.back().number + 1};
-          while (true) {
-            const auto before = report_.mended.size();
-            try_to_mend(view.key_of(next.text(identity.geometry)));
-            if (report_.mended.size() == before) break;
-            ++next.number;
+          for (std::size_t i = 1; i < segments.size(); ++i) {
+            bring_between(view, branch, segments[i - 1].number + 1, segments[i].number);
           }
+          auto last = segments.back().number;
+          constexpr auto all = std::numeric_limits<std::uint64_t>::max();
+          for (const auto number : source_->numbers_of(view, branch, last + 1, all)) {
+            // Behind a hole it would go on with nothing.
+            if (number != last + 1) break;
+            const SegmentName segment{.timeline = branch.timeline, .number = number};
+            try_to_mend(view.key_of(segment.text(identity.geometry)));
+            last = number;
+          }
+          const SegmentName next{.timeline = branch.timeline, .number = last + 1};
           for (const auto& key : source_->keys_of_parts(view, next)) {
             if (!storage_.find_size(key)) try_to_mend(key);
           }
-          // That there was none more is no damage.
-          why_not_.erase(view.key_of(next.text(identity.geometry)));
         }
       }
+    }
+  }
+
+  // Not what was accepted as lost, nor what expired.
+  void bring_between(const WalArchive& view, TimelineBranch branch, std::uint64_t first,
+                     std::uint64_t behind) {
+    if (first == behind) return;
+    const auto geometry = view.identity().geometry;
+    const auto accepted = list_accepted_gaps(ours_, view.identity());
+    for (const auto number : source_->numbers_of(view, branch, first, behind)) {
+      const SegmentName segment{.timeline = branch.timeline, .number = number};
+      const auto from = geometry.start_of(number);
+      if (covers(accepted, branch, from, geometry.start_of(number + 1))) continue;
+      try_to_mend(view.key_of(segment.text(geometry)));
     }
   }
 
