@@ -7,6 +7,7 @@
 #include "app/places.h"
 #include "maintenance/maintenance_commands.h"
 #include "maintenance/repair_run.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
@@ -28,6 +29,24 @@ std::vector<RepositoryConfig> sources_of(const Options& options, const Config& c
   return {std::move(place)};
 }
 
+// What a command put beneath a mount point while nothing was mounted looks like a repository
+// without a format object, too. One has at least the registration of a cluster, or a backup.
+void expect_its_content(Storage& storage, const std::optional<std::string>& known) {
+  struct Found {};
+  try {
+    for (const auto place : {ObjectPlace::format, ObjectPlace::clusters, ObjectPlace::backups}) {
+      storage.list(prefix_of(place), [](const ObjectInfo&) { throw Found(); });
+    }
+  } catch (const Found&) {
+    return;
+  }
+  throw Error(ErrorKind::unavailable,
+              "it is not clear that what is at " + storage.url() + " was a repository",
+              "It has neither a format object nor the registration of a cluster nor a backup.",
+              "Is its file system mounted? If this is it, name its id: walvault repair --id " +
+                  known.value_or("ID"));
+}
+
 void run_repair(Program& program, const Options& options) {
   catch_signals();
   const auto& config = program.config();
@@ -40,7 +59,12 @@ void run_repair(Program& program, const Options& options) {
   std::vector<FormatRepair> format;
   try {
     format = repair_format(*storage, options.id ? options.id : known, system_clock(),
-                           system_randomness(), options.dry_run);
+                           system_randomness(), true);
+    if (!format.empty() && !options.id) expect_its_content(*storage, known);
+    if (!format.empty() && !options.dry_run) {
+      format = repair_format(*storage, options.id ? options.id : known, system_clock(),
+                             system_randomness(), false);
+    }
   } catch (const Error& error) {
     // One that this machine knows, and that is not there, is not mounted.
     if (error.kind() != ErrorKind::not_found || !known) throw;

@@ -50,7 +50,8 @@ void expect_free_places_for(const std::vector<TablespaceCreation>& created,
 
 void make_places_for(const std::vector<TablespaceCreation>& created,
                      const std::optional<FileOwner>& owner) {
-  for (const auto& creation : created) make_directory_tree_of(owner, creation.location);
+  const ActingAs acting(owner);
+  for (const auto& creation : created) make_directory_tree(creation.location, 0700);
 }
 
 }  // namespace walvault

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "datadir/data_directory.h"
+#include "datadir/file_tree.h"
 
 namespace walvault {
 namespace {
@@ -89,15 +90,16 @@ void hold_tablespaces(Destination& destination, const RestoreRequest& request,
                       const std::vector<Tablespace>& tablespaces) {
   std::set<std::pair<dev_t, ino_t>> known;
   for (const auto& tablespace : tablespaces) {
-    make_directory_tree_of(request.owner, tablespace.location);
+    const ActingAs acting(request.owner);
+    make_directory_tree(tablespace.location, 0700);
     HeldDirectory held(tablespace.location);
-    held.give_to(request.owner);
     if (const auto status = find_status(tablespace.location)) {
       known.emplace(status->st_dev, status->st_ino);
     }
     destination.tablespaces.push_back({.tablespace = tablespace, .held = std::move(held)});
   }
   if (!request.replace_tablespaces) return;
+  const ActingAs acting(request.owner);
   for (const auto& location : DataDirectory(destination.data.below()).tablespaces()) {
     try {
       const auto status = find_status(location);
@@ -111,6 +113,10 @@ void hold_tablespaces(Destination& destination, const RestoreRequest& request,
 
 bool make_room(TreeReader& tree, const RecoveryPlan& plan, const RestoreRequest& request,
                const Destination& destination) {
+  // Before anything is written: what goes makes room for it.
+  KnownPaths known;
+  if (request.delta) find_known_paths(tree, known);
+  const ActingAs acting(request.owner);
   const DataDirectory data(destination.data.below());
   bool goes_on = false;
   const auto major = plan.backup.server_version / 10000;
@@ -121,9 +127,6 @@ bool make_room(TreeReader& tree, const RecoveryPlan& plan, const RestoreRequest&
   }
   if (request.replace && !request.replace_tablespaces) data.unlink_wal();
   if (request.delta) {
-    // Before anything is written: what goes makes room for it.
-    KnownPaths known;
-    find_known_paths(tree, known);
     remove_what_is_not_known(destination, request, major, known);
   } else if (request.replace) {
     data.clear(request.replace_tablespaces ? std::optional(major) : std::nullopt);

@@ -227,7 +227,10 @@ RestoreResult restore_into(Destination& destination, const WalArchive& archive,
   std::vector<Tablespace> tablespaces;
   for (const auto& each : destination.tablespaces) tablespaces.push_back(each.tablespace);
   write_notes(tree, directory, tablespaces);
-  result.raised = write_recovery_settings(directory, request.settings);
+  {
+    const ActingAs acting(request.owner);
+    result.raised = write_recovery_settings(directory, request.settings);
+  }
   make_places_for(request.created_tablespaces, request.owner);
   reporter.check_cancelled();
   directory.apply_modes();
@@ -236,6 +239,7 @@ RestoreResult restore_into(Destination& destination, const WalArchive& archive,
   // Last, and only now: with pg_control a server starts.
   files.restore(control);
   files.finish();
+  const ActingAs acting(request.owner);
   const auto control_path = directory.path_of(control.path);
   sync_file(open_file(control_path, O_RDONLY), control_path);
   sync_directory(parent_directory(control_path));
@@ -253,7 +257,6 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   const auto tablespaces = check_destination(archive, plan, request);
   Destination destination{.data = held, .tablespaces = {}, .others = {}, .wal = {}};
   try {
-    held.give_to(request.owner);
     hold_tablespaces(destination, request, tablespaces);
     return restore_into(destination, archive, plan, request, reporter, meter);
   } catch (const Error& error) {

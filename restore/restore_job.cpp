@@ -190,7 +190,7 @@ RestoreJob::RestoreJob(const Config& config, const RestoreOptions& options,
   const auto status = find_status(request_.data_directory);
   const bool is_there = status && S_ISDIR(status->st_mode);
   if (is_there && !options.dry_run) held_ = HeldDirectory(request_.data_directory);
-  request_.owner = owner_for(request_.data_directory);
+  if (!options.dry_run) request_.owner = owner_for(request_.data_directory);
   // Before the repository is asked for, which may be away.
   cluster_ = config.cluster();
 }

@@ -38,12 +38,21 @@ bool FurtherArchives::is_absent(Place& place) {
   return !place.absent.empty();
 }
 
+OpenRepository FurtherArchives::open(const Place& place) const {
+  if (place.config.required) return open_repository(config_, place.config, writer_);
+  try {
+    return open_repository(config_, place.config, writer_, Patience(patience_when_not_required));
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::conflict) throw;
+    // Another one at its place: as if it were away, which archiving may go on without.
+    throw Error(ErrorKind::unavailable, error.message(), error.detail(), error.hint());
+  }
+}
+
 const WalArchive& FurtherArchives::archive_of(Place& place) {
   const std::lock_guard lock(mutex_);
   if (!place.opened) {
-    auto repository =
-        open_repository(config_, place.config, writer_,
-                        place.config.required ? Patience() : Patience(patience_when_not_required));
+    auto repository = open(place);
     const auto there = get_cluster(repository.repository, identity_.name, ErrorKind::conflict);
     if (there.system_identifier != identity_.system_identifier ||
         there.postgres_major != identity_.postgres_major || there.geometry != identity_.geometry) {

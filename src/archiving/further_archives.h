@@ -55,6 +55,7 @@ class FurtherArchives {
     std::unique_ptr<Opened> opened = {};
     std::string absent = {};  // why; empty: it is not, so far
   };
+  [[nodiscard]] OpenRepository open(const Place& place) const;
   [[nodiscard]] const WalArchive& archive_of(Place& place);
   [[nodiscard]] bool is_absent(Place& place);
   void give_up(Place& place, const Error& error, std::chrono::milliseconds took);

@@ -74,7 +74,11 @@ class ByteWriter {
 // names `what`, so a parser over foreign bytes needs no checks of its own.
 class ByteReader {
  public:
+  // `what` must outlive it.
   ByteReader(ByteView bytes, std::string_view what) : bytes_(bytes), what_(what) {}
+  ByteReader(ByteView bytes, const char* what) : ByteReader(bytes, std::string_view(what)) {}
+  ByteReader(ByteView bytes, const std::string& what) : ByteReader(bytes, std::string_view(what)) {}
+  ByteReader(ByteView bytes, std::string&& what) = delete;
 
   [[nodiscard]] std::uint8_t u8() { return raw(1)[0]; }
   [[nodiscard]] std::uint16_t u16() { return static_cast<std::uint16_t>(fixed(2)); }

@@ -181,7 +181,8 @@ void DataDirectory::clear(std::optional<int> tablespaces_of_major) const {
 void DataDirectory::expect_stopped() const { walvault::expect_stopped(path_); }
 
 HeldDirectory DataDirectory::make_and_hold(const std::optional<FileOwner>& owner) const {
-  make_directory_tree_of(owner, path_);
+  const ActingAs acting(owner);
+  make_directory_tree(path_, 0700);
   return HeldDirectory(path_);
 }
 

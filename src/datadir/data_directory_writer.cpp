@@ -19,7 +19,8 @@ namespace fs = boost::filesystem;
 DataDirectoryWriter::DataDirectoryWriter(std::string root, Existing existing,
                                          std::optional<FileOwner> owner)
     : root_(std::move(root)), existing_(existing), owner_(owner) {
-  make_directory_tree_of(owner_, root_);
+  const ActingAs acting(owner_);
+  make_directory_tree(root_, 0700);
   set_root_mode(0700);
 }
 
@@ -35,7 +36,8 @@ void DataDirectoryWriter::redirect(std::string link, std::string directory) {
 }
 
 void DataDirectoryWriter::make_parents(const std::string& relative) const {
-  make_directory_tree_of(owner_, parent_directory(path_of(relative)));
+  const ActingAs acting(owner_);
+  make_directory_tree(parent_directory(path_of(relative)), 0700);
 }
 
 void DataDirectoryWriter::make_way(const std::string& path, mode_t kind) const {
@@ -47,24 +49,26 @@ void DataDirectoryWriter::make_way(const std::string& path, mode_t kind) const {
 }
 
 void DataDirectoryWriter::make_directory(const std::string& relative, mode_t mode) {
+  const ActingAs acting(owner_);
   const auto path = path_of(relative);
   const bool is_linked_wal = relative == "pg_wal" && fs::is_symlink(path) && fs::is_directory(path);
   if (!is_linked_wal) make_way(path, S_IFDIR);
-  make_directory_tree_of(owner_, path);
-  give_to(owner_, path);
+  make_directory_tree(path, 0700);
   set_mode(path, mode, 0700);
 }
 
 void DataDirectoryWriter::set_root_mode(mode_t mode) {
+  const ActingAs acting(owner_);
   if (::chmod(root_.c_str(), mode) != 0) {
     throw system_error("set the mode of \"" + root_ + "\"", errno);
   }
 }
 
 void DataDirectoryWriter::make_symlink(const std::string& relative, const std::string& target) {
+  const ActingAs acting(owner_);
   const auto path = path_of(relative);
   if (existing_ == Existing::none) {
-    if (::symlink(target.c_str(), path.c_str()) == 0) return give_to(owner_, path);
+    if (::symlink(target.c_str(), path.c_str()) == 0) return;
     throw system_error("make the link \"" + path + "\"", errno);
   }
   // One link takes the other's place: an interruption leaves either.
@@ -74,11 +78,11 @@ void DataDirectoryWriter::make_symlink(const std::string& relative, const std::s
   if (::symlink(target.c_str(), made.c_str()) != 0 || ::rename(made.c_str(), path.c_str()) != 0) {
     throw system_error("make the link \"" + path + "\"", errno);
   }
-  give_to(owner_, path);
 }
 
 std::uint64_t DataDirectoryWriter::make_file(const std::string& relative, std::uint64_t size,
                                              mode_t mode) {
+  const ActingAs acting(owner_);
   const auto path = path_of(relative);
   make_way(path, S_IFREG);
   std::uint64_t before = 0;
@@ -92,7 +96,6 @@ std::uint64_t DataDirectoryWriter::make_file(const std::string& relative, std::u
   }
   const int exclusive = existing_ == Existing::none ? O_EXCL : O_NOFOLLOW;
   const auto file = open_file(path, O_WRONLY | O_CREAT | exclusive, 0600);
-  give_to(owner_, path);
   set_mode(path, mode, 0600);
   if (size != before && ::ftruncate(file.get(), static_cast<off_t>(size)) != 0) {
     throw system_error("make \"" + path + "\"", errno);
@@ -110,6 +113,7 @@ void DataDirectoryWriter::set_mode(const std::string& path, mode_t mode, mode_t 
 }
 
 void DataDirectoryWriter::apply_modes() {
+  const ActingAs acting(owner_);
   // Inner before outer: a directory may lock its content away.
   for (auto it = later_modes_.rbegin(); it != later_modes_.rend(); ++it) {
     if (::chmod(it->first.c_str(), it->second) != 0) {
@@ -120,6 +124,7 @@ void DataDirectoryWriter::apply_modes() {
 }
 
 FileDescriptor DataDirectoryWriter::open_for_writing(const std::string& relative) const {
+  const ActingAs acting(owner_);
   return open_file(path_of(relative), O_RDWR);
 }
 
@@ -130,8 +135,8 @@ void DataDirectoryWriter::write_file(const std::string& relative, ByteView conte
 
 void DataDirectoryWriter::replace_file(const std::string& relative, ByteView content,
                                        mode_t mode) const {
+  const ActingAs acting(owner_);
   replace_file_durably(path_of(relative), content, mode);
-  give_to(owner_, path_of(relative));
 }
 
 // One syncfs a file system does what an fsync of each of its files would (and reports write errors

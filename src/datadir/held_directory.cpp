@@ -2,13 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
-
-#include "datadir/file_tree.h"
 
 namespace walvault {
 namespace {
@@ -57,12 +58,6 @@ void HeldDirectory::expect_in_place() const {
               "Check what is mounted there, and restore again.");
 }
 
-void HeldDirectory::give_to(const std::optional<FileOwner>& owner) const {
-  if (owner && ::fchown(directory_.get(), owner->user, owner->group) != 0) {
-    throw system_error("give \"" + path_ + "\" to user " + std::to_string(owner->user), errno);
-  }
-}
-
 void HeldDirectory::sync() const {
   sync_file_system(directory_, path_);
   expect_in_place();
@@ -79,35 +74,49 @@ Error HeldDirectory::in_words(const Error& error) const {
 
 std::optional<FileOwner> owner_for(const std::string& path) {
   if (::geteuid() != 0) return std::nullopt;
-  // Its own owner, or that of the nearest above it.
-  for (auto at = path;; at = parent_directory(at)) {
-    const auto status = find_status(at);
-    if (status && status->st_uid != 0) return FileOwner{status->st_uid, status->st_gid};
-    const bool was_there = status && at != path;
-    if (was_there || at == "/" || at == ".") break;
+  auto at = path;
+  auto status = find_status(at);
+  while (!status && at != "/" && at != ".") {
+    at = parent_directory(at);
+    status = find_status(at);
   }
-  throw Error(ErrorKind::conflict,
-              "\"" + path + "\" would belong to root, as whom no PostgreSQL server starts",
-              "A restore as root gives what it writes to the owner of the directory, or of the one "
-              "above it; both are root's.",
-              "Run it as the server's user: sudo -u postgres walvault restore ... Or make the "
-              "directory first: install -d -o postgres -g postgres -m 700 " +
-                  path);
+  if (status && status->st_uid != 0) return FileOwner{status->st_uid, status->st_gid};
+  throw Error(
+      ErrorKind::conflict,
+      "\"" + path + "\" would belong to root, as whom no PostgreSQL server starts",
+      "A restore as root writes as the owner of the directory, or of the one above it if it "
+      "is missing; here that is root: \"" +
+          at + "\".",
+      "Run it as the server's user: sudo -u postgres walvault restore ... Or make the "
+      "directory first: install -d -o postgres -g postgres -m 700 " +
+          path);
 }
 
-void give_to(const std::optional<FileOwner>& owner, const std::string& path) {
+ActingAs::ActingAs(const std::optional<FileOwner>& owner) {
   if (!owner) return;
-  if (::lchown(path.c_str(), owner->user, owner->group) != 0) {
-    throw system_error("give \"" + path + "\" to user " + std::to_string(owner->user), errno);
+  groups_.resize(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  if (!groups_.empty() && ::getgroups(static_cast<int>(groups_.size()), groups_.data()) < 0) {
+    throw system_error("look at this process's groups", errno);
+  }
+  // Of this thread alone, where glibc's functions would change all.
+  if (::syscall(SYS_setgroups, 0, nullptr) != 0) throw system_error("give up groups", errno);
+  before_.group = static_cast<gid_t>(::setfsgid(owner->group));
+  before_.user = static_cast<uid_t>(::setfsuid(owner->user));
+  is_other_ = true;
+  constexpr auto none = static_cast<uid_t>(-1);  // changes nothing, and tells what it is
+  if (static_cast<uid_t>(::setfsuid(none)) != owner->user ||
+      static_cast<gid_t>(::setfsgid(none)) != owner->group) {
+    throw Error(ErrorKind::unavailable,
+                "this process cannot act as user " + std::to_string(owner->user), {},
+                "Run it as that user.");
   }
 }
 
-void make_directory_tree_of(const std::optional<FileOwner>& owner, const std::string& path,
-                            mode_t mode) {
-  if (!owner || find_status(path)) return make_directory_tree(path, mode);
-  make_directory_tree_of(owner, parent_directory(path), 0755);
-  make_directory_tree(path, mode);
-  give_to(owner, path);
+ActingAs::~ActingAs() {
+  if (!is_other_) return;
+  ::setfsuid(before_.user);
+  ::setfsgid(before_.group);
+  (void)::syscall(SYS_setgroups, groups_.size(), groups_.data());
 }
 
 }  // namespace walvault

@@ -9,6 +9,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -45,8 +46,6 @@ class HeldDirectory {
   // Error{unavailable} where the path leads to another directory by now, or to none.
   void expect_in_place() const;
 
-  void give_to(const std::optional<FileOwner>& owner) const;
-
   // Everything that was written to its file system since it was opened, and its name.
   // Error{unavailable}, also where it is not in place.
   void sync() const;
@@ -60,16 +59,25 @@ class HeldDirectory {
   FileDescriptor directory_;
 };
 
-// Whom files at `path` are to belong to, where root makes them: whom it belongs to, else the
-// nearest directory above it that is there. nullopt: this is not root, who alone has a choice.
-// Error{conflict} where all of that is root's, as whom no server starts.
+// Whose files at `path` are to be, where root makes them: the directory's owner, or that of the
+// nearest one above it if it is not there. nullopt: this is not root, who alone has a choice.
+// Error{conflict} where it is root's, as whom no server starts.
 [[nodiscard]] std::optional<FileOwner> owner_for(const std::string& path);
 
-// Gives `path` itself, a link included, to them. Error{unavailable}.
-void give_to(const std::optional<FileOwner>& owner, const std::string& path);
+// While it lives, this thread makes, opens and removes files as that user, with no more rights:
+// whoever owns a directory that root works in must not lead root elsewhere by links. Descriptors
+// that are open stay as they are. nullopt: nothing changes. Error{unavailable}.
+class ActingAs {
+ public:
+  explicit ActingAs(const std::optional<FileOwner>& owner);
+  ActingAs(const ActingAs&) = delete;
+  ActingAs& operator=(const ActingAs&) = delete;
+  ~ActingAs();
 
-// Makes a directory of theirs, those above it too; what is there stays as it is.
-void make_directory_tree_of(const std::optional<FileOwner>& owner, const std::string& path,
-                            mode_t mode = 0700);
+ private:
+  bool is_other_ = false;
+  FileOwner before_;
+  std::vector<gid_t> groups_;
+};
 
 }  // namespace walvault

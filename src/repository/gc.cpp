@@ -10,6 +10,7 @@
 #include "repository/gc_plan.h"
 #include "repository/object_table.h"
 #include "repository/pin.h"
+#include "repository/root_copy.h"
 #include "repository/tree.h"
 
 namespace walvault {
@@ -147,7 +148,31 @@ class Collector {
                     "walvault backups delete ID --yes");
       }
     }
+    add_lost_roots(reached, {roots.begin(), roots.end()});
     return reached;
+  }
+
+  // What a root needs that is lost, until it is brought back from its copy or given up.
+  void add_lost_roots(Reached& reached, const std::set<std::string>& roots) {
+    std::vector<std::string> copies;
+    storage_.list(prefix_of(ObjectPlace::root_copies),
+                  [&](const ObjectInfo& object) { copies.push_back(object.key); });
+    for (const auto& copy : copies) {
+      const auto root_key = root_key_of_copy(copy);
+      // Deleted, or committed behind the look at the roots, by a writer whose pin was seen.
+      if (roots.contains(root_key) || storage_.find_size(deletion_key(root_key)) ||
+          storage_.find_size(root_key)) {
+        continue;
+      }
+      const auto root = find_root_copy(repository_, root_key);
+      if (!root) {
+        throw Error(ErrorKind::corrupt, "a backup is lost: what it needs is not known",
+                    root_key + " is missing, and its copy is damaged. Nothing was deleted.",
+                    "walvault repair --from another repository, or give the backup up: walvault "
+                    "backups delete ID --yes");
+      }
+      add(reached, decode_root(repository_.codec(), *root, root_key).packs);
+    }
   }
 
   static void add(Reached& reached, const PackTable& table) {

@@ -67,7 +67,8 @@ Bytes ObjectCodec::seal(ObjectKind kind, std::string_view key, ByteView payload)
 
 Bytes ObjectCodec::unseal(ObjectKind kind, std::string_view key, ByteView object) const {
   return read_enveloped(object, key, [&](ByteView bytes) {
-    ByteReader in(bytes, "the object " + std::string(key));
+    const auto what = "the object " + std::string(key);
+    ByteReader in(bytes, what);
     expect(in, kind, key);
     const auto payload = in.raw(in.u64());
     const auto signed_bytes = bytes.first(in.position());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "base/error.h"
 #include "repository/object_table.h"
@@ -90,10 +91,18 @@ std::optional<std::uint32_t> highest_number(const std::vector<std::string>& name
 }  // namespace
 
 bool holds_repository(Storage& storage) {
+  struct Found {};
   const auto names = storage.list_names("");
   return std::ranges::any_of(object_table(), [&](const ObjectPlaceInfo& info) {
     const auto name = info.prefix.substr(0, info.prefix.size() - 1);
-    return std::ranges::find(names, name) != names.end();
+    if (std::ranges::find(names, name) == names.end()) return false;
+    // A directory may be empty.
+    try {
+      storage.list(info.prefix, [](const ObjectInfo&) { throw Found(); });
+    } catch (const Found&) {
+      return true;
+    }
+    return false;
   });
 }
 
@@ -185,18 +194,25 @@ std::vector<FormatRepair> repair_format(Storage& storage,
       return std::nullopt;
     }
   };
-  const auto highest = highest_number(storage.list_names(prefix)).value_or(1);
+  std::set<std::uint32_t> numbers;
+  for (const auto& name : storage.list_names(prefix)) {
+    if (const auto number = highest_number({name})) numbers.insert(*number);
+  }
+  if (numbers.empty()) numbers.insert(1);
   std::vector<FormatRepair> repairs;
   std::optional<RandomId> id;
-  for (std::uint32_t number = 1; number <= highest; ++number) {
+  Format wanted{.made = clock.now(), .reader_features = known_reader_features};
+  for (const auto number : numbers) {
     const auto key = prefix + std::to_string(number);
     const auto object = storage.find(key);
     const auto format = object ? decoded(key, *object) : std::nullopt;
-    if (format) {
-      id = format->id;
-    } else {
+    if (!format) {
       repairs.push_back({.key = key, .id = {}});
+      continue;
     }
+    expect_known(*format, storage.url());
+    id = format->id;
+    wanted.gc_features |= format->gc_features;
   }
   const bool is_new = !id && !known_id;
   if (!repairs.empty() && !id && known_id) {

@@ -39,7 +39,7 @@ Error missing(const std::string& path) {
 // Whether owner and mode of a file may be others than they are shown to be: squashed on the way,
 // or made up for a file system that has none.
 bool makes_modes_up(const FileDescriptor& file) {
-  constexpr std::array<std::uint32_t, 8> types{
+  constexpr std::array<std::uint32_t, 11> types{
       0x6969,      // NFS
       0xFF534D42,  // CIFS
       0xFE534D42,  // SMB2
@@ -48,18 +48,13 @@ bool makes_modes_up(const FileDescriptor& file) {
       0x01021997,  // 9P
       0x4d44,      // FAT
       0x2011BAB0,  // exFAT
+      0x7366746e,  // NTFS
+      0x786f4256,  // VirtualBox's shared folders
+      0xbacbacbc,  // VMware's
   };
   struct statfs status {};
   return ::fstatfs(file.get(), &status) == 0 &&
          std::ranges::find(types, static_cast<std::uint32_t>(status.f_type)) != types.end();
-}
-
-void expect_closed(const FileDescriptor& root, const std::string& path) {
-  struct stat status {};
-  if (::fstat(root.get(), &status) != 0) throw system_error("look at \"" + path + "\"", errno);
-  if ((status.st_mode & S_IWOTH) == 0 || makes_modes_up(root)) return;
-  throw Error(ErrorKind::conflict, "everybody may write to the repository \"" + path + "\"",
-              "Any user of this machine could put another repository there.", "chmod o-w " + path);
 }
 
 }  // namespace
@@ -114,6 +109,14 @@ void PosixRoot::expect() const {
               "Check what is mounted there, and run the command again.");
 }
 
+void PosixRoot::expect_writable() const {
+  expect();
+  if ((status_of_root().st_mode & S_IWOTH) == 0 || makes_modes_up(held())) return;
+  throw Error(ErrorKind::unavailable, "everybody may write to the repository \"" + path_ + "\"",
+              "Any user of this machine could put another repository there. Nothing was written.",
+              "chmod o-w " + path_);
+}
+
 const FileDescriptor& PosixRoot::held() const {
   const std::lock_guard lock(mutex_);
   if (held_) return held_;
@@ -121,9 +124,7 @@ const FileDescriptor& PosixRoot::held() const {
   const int failure = errno;
   if (fd < 0 && (failure == ENOENT || failure == ENOTDIR)) throw missing(path_);
   if (fd < 0) throw system_error("open \"" + path_ + "\"", failure);
-  FileDescriptor root(fd);
-  expect_closed(root, path_);
-  held_ = std::move(root);
+  held_ = FileDescriptor(fd);
   return held_;
 }
 

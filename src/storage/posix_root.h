@@ -42,8 +42,11 @@ class PosixRoot {
   // Makes the root, if it is missing, and its name durable.
   void make() const;
 
-  // The root itself. Error{unavailable} where there is none; Error{conflict} where everybody may
-  // write to it, unless its file system makes modes up.
+  // Before something is written: the same, and where everybody may write to the root, unless its
+  // file system makes modes up.
+  void expect_writable() const;
+
+  // The root itself. Error{unavailable} where there is none.
   [[nodiscard]] const FileDescriptor& held() const;
 
   // Error{unavailable} where the path leads to it no more, or to nothing: every answer would be

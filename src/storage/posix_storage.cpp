@@ -139,7 +139,7 @@ PosixStorage::Claim PosixStorage::claim_name(const Temporary& temporary,
 bool PosixStorage::put_if_absent(std::string_view key, const ObjectContent& content) {
   const auto path = path_of(key);
   const auto [directory, name] = split_key(key);
-  root_.expect();
+  root_.expect_writable();
   const auto temporary = write_temporary(content);
   for (int tried = 0; tried < posix_tries_max; ++tried) {
     const auto way = root_.make_way(directory);

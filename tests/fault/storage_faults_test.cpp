@@ -20,9 +20,11 @@ namespace {
 
 // All backups but the newest, whose number is a number of calls.
 void forget_old_backups(MemoryStorage& storage) {
-  auto keys = keys_under(storage, "backups/");
-  if (!keys.empty()) keys.pop_back();
-  storage.remove(keys);
+  for (const auto* prefix : {"backups/", "root-copies/"}) {
+    auto keys = keys_under(storage, prefix);
+    if (!keys.empty()) keys.pop_back();
+    storage.remove(keys);
+  }
 }
 
 class StorageFaults : public testing::TestWithParam<Fault> {
@@ -133,7 +135,7 @@ TEST_P(StorageFaults, LeaveAnExpiryToTheNextRun) {
   int call = 1;
   for (bool failed = true; failed; ++call) {
     ASSERT_LT(call, 200);
-    for (const auto* prefix : {"backups/", "deleted/", "wal/", "wal-ledger/"}) {
+    for (const auto* prefix : {"backups/", "root-copies/", "deleted/", "wal/", "wal-ledger/"}) {
       made_.storage.remove(keys_under(made_.storage, prefix));
     }
     for (const auto& [key, object] : wal) {

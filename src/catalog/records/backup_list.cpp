@@ -36,6 +36,11 @@ void sort_by_history(std::vector<BackupInfo>& backups) {
   });
 }
 
+std::set<std::string> names_under(Storage& storage, const std::string& prefix) {
+  const auto names = storage.list_names(prefix);
+  return {names.begin(), names.end()};
+}
+
 }  // namespace
 
 BackupList list_backups(const Repository& repository, const std::string& cluster) {
@@ -45,12 +50,20 @@ BackupList list_backups(const Repository& repository, const std::string& cluster
                                    : 1;
   BackupList list;
   const auto deleted = deleted_backups(repository, cluster);
-  for (const auto& id : storage.list_names(prefix_of(ObjectPlace::backups, cluster))) {
+  const auto copies = names_under(storage, prefix_of(ObjectPlace::root_copies, cluster));
+  auto ids = names_under(storage, prefix_of(ObjectPlace::backups, cluster));
+  ids.insert(copies.begin(), copies.end());
+  for (const auto& id : ids) {
     if (deleted.contains(id)) continue;  // its root is about to go
     const auto key = backup_root_key(cluster, id);
     const auto prefix = storage.find(key, {.length = root_prefix_bytes});
-    // Deleted since it was listed, or the tombstone of a writer that gc gave up.
-    if (!prefix || is_of_kind(*prefix, ObjectKind::tombstone)) continue;
+    // The tombstone of a writer that gc gave up.
+    if (prefix && is_of_kind(*prefix, ObjectKind::tombstone)) continue;
+    if (!prefix) {
+      // Deleted since it was listed; or lost, as its copy tells.
+      if (copies.contains(id) && !storage.find_size(deletion_key(key))) list.damaged.push_back(key);
+      continue;
+    }
     try {
       auto info = decode_backup_info(decode_root_head(repository.codec(), *prefix, key));
       if (info.identity_number >= oldest_identity) list.backups.push_back(std::move(info));

@@ -112,13 +112,15 @@ std::string prefix_of(ObjectPlace place, const ClusterIdentity& identity) {
   return prefix_of(place, identity.name) + std::to_string(identity.number) + "/";
 }
 
-void check_cluster_name(const std::string& name) {
+bool is_cluster_name(std::string_view name) {
   const auto is_first = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
   const auto is_later = [&](char c) { return is_first(c) || c == '_' || c == '-'; };
-  if (!name.empty() && name.size() <= 63 && is_first(name.front()) &&
-      std::ranges::all_of(name, is_later)) {
-    return;
-  }
+  return !name.empty() && name.size() <= 63 && is_first(name.front()) &&
+         std::ranges::all_of(name, is_later);
+}
+
+void check_cluster_name(const std::string& name) {
+  if (is_cluster_name(name)) return;
   throw Error(ErrorKind::usage, "\"" + name + "\" cannot name a cluster",
               "A name has 1 to 63 characters: lower-case letters, digits, '-' and '_', and starts "
               "with a letter or digit.",

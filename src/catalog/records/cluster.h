@@ -44,7 +44,8 @@ struct Registration {
 // What the keys of one identity begin with: "wal/main/1/".
 [[nodiscard]] std::string prefix_of(ObjectPlace place, const ClusterIdentity& identity);
 
-// Error{usage} unless the name matches [a-z0-9][a-z0-9_-]{0,62}.
+// Whether a name matches [a-z0-9][a-z0-9_-]{0,62}. Error{usage} unless it does.
+[[nodiscard]] bool is_cluster_name(std::string_view name);
 void check_cluster_name(const std::string& name);
 
 // The newest identity of a name; nullopt when it is not registered.

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "catalog/copy/wal_border.h"
+#include "catalog/records/backup_info.h"
 #include "catalog/wal/wal_check.h"
 #include "catalog/wal/wal_object.h"
 #include "repository/damage.h"
@@ -19,6 +20,13 @@ namespace {
 constexpr std::uint64_t tombstone_bytes_max = 256;
 
 constexpr std::string_view lacks_it = "The other repository lacks it, too.";
+
+std::optional<std::uint32_t> parse_number_of(std::string_view text, int base = 10) {
+  std::uint32_t number = 0;
+  const auto* const end = text.data() + text.size();
+  const auto [stop, failure] = std::from_chars(text.data(), end, number, base);
+  return failure == std::errc{} && stop == end ? std::optional(number) : std::nullopt;
+}
 
 // wal/CLUSTER/NUMBER/TIMELINE-BRANCH/...
 struct WalKey {
@@ -36,21 +44,15 @@ std::optional<WalKey> parse_wal_key(std::string_view key) {
     key.remove_prefix(std::min(slash + 1, key.size()));
     return std::string(part);
   };
-  const auto number_in = [](std::string_view text, int base) -> std::optional<std::uint32_t> {
-    std::uint32_t number = 0;
-    const auto* const end = text.data() + text.size();
-    const auto [stop, failure] = std::from_chars(text.data(), end, number, base);
-    return failure == std::errc{} && stop == end ? std::optional(number) : std::nullopt;
-  };
   (void)next();
   WalKey parsed;
   parsed.cluster = next();
-  const auto number = number_in(next(), 10);
+  const auto number = parse_number_of(next());
   const auto branch_text = next();
   const auto dash = branch_text.find('-');
   if (dash == std::string::npos || key.empty()) return std::nullopt;
-  const auto timeline = number_in(std::string_view(branch_text).substr(0, dash), 16);
-  const auto branch = number_in(std::string_view(branch_text).substr(dash + 1), 10);
+  const auto timeline = parse_number_of(std::string_view(branch_text).substr(0, dash), 16);
+  const auto branch = parse_number_of(std::string_view(branch_text).substr(dash + 1));
   if (!number || !timeline || !branch) return std::nullopt;
   parsed.number = *number;
   parsed.branch = {.timeline = {*timeline}, .branch = *branch};
@@ -66,6 +68,22 @@ Bytes moved_to(const ObjectCodec& codec, ByteView object, std::string_view from,
   const auto rest = object.subspan(parsed.frames_offset);
   moved.insert(moved.end(), rest.begin(), rest.end());
   return moved;
+}
+
+// Of files that are no segments, those beside them tell whose they are.
+std::optional<std::string> find_contradiction(const WalArchive& from, const WalArchive& to,
+                                              TimelineId timeline) {
+  constexpr std::size_t looks_max = 3;
+  std::size_t looks = 0;
+  for (const auto& each : to.segments(timeline)) {
+    const SegmentName segment{.timeline = timeline, .number = each.number};
+    if (!from.has_segment(segment)) continue;
+    if (contradict(from, to, segment)) {
+      return "The other repository has other WAL of this timeline.";
+    }
+    if (++looks == looks_max) break;
+  }
+  return std::nullopt;
 }
 
 }  // namespace
@@ -177,7 +195,8 @@ std::optional<Bytes> LostObjects::find_wal(const std::string& key, std::string& 
         !(segment && !contradict(from, to, *segment))) {
       return "The other repository has other content under this name.";
     }
-    if (here || !segment) return std::nullopt;
+    if (here) return std::nullopt;
+    if (!segment) return find_contradiction(from, to, parsed->branch.timeline);
     const auto border = find_border_conflict(from, to, std::span(&*segment, 1));
     return border ? std::optional(border->why) : std::nullopt;
   });
@@ -218,8 +237,12 @@ std::vector<std::string> LostObjects::keys_of_parts(const WalArchive& here,
   return keys;
 }
 
-std::optional<Bytes> LostObjects::find_sealed(const std::string& key, std::string& why) const {
+std::optional<Bytes> LostObjects::find_sealed(const std::string& key, std::string& why) {
   const auto& info = info_of(*place_of(key));
+  if (info.copied == Copied::anew && !is_of_one_cluster(key)) {
+    why = "The other repository has no such cluster, or another one under this name.";
+    return std::nullopt;
+  }
   if (info.copied != Copied::anew) {
     why = "Each repository has its own.";
     return std::nullopt;
@@ -232,6 +255,23 @@ std::optional<Bytes> LostObjects::find_sealed(const std::string& key, std::strin
     return std::nullopt;
   }
   return ours_.codec().seal(info.kind, key, *payload);
+}
+
+// Whose decision it is: of an identity, whose number has to mean the same there, or of a backup.
+bool LostObjects::is_of_one_cluster(const std::string& key) {
+  // PLACE/CLUSTER/NUMBER/... or keeps/CLUSTER/ID/...
+  const auto first = key.find('/') + 1;
+  const auto second = key.find('/', first) + 1;
+  const auto cluster = key.substr(first, second - first - 1);
+  const auto part = key.substr(second, key.find('/', second) - second);
+  std::string why;
+  if (place_of(key) == ObjectPlace::keeps) {
+    const auto root_key = backup_root_key(cluster, part);
+    return theirs_.storage().find_size(root_key) && ours_.storage().find_size(root_key);
+  }
+  const auto number = parse_number_of(part);
+  const auto* const archives = number ? archives_of(cluster, *number, why) : nullptr;
+  return archives != nullptr && archives->theirs.identity().number == *number;
 }
 
 // Numbers need not be the same there: what is looked for is the one that this repository has under

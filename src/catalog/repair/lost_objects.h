@@ -34,7 +34,8 @@ class LostObjects {
   [[nodiscard]] std::optional<Bytes> find_pack(const std::string& key, std::string& why) const;
   [[nodiscard]] std::optional<Bytes> find_root(const std::string& key, std::string& why) const;
   [[nodiscard]] std::optional<Bytes> find_wal(const std::string& key, std::string& why);
-  [[nodiscard]] std::optional<Bytes> find_sealed(const std::string& key, std::string& why) const;
+  [[nodiscard]] std::optional<Bytes> find_sealed(const std::string& key, std::string& why);
+  [[nodiscard]] bool is_of_one_cluster(const std::string& key);
   [[nodiscard]] std::optional<Bytes> find_of_series(ObjectKind kind, const std::string& key) const;
 
   // Ours and theirs of one server.

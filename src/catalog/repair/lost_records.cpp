@@ -8,6 +8,7 @@
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_keep.h"
 #include "catalog/records/left_timeline.h"
+#include "catalog/wal/wal_archive.h"
 #include "repository/damage.h"
 #include "repository/object_table.h"
 
@@ -66,6 +67,21 @@ void bring_records_of(const Repository& ours, const Repository& theirs,
 }
 
 }  // namespace
+
+std::vector<std::string> readable_clusters(const Repository& repository) {
+  auto names = repository.storage().list_names(prefix_of(ObjectPlace::clusters));
+  std::erase_if(names, [&](const std::string& name) {
+    const auto read = [&]() -> std::optional<bool> {
+      if (!is_cluster_name(name) || !find_cluster(repository, name)) return std::nullopt;
+      for (const auto& each : cluster_identities(repository, name)) {
+        (void)WalArchive(repository, each);
+      }
+      return true;
+    };
+    return !unless_damaged(read);
+  });
+  return names;
+}
 
 void bring_records(const Repository& ours, const Repository& theirs, RepairReport& report) {
   for (const auto& cluster : ours.storage().list_names(prefix_of(ObjectPlace::clusters))) {

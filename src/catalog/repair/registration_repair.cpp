@@ -39,6 +39,9 @@ std::optional<std::uint32_t> number_in(std::string_view text, int base = 10) {
   return failure == std::errc{} && stop == end ? std::optional(number) : std::nullopt;
 }
 
+// A directory of segments; beside them lies the history file.
+bool is_log(std::string_view name) { return name.size() == 8 && number_in(name, 16); }
+
 class RegistrationRepair {
  public:
   RegistrationRepair(const Repository& ours, const Repository* theirs, bool dry_run,
@@ -78,7 +81,8 @@ class RegistrationRepair {
     }
     const auto made = is_branch ? opening_from_wal(parts) : registration_from_content(parts);
     const auto taken = theirs_ == nullptr ? std::nullopt : find(*theirs_, key);
-    const bool fits = taken && (is_branch || fits_content(*number, *taken, made));
+    const bool fits = taken && (is_branch ? is_one_cluster(parts[1], *number)
+                                          : fits_content(parts[1], *number, *taken, made));
     if (fits) {
       put(key, *taken, "taken from " + theirs_->storage().url());
     } else if (made) {
@@ -104,14 +108,49 @@ class RegistrationRepair {
   }
 
   // Whether theirs is of the cluster that the content here is of.
-  [[nodiscard]] static bool fits_content(std::uint32_t number, ByteView taken,
-                                         const std::optional<Bytes>& made) {
+  [[nodiscard]] bool fits_content(const std::string& cluster, std::uint32_t number, ByteView taken,
+                                  const std::optional<Bytes>& made) const {
     const auto theirs =
         unless_damaged([&] { return std::optional(decode_registration(number, taken)); });
     if (!theirs) return false;
-    if (!made) return true;  // nothing is stored under it
+    // Nothing is stored under it: then the others of the name tell.
+    if (!made) return have_one_series(cluster, number);
     return !theirs->is_removed &&
            is_same_cluster(theirs->identity, decode_registration(number, *made).identity);
+  }
+
+  [[nodiscard]] static std::optional<Registration> registration_in(const Repository& repository,
+                                                                   const std::string& cluster,
+                                                                   std::uint32_t number) {
+    const auto payload =
+        find(repository, prefix_of(ObjectPlace::clusters, cluster) + std::to_string(number));
+    if (!payload) return std::nullopt;
+    return unless_damaged([&] { return std::optional(decode_registration(number, *payload)); });
+  }
+
+  // Whether that number is of one server in both.
+  [[nodiscard]] bool is_one_cluster(const std::string& cluster, std::uint32_t number) const {
+    const auto here = registration_in(ours_, cluster, number);
+    const auto there = registration_in(*theirs_, cluster, number);
+    return here && there && !here->is_removed && !there->is_removed &&
+           is_same_cluster(here->identity, there->identity);
+  }
+
+  // Whether all other numbers that are here mean the same there, and there is one.
+  [[nodiscard]] bool have_one_series(const std::string& cluster, std::uint32_t but) const {
+    bool is_any = false;
+    for (const auto& name : storage_.list_names(prefix_of(ObjectPlace::clusters, cluster))) {
+      const auto number = number_in(name);
+      if (!number || *number == but) continue;
+      const auto here = registration_in(ours_, cluster, *number);
+      const auto there = registration_in(*theirs_, cluster, *number);
+      if (!here || !there || here->is_removed != there->is_removed ||
+          (!here->is_removed && !is_same_cluster(here->identity, there->identity))) {
+        return false;
+      }
+      is_any = is_any || !here->is_removed;
+    }
+    return is_any;
   }
 
   [[nodiscard]] std::optional<Bytes> registration_from_content(
@@ -155,6 +194,7 @@ class RegistrationRepair {
     for (const auto& branch : storage_.list_names(prefix)) {
       const auto directory = prefix + branch + "/";
       for (const auto& log : storage_.list_names(directory)) {
+        if (!is_log(log)) continue;
         for (const auto& name : storage_.list_names(directory + log + "/")) {
           if (++looks > looks_max) return false;
           const auto header = header_of(directory + log + "/" + name);
@@ -216,6 +256,7 @@ class RegistrationRepair {
   [[nodiscard]] std::optional<Timestamp> first_archived(const std::string& directory) const {
     int looks = 0;
     for (const auto& log : storage_.list_names(directory)) {
+      if (!is_log(log)) continue;
       for (const auto& name : storage_.list_names(directory + log + "/")) {
         if (++looks > looks_max) return std::nullopt;
         if (const auto header = header_of(directory + log + "/" + name)) return header->archived;

@@ -10,6 +10,7 @@
 #include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_info.h"
 #include "catalog/records/backup_list.h"
+#include "catalog/records/left_timeline.h"
 #include "catalog/repair/lost_objects.h"
 #include "catalog/repair/lost_records.h"
 #include "catalog/repair/registration_repair.h"
@@ -76,7 +77,14 @@ class RepositoryRepair {
   bool mend(const VerifyReport& found) {
     const auto before = report_.mended.size();
     hold_packs(found);
-    for (const auto& object : found.objects) try_to_mend(object.key);
+    for (const auto& object : found.objects) {
+      reported_.insert(object.key);
+      if (place_of(object.key) != ObjectPlace::root_copies) try_to_mend(object.key);
+    }
+    // A copy is made again of its root, which by now is there, or is not to be had.
+    for (const auto& object : found.objects) {
+      if (place_of(object.key) == ObjectPlace::root_copies) try_to_mend(object.key);
+    }
     for (const auto& each : found.windows) {
       for (const auto& gap : each.gaps) fill(each.identity, gap);
     }
@@ -113,6 +121,7 @@ class RepositoryRepair {
 
   void mend_object(const std::string& key) {
     const auto place = place_of(key);
+    if (place == ObjectPlace::root_copies) return copy_root_again(key);
     if (place && info_of(*place).is_derived) return remove_derived(key);
     if (place == ObjectPlace::deleted) return seal_again(key, ObjectKind::deleted);
     if (place == ObjectPlace::backups) {
@@ -171,6 +180,18 @@ class RepositoryRepair {
   void remove_derived(const std::string& key) {
     if (!request_.dry_run) storage_.remove({key});
     report_.mended.push_back({.key = key, .how = "removed: it is made again when it is needed"});
+  }
+
+  // It is what tells that there was a backup: it stays while its root is not there.
+  void copy_root_again(const std::string& key) {
+    const auto root_key = root_key_of_copy(key);
+    const auto root = storage_.find(root_key);
+    if (root && !is_of_kind(*root, ObjectKind::tombstone) && is_whole(root_key, *root)) {
+      return put(key, ours_.codec().seal(ObjectKind::root_copy, key, *root),
+                 "made again of its root");
+    }
+    if (storage_.find_size(deletion_key(root_key))) return remove_derived(key);
+    why_not_[key] = "The root that it is a copy of is lost, too.";
   }
 
   // Of some objects the name says all that anybody relies on.
@@ -234,7 +255,7 @@ class RepositoryRepair {
   // Where no backup leads to, and behind the last segment of a branch, nobody misses WAL.
   void bring_missing_wal() {
     if (!source_) return;
-    for (const auto& cluster : readable_clusters()) {
+    for (const auto& cluster : readable_clusters(ours_)) {
       for (const auto& identity : cluster_identities(ours_, cluster)) {
         const WalArchive archive(ours_, identity);
         for (const auto& branch : archive.branches()) {
@@ -244,17 +265,19 @@ class RepositoryRepair {
           for (std::size_t i = 1; i < segments.size(); ++i) {
             bring_between(view, branch, segments[i - 1].number + 1, segments[i].number);
           }
+          const auto wanted = last_wanted(archive, branch);
           auto last = segments.back().number;
           constexpr auto all = std::numeric_limits<std::uint64_t>::max();
           for (const auto number : source_->numbers_of(view, branch, last + 1, all)) {
             // Behind a hole it would go on with nothing.
-            if (number != last + 1) break;
+            if (number != last + 1 || number > wanted || is_accepted(view, branch, number)) break;
             const SegmentName segment{.timeline = branch.timeline, .number = number};
             try_to_mend(view.key_of(segment.text(identity.geometry)));
             last = number;
           }
           const SegmentName next{.timeline = branch.timeline, .number = last + 1};
           for (const auto& key : source_->keys_of_parts(view, next)) {
+            if (next.number > wanted || is_accepted(view, branch, next.number)) break;
             if (!storage_.find_size(key)) try_to_mend(key);
           }
         }
@@ -262,33 +285,36 @@ class RepositoryRepair {
     }
   }
 
+  // Behind which number of a branch nothing can be wanted: where other histories left it, or an
+  // operator did.
+  [[nodiscard]] std::uint64_t last_wanted(const WalArchive& archive, TimelineBranch branch) const {
+    const auto records = list_left_timelines(ours_, archive.identity());
+    if (std::ranges::find(records, branch, &LeftTimeline::timeline) != records.end()) return 0;
+    std::optional<std::uint64_t> last;
+    for (const auto timeline : archive.timelines()) {
+      if (timeline == branch.timeline) continue;
+      const auto left = archive.history(timeline).leaves(branch.timeline);
+      if (left) last = std::max(last.value_or(0), archive.identity().geometry.number_of(*left));
+    }
+    return last.value_or(std::numeric_limits<std::uint64_t>::max());
+  }
+
   // Not what was accepted as lost, nor what expired.
   void bring_between(const WalArchive& view, TimelineBranch branch, std::uint64_t first,
                      std::uint64_t behind) {
     if (first == behind) return;
-    const auto geometry = view.identity().geometry;
-    const auto accepted = list_accepted_gaps(ours_, view.identity());
     for (const auto number : source_->numbers_of(view, branch, first, behind)) {
       const SegmentName segment{.timeline = branch.timeline, .number = number};
-      const auto from = geometry.start_of(number);
-      if (covers(accepted, branch, from, geometry.start_of(number + 1))) continue;
-      try_to_mend(view.key_of(segment.text(geometry)));
+      if (is_accepted(view, branch, number)) continue;
+      try_to_mend(view.key_of(segment.text(view.identity().geometry)));
     }
   }
 
-  [[nodiscard]] std::vector<std::string> readable_clusters() const {
-    std::vector<std::string> names;
-    for (const auto& name : storage_.list_names(prefix_of(ObjectPlace::clusters))) {
-      const bool is_readable = unless_damaged([&]() -> std::optional<bool> {
-                                 if (!find_cluster(ours_, name)) return std::nullopt;
-                                 for (const auto& identity : cluster_identities(ours_, name)) {
-                                   (void)WalArchive(ours_, identity);
-                                 }
-                                 return true;
-                               }).has_value();
-      if (is_readable) names.push_back(name);
-    }
-    return names;
+  [[nodiscard]] bool is_accepted(const WalArchive& view, TimelineBranch branch,
+                                 std::uint64_t number) const {
+    const auto geometry = view.identity().geometry;
+    return covers(list_accepted_gaps(ours_, view.identity()), branch, geometry.start_of(number),
+                  geometry.start_of(number + 1));
   }
 
   void name_what_is_left(const VerifyReport& found) {
@@ -303,10 +329,14 @@ class RepositoryRepair {
           {.key = key, .why = why == why_not_.end() ? otherwise : why->second});
     };
     for (const auto& object : found.objects) name(object.key, object.why);
-    // Registrations that a verification does not come to.
+    // Also what a verification does not come to any more, or did not come to.
     for (const auto& [key, why] : why_not_) {
       const auto place = place_of(key);
-      if (place == ObjectPlace::clusters || place == ObjectPlace::branches) name(key, why);
+      if (is_mended(key)) continue;
+      if (place == ObjectPlace::clusters || place == ObjectPlace::branches ||
+          reported_.contains(key)) {
+        name(key, why);
+      }
     }
     for (const auto& each : found.windows) {
       for (const auto& gap : each.gaps) {
@@ -344,6 +374,7 @@ class RepositoryRepair {
   std::uint32_t pin_number_ = 1000;  // apart from those of the verifications
   int verifications_ = 0;
   std::set<std::string> tried_;
+  std::set<std::string> reported_;
   std::map<std::string, std::string> why_not_;
   RepairReport report_;
 };

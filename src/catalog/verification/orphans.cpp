@@ -25,6 +25,9 @@ std::optional<std::uint32_t> number_in(std::string_view text) {
   return number;
 }
 
+// Registrations that may be lost between two that are there.
+constexpr std::uint32_t hole_max = 100;
+
 std::set<std::uint32_t> numbers_in(const std::vector<std::string>& names) {
   std::set<std::uint32_t> numbers;
   for (const auto& name : names) {
@@ -41,7 +44,10 @@ class UnregisteredFinder {
   std::vector<Orphan> find() && {
     std::set<std::string> clusters;
     for (const auto place : {ObjectPlace::clusters, ObjectPlace::backups, ObjectPlace::wal}) {
-      for (auto& name : storage_.list_names(prefix_of(place))) clusters.insert(std::move(name));
+      for (auto& name : storage_.list_names(prefix_of(place))) {
+        // What else lies there is nobody's.
+        if (is_cluster_name(name)) clusters.insert(std::move(name));
+      }
     }
     for (const auto& cluster : clusters) look_at(cluster);
     return std::move(found_);
@@ -54,8 +60,14 @@ class UnregisteredFinder {
     const auto with_wal = numbers_in(storage_.list_names(prefix_of(ObjectPlace::wal, cluster)));
     std::set<std::uint32_t> needed = with_wal;
     // Its numbers ascend without a hole.
-    if (!registered.empty()) {
-      for (std::uint32_t number = 1; number < *registered.rbegin(); ++number) needed.insert(number);
+    std::uint32_t before = 0;
+    for (const auto number : registered) {
+      if (number - before > 1 && number - before <= hole_max) {
+        for (auto lost = before + 1; lost < number; ++lost) needed.insert(lost);
+      } else if (number - before > 1) {
+        needed.insert(before + 1);  // a name that nobody gave
+      }
+      before = number;
     }
     if (!std::ranges::includes(registered, needed) || registered.empty()) {
       for (const auto number : identities_of_backups(cluster)) needed.insert(number);

@@ -63,6 +63,9 @@ void look_for_orphans(VerifyState& state) {
   const auto of_cluster = "/" + state.request.cluster.value_or("") + "/";
   for (const auto& orphan : find_orphans(state.repository)) {
     if (state.request.cluster && orphan.key.find(of_cluster) == std::string::npos) continue;
+    const bool is_known = std::ranges::find(state.report.objects, orphan.key, &ObjectDamage::key) !=
+                          state.report.objects.end();
+    if (is_known) continue;
     state.add_damage(orphan.key, DamageKind::missing, orphan.why);
   }
 }

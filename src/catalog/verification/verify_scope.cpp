@@ -67,7 +67,10 @@ class ScopeFinder {
 
   // One of which not even the head can be read.
   void add_damaged_root(const std::string& cluster, const std::string& key) {
-    state_.add_damage(key, DamageKind::damaged, "What it says of its backup cannot be read.");
+    const bool is_there = state_.storage.find_size(key).has_value();
+    state_.add_damage(key, is_there ? DamageKind::damaged : DamageKind::missing,
+                      is_there ? "What it says of its backup cannot be read."
+                               : "A copy of it is here, and nobody deleted the backup.");
     Subject subject{.info = {}, .root_key = key, .packs = {}, .readable = false};
     subject.info.cluster = cluster;
     // backups/main/ID/1

@@ -106,12 +106,17 @@ TEST_F(HeldDirectoryTest, IsWhereATablespacesFilesGoWhateverItsLinkLeadsTo) {
 class FileOwnerTest : public HeldDirectoryTest {
  protected:
   void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+    if (::geteuid() != 0) GTEST_SKIP() << "only root may act as others";
+    // The directories above are mkdtemp's: 0700, of root.
+    ASSERT_EQ(::chmod(directory_.path().c_str(), 0755), 0);
   }
   static FileOwner owner_of(const std::string& path) {
     struct stat status {};
     EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
     return {status.st_uid, status.st_gid};
+  }
+  static void give(const std::string& path, FileOwner owner) {
+    ASSERT_EQ(::lchown(path.c_str(), owner.user, owner.group), 0) << path;
   }
 
   const FileOwner somebody_{12345, 23456};
@@ -120,17 +125,16 @@ class FileOwnerTest : public HeldDirectoryTest {
 TEST_F(FileOwnerTest, IsTheDirectorysOrThatOfTheOneAbove) {
   EXPECT_EQ(error_of([&] { (void)owner_for(path_); }), "conflict");
   EXPECT_EQ(error_of([&] { (void)owner_for(directory_.path("none/data")); }), "conflict");
-  give_to(somebody_, directory_.path());
-  EXPECT_EQ(owner_for(path_), somebody_);
+  give(directory_.path(), somebody_);
   EXPECT_EQ(owner_for(directory_.path("none/data")), somebody_);
+  EXPECT_EQ(error_of([&] { (void)owner_for(path_); }), "conflict") << "it is root's itself";
   const FileOwner own{3, 4};
-  give_to(own, path_);
+  give(path_, own);
   EXPECT_EQ(owner_for(path_), own);
 }
 
 TEST_F(FileOwnerTest, GetsEverythingThatIsMade) {
-  make_directory_tree_of(somebody_, path_ + "/above/data");
-  EXPECT_EQ(owner_of(path_ + "/above"), somebody_);
+  give(path_, somebody_);
   const auto data = path_ + "/above/data";
   DataDirectoryWriter writer(data, Existing::none, somebody_);
   writer.make_directory("base", 0700);
@@ -139,14 +143,36 @@ TEST_F(FileOwnerTest, GetsEverythingThatIsMade) {
   writer.make_symlink("link", "/elsewhere");
   writer.replace_file("postgresql.auto.conf", as_bytes("x = 1"), 0600);
   std::size_t files = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(data)) {
+  for (const auto& entry : fs::recursive_directory_iterator(path_)) {
     ++files;
     EXPECT_EQ(owner_of(entry.path()), somebody_) << entry.path();
   }
-  EXPECT_EQ(files, 5u);
+  EXPECT_EQ(files, 7u);
+  EXPECT_EQ(::geteuid(), 0u);
+  std::ofstream(directory_.path("roots"));
+  EXPECT_EQ(owner_of(directory_.path("roots")), (FileOwner{0, 0})) << "it acts as root again";
+}
+
+// Who owns the directory puts links where root is about to write.
+TEST_F(FileOwnerTest, CannotLeadRootElsewhere) {
+  const auto secret = directory_.path("secret");
+  std::ofstream(secret) << "root's";
+  ASSERT_EQ(::chmod(secret.c_str(), 0644), 0);
+  give(path_, somebody_);
   const HeldDirectory held(path_);
-  held.give_to(somebody_);
-  EXPECT_EQ(owner_of(path_), somebody_);
+  DataDirectoryWriter writer(held.below(), Existing::reuse, somebody_);
+  writer.make_directory("base", 0700);
+  (void)writer.make_file("base/1", 10, 0600);
+  fs::remove(path_ + "/base/1");
+  fs::create_symlink(secret, path_ + "/base/1");
+  EXPECT_EQ(error_of([&] { (void)writer.open_for_writing("base/1"); }), "unavailable");
+  fs::rename(path_ + "/base", path_ + "/was");
+  fs::create_directory_symlink(directory_.path(), path_ + "/base");
+  EXPECT_EQ(error_of([&] { writer.write_file("base/secret", as_bytes("theirs"), 0666); }),
+            "unavailable");
+  EXPECT_EQ(error_of([&] { writer.make_directory("base/new", 0777); }), "unavailable");
+  EXPECT_EQ(read_file(secret, 100), bytes_of("root's"));
+  EXPECT_EQ(owner_of(secret), (FileOwner{0, 0}));
 }
 
 }  // namespace

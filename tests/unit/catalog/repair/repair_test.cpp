@@ -4,6 +4,7 @@
 
 #include "catalog/records/accepted_gap.h"
 #include "catalog/records/backup_list.h"
+#include "repository/gc.h"
 #include "repository/root_copy.h"
 #include "support/errors.h"
 #include "support/repair_fixture.h"
@@ -75,10 +76,56 @@ TEST_F(RepairTest, TakesARootFromAnotherRepositoryWhereItsCopyIsDamagedToo) {
   flip(key, 100);
   flip(root_copy_key(key), 100);
   const auto alone = repair_from(nullptr);
-  EXPECT_THAT(unmended_in(alone), UnorderedElementsAre(key));
+  EXPECT_THAT(unmended_in(alone), UnorderedElementsAre(key, root_copy_key(key)));
+  EXPECT_TRUE(made_.storage.find_size(root_copy_key(key))) << "it tells that there was a backup";
   EXPECT_TRUE(repair().is_whole());
   EXPECT_TRUE(content_of("b") == random_bytes(3000, 2));
   EXPECT_TRUE(find_root_copy(made_.repository, key));
+}
+
+TEST_F(RepairTest, NeverForgetsALostRootWhoseCopyIsDamaged) {
+  const auto key = backup_root_key("main", "b");
+  made_.storage.remove({key});
+  flip(root_copy_key(key), 100);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THAT(unmended_in(repair_from(nullptr)), Contains(key));
+    EXPECT_FALSE(look().is_whole());
+  }
+}
+
+TEST_F(RepairTest, GcKeepsWhatALostRootNeeds) {
+  const auto key = backup_root_key("main", "b");
+  made_.storage.remove({key});
+  const auto collect = [&] {
+    (void)collect_garbage(made_.repository, made_.clock, next_run(), {.grace = {}});
+  };
+  collect();
+  EXPECT_TRUE(repair_from(nullptr).is_whole());
+  EXPECT_TRUE(content_of("b") == random_bytes(3000, 2));
+  // Nor does it guess what a damaged copy says.
+  made_.storage.remove({key});
+  flip(root_copy_key(key), 100);
+  EXPECT_EQ(error_of(collect), "corrupt");
+  delete_backup(made_.repository, "main", "b", {});
+  collect();
+}
+
+// Nothing is stored under it that would tell.
+TEST_F(RepairTest, TakesNoRegistrationOfAnotherServerWithoutContent) {
+  remove_cluster(made_.repository, "main", {});
+  flip("clusters/main/2", 50);
+  auto foreign = test_cluster();
+  (void)add_cluster(other_.repository, foreign);
+  foreign.system_identifier = 99;
+  (void)upgrade_cluster(other_.repository, foreign);
+  EXPECT_TRUE(repair().is_whole()) << "both have the first one";
+  flip("clusters/main/2", 50);
+  foreign.system_identifier = 98;
+  other_.storage.remove({"clusters/main/1", "clusters/main/2"});
+  (void)add_cluster(other_.repository, foreign);
+  foreign.system_identifier = 99;
+  (void)upgrade_cluster(other_.repository, foreign);
+  EXPECT_THAT(unmended_in(repair()), Contains("clusters/main/2"));
 }
 
 TEST_F(RepairTest, MakesTheCopiesOfRootsThatAnOlderVersionPut) {
