@@ -42,7 +42,7 @@ void KnownRepository::forget() const { state_.keep(known_name, {}); }
 Repository open_known(const Config& config, const RepositoryConfig& place, Storage& storage) {
   const KnownRepository memory(config, place);
   const auto known = memory.id();
-  const auto opened = [&] {
+  auto opened = [&] {
     try {
       return Repository::open(storage);
     } catch (const Error& error) {

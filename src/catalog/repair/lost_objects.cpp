@@ -158,7 +158,10 @@ const LostObjects::Archives* LostObjects::archives_of(const std::string& cluster
             ? identity_in(theirs_,
                           [&](const ClusterIdentity& each) { return is_same_cluster(each, *here); })
             : std::nullopt;
-    if (here && there) made.emplace(WalArchive(ours_, *here), WalArchive(theirs_, *there));
+    if (here && there) {
+      made.emplace(
+          Archives{.ours = WalArchive(ours_, *here), .theirs = WalArchive(theirs_, *there)});
+    }
   }
   const auto& found = archives_.at({cluster, number});
   if (!found) why = "The other repository has no WAL of this server.";

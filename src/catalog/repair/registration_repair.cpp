@@ -195,9 +195,10 @@ class RegistrationRepair {
       const auto directory = prefix + branch + "/";
       for (const auto& log : storage_.list_names(directory)) {
         if (!is_log(log)) continue;
-        for (const auto& name : storage_.list_names(directory + log + "/")) {
+        const auto log_prefix = std::string(directory).append(log).append("/");
+        for (const auto& name : storage_.list_names(log_prefix)) {
           if (++looks > looks_max) return false;
-          const auto header = header_of(directory + log + "/" + name);
+          const auto header = header_of(log_prefix + name);
           if (!header || header->kind != WalFileKind::segment) continue;
           const auto major = postgres_major_of_magic(header->page_magic);
           if (!major || !is_segment_size(header->plain_bytes)) continue;
@@ -257,9 +258,10 @@ class RegistrationRepair {
     int looks = 0;
     for (const auto& log : storage_.list_names(directory)) {
       if (!is_log(log)) continue;
-      for (const auto& name : storage_.list_names(directory + log + "/")) {
+      const auto log_prefix = std::string(directory).append(log).append("/");
+      for (const auto& name : storage_.list_names(log_prefix)) {
         if (++looks > looks_max) return std::nullopt;
-        if (const auto header = header_of(directory + log + "/" + name)) return header->archived;
+        if (const auto header = header_of(log_prefix + name)) return header->archived;
       }
     }
     return std::nullopt;

@@ -103,8 +103,8 @@ class UnregisteredFinder {
     std::set<std::string> opened;
     const auto branches = prefix_of(ObjectPlace::branches, identity);
     for (const auto& timeline : storage_.list_names(branches)) {
-      for (const auto& branch : storage_.list_names(branches + timeline + "/")) {
-        opened.insert(timeline + "/" + branch);
+      for (const auto& branch : storage_.list_names(std::string(branches).append(timeline) + "/")) {
+        opened.insert(std::string(timeline).append("/").append(branch));
       }
     }
     for (const auto& name : storage_.list_names(prefix_of(ObjectPlace::wal, identity))) {
