@@ -231,7 +231,6 @@ RestoreResult restore_into(Destination& destination, const WalArchive& archive,
     const ActingAs acting(request.owner);
     result.raised = write_recovery_settings(directory, request.settings);
   }
-  make_places_for(request.created_tablespaces, request.owner);
   reporter.check_cancelled();
   directory.apply_modes();
   sync_all(directories);
@@ -258,6 +257,12 @@ RestoreResult restore_backup(const WalArchive& archive, const RecoveryPlan& plan
   Destination destination{.data = held, .tablespaces = {}, .others = {}, .wal = {}};
   try {
     hold_tablespaces(destination, request, tablespaces);
+    make_places_for(request.created_tablespaces, request.owner);
+    {
+      // As whom a server starts there: the directories above have to let that user through.
+      const ActingAs acting(request.owner);
+      held.expect_in_place();
+    }
     return restore_into(destination, archive, plan, request, reporter, meter);
   } catch (const Error& error) {
     auto shown = error;

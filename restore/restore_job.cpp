@@ -189,10 +189,20 @@ RestoreJob::RestoreJob(const Config& config, const RestoreOptions& options,
   expect_repositories_apart(config, touched);
   const auto status = find_status(request_.data_directory);
   const bool is_there = status && S_ISDIR(status->st_mode);
-  if (is_there && !options.dry_run) held_ = HeldDirectory(request_.data_directory);
   if (!options.dry_run) request_.owner = owner_for(request_.data_directory);
+  if (is_there && !options.dry_run) held_ = HeldDirectory(request_.data_directory);
+  expect_owner();
   // Before the repository is asked for, which may be away.
   cluster_ = config.cluster();
+}
+
+// Whose path it was when that was looked at, need not be whose directory is held.
+void RestoreJob::expect_owner() const {
+  if (!held_ || !request_.owner || held_.owner() == *request_.owner) return;
+  throw Error(ErrorKind::conflict,
+              "\"" + request_.data_directory + "\" was exchanged while it was looked at",
+              "It belongs to another user than a moment ago.",
+              "Look at who may write to the directories above it, and try again.");
 }
 
 void RestoreJob::plan(const Repository& repository, const RestoreQuestions& questions) {
@@ -327,6 +337,7 @@ RestoreResult RestoreJob::carry_out(const RandomId& run, const std::function<voi
   if (!held_) {
     const DataDirectory destination(request_.data_directory);
     held_ = destination.make_and_hold(request_.owner);
+    expect_owner();
     // What was looked at before, and saved, is what goes: nothing.
     if (request_.replace) destination.expect_vacant("the destination");
   }

@@ -55,6 +55,7 @@ class RestoreJob {
   void settle_recovery_settings(const RestoreQuestions& questions);
   void record_what_is_left() const;
   void check_places();
+  void expect_owner() const;
 
   const Config& config_;
   const RestoreOptions& options_;

@@ -36,7 +36,8 @@ constexpr unsigned fill_seconds_max = 300;
 // twice. What a server left open is not closed on exec, what is opened here is.
 void close_inherited_files() {
   constexpr int files_max = 65536;
-  const auto end = static_cast<int>(std::min<long>(::sysconf(_SC_OPEN_MAX), files_max));
+  const auto limit = ::sysconf(_SC_OPEN_MAX);
+  const auto end = limit < 0 ? files_max : static_cast<int>(std::min<long>(limit, files_max));
   for (int fd = STDERR_FILENO + 1; fd < end; ++fd) {
     struct stat status {};
     const int flags = ::fcntl(fd, F_GETFD);

@@ -3,6 +3,7 @@
 #include "app/open_repository.h"
 #include "app/user_directory.h"
 #include "base/error.h"
+#include "repository/object_table.h"
 
 namespace walvault {
 namespace {
@@ -46,10 +47,20 @@ Repository open_known(const Config& config, const RepositoryConfig& place, Stora
     try {
       return Repository::open(storage);
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::not_found || !known) throw;
-      throw Error(ErrorKind::unavailable,
-                  "the repository that this machine knows at " + storage.url() + " is not there",
-                  "It was repository " + *known + "; nothing is there now.", accept_hint(storage));
+      // Nothing is there, or what somebody put beneath the mount point; or it is damaged.
+      const bool is_empty = error.kind() == ErrorKind::not_found;
+      const bool has_no_format =
+          is_empty || (error.kind() == ErrorKind::corrupt &&
+                       storage.list_names(prefix_of(ObjectPlace::format)).empty());
+      if (!known || !has_no_format) throw;
+      throw Error(
+          ErrorKind::unavailable,
+          "the repository that this machine knows at " + storage.url() + " is not there",
+          "It was repository " + *known + "; " +
+              (is_empty ? "nothing is there now." : "what is there now has no format object."),
+          accept_hint(storage) + (is_empty ? ""
+                                           : " If it is that one, and has lost its format "
+                                             "object: walvault repair."));
     }
   }();
   if (!known) {

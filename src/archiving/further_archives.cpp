@@ -43,8 +43,9 @@ OpenRepository FurtherArchives::open(const Place& place) const {
   try {
     return open_repository(config_, place.config, writer_, Patience(patience_when_not_required));
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::conflict) throw;
-    // Another one at its place: as if it were away, which archiving may go on without.
+    if (error.kind() != ErrorKind::conflict && error.kind() != ErrorKind::corrupt) throw;
+    // Another one at its place, or one that is damaged: as if it were away, which archiving may go
+    // on without.
     throw Error(ErrorKind::unavailable, error.message(), error.detail(), error.hint());
   }
 }

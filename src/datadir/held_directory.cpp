@@ -45,6 +45,14 @@ std::string HeldDirectory::below() const {
   return ::access(by_descriptor.c_str(), F_OK) == 0 ? by_descriptor : path_;
 }
 
+FileOwner HeldDirectory::owner() const {
+  struct stat status {};
+  if (::fstat(directory_.get(), &status) != 0) {
+    throw system_error("look at \"" + path_ + "\"", errno);
+  }
+  return {status.st_uid, status.st_gid};
+}
+
 std::uint64_t HeldDirectory::device() const { return attributes_of(directory_, path_).device; }
 
 void HeldDirectory::expect_in_place() const {

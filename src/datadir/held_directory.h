@@ -43,6 +43,8 @@ class HeldDirectory {
   // is no /proc it is the path.
   [[nodiscard]] std::string below() const;
 
+  [[nodiscard]] FileOwner owner() const;
+
   // Error{unavailable} where the path leads to another directory by now, or to none.
   void expect_in_place() const;
 

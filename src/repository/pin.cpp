@@ -1,6 +1,7 @@
 #include "repository/pin.h"
 
 #include "repository/object_table.h"
+#include "repository/root_copy.h"
 
 namespace walvault {
 
@@ -44,7 +45,11 @@ std::vector<StoredPin> list_pins(const Repository& repository) {
 bool is_live(const Repository& repository, const Pin& pin) {
   auto& storage = repository.storage();
   // In this order: a deletion is recorded before the root goes.
-  return !storage.find_size(pin.root_key) && !storage.find_size(deletion_key(pin.root_key));
+  if (storage.find_size(pin.root_key) || storage.find_size(deletion_key(pin.root_key)))
+    return false;
+  // A root that is lost was committed: what it needs is kept because of its copy.
+  return !pin.root_key.starts_with(prefix_of(ObjectPlace::backups)) ||
+         !storage.find_size(root_copy_key(pin.root_key));
 }
 
 std::string deletion_key(std::string_view root_key) {

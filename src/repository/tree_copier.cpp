@@ -228,7 +228,10 @@ void TreeCopier::close_lost() {
     const auto payload = to_.find_sealed(ObjectKind::pin, own + name);
     if (!payload) continue;  // its root is there by now
     const auto root_key = decode_pin(*payload).root_key;
-    if (!from_.storage().find_size(root_key)) lost.insert(root_key);
+    // One that is lost there may come back from its copy.
+    const bool is_gone =
+        !from_.storage().find_size(root_key) && !from_.storage().find_size(root_copy_key(root_key));
+    if (is_gone) lost.insert(root_key);
   }
   if (lost.empty()) return;
   for (const auto& stored : list_pins(to_)) {

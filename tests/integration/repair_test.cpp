@@ -116,8 +116,8 @@ TEST_F(RepairedRepository, GetsItsIdBackFromThisMachine) {
   const auto id = job_.walvault_json({"info"})["repository"]["id"].get<std::string>();
   fs::remove_all(path_of("format"));
   const auto refused = job_.walvault({"info"});
-  EXPECT_EQ(refused.exit_code, 5) << refused.text();
-  EXPECT_THAT(refused.err, HasSubstr("lost its format object"));
+  EXPECT_EQ(refused.exit_code, 6) << refused.text();
+  EXPECT_THAT(refused.err, HasSubstr("has lost its format object: walvault repair"));
   EXPECT_EQ(job_.walvault({"repair"}).exit_code, 0);
   EXPECT_EQ(job_.walvault_json({"info"})["repository"]["id"], id);
   // Nobody knows it.

@@ -73,7 +73,9 @@ class UnregisteredFinder {
       for (const auto number : identities_of_backups(cluster)) needed.insert(number);
     }
     for (const auto number : needed) {
-      if (registered.contains(number)) continue;
+      // Registered since they were listed.
+      if (registered.contains(number) || storage_.find_size(prefix + std::to_string(number)))
+        continue;
       found_.push_back({.key = prefix + std::to_string(number),
                         .why = "Backups or WAL of it are here, and no registration."});
     }
@@ -114,7 +116,7 @@ class UnregisteredFinder {
       const auto branch = number_in(std::string_view(name).substr(dash + 1));
       if (!branch) continue;
       const auto opening = name.substr(0, dash) + "/" + std::to_string(*branch);
-      if (opened.contains(opening)) continue;
+      if (opened.contains(opening) || storage_.find_size(branches + opening)) continue;
       found_.push_back({.key = branches + opening,
                         .why = "WAL of this branch is here, and nothing says that it was opened."});
     }
@@ -139,7 +141,10 @@ std::vector<Orphan> find_lost_roots(const Repository& repository) {
   std::vector<Orphan> found;
   for (const auto& copy : copies) {
     const auto key = root_key_of_copy(copy);
-    if (roots.contains(key) || storage.find_size(deletion_key(key))) continue;
+    // Committed since, or deleted.
+    if (roots.contains(key) || storage.find_size(key) || storage.find_size(deletion_key(key))) {
+      continue;
+    }
     found.push_back({.key = key, .why = "A copy of it is here, and nobody deleted the backup."});
   }
   return found;

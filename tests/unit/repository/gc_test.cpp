@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "repository/pin.h"
+#include "repository/root_copy.h"
 #include "repository/writer_session.h"
 #include "support/hooked_storage.h"
 #include "support/memory_repository.h"
@@ -204,6 +205,23 @@ TEST_F(GcTest, LeavesWhatIsNoPackAlone) {
   ASSERT_TRUE(made_.storage.put_if_absent("packs/" + to_hex(id_of(1)) + "/none", Bytes(3)));
   EXPECT_EQ(collect().packs, 0u);
   EXPECT_EQ(packs().size(), 2u);
+}
+
+// Its pin stands, as where a writer may not remove anything.
+TEST_F(GcTest, GivesUpNoWriterWhoseRootIsLostButForItsCopy) {
+  back_up(1, "a", first_);
+  const auto key = root_key_of("a");
+  ASSERT_TRUE(made_.repository.put_sealed(
+      ObjectKind::pin, pin_key(WriterId(id_of(1)), 1),
+      encode_pin({.root_key = key, .created = made_.clock.now(), .may_borrow = {}})));
+  made_.storage.remove({key});
+  made_.clock.advance(hours(1000));
+  const auto all = packs();
+  (void)collect();
+  EXPECT_FALSE(made_.storage.find_size(key)) << "nothing closes its place";
+  EXPECT_EQ(packs(), all);
+  ASSERT_TRUE(made_.storage.put_if_absent(key, find_root_copy(made_.repository, key).value()));
+  EXPECT_TRUE(content_of("a") == first_);
 }
 
 }  // namespace
