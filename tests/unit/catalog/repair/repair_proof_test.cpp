@@ -178,7 +178,8 @@ TEST_F(RepairProof, EveryByteThatIsFlippedIsNoticedAndMended) {
 
 // Without another one, what does not need the object can be restored.
 TEST_F(RepairProof, OneObjectCostsItselfAtMost) {
-  for (const auto& [key, bytes] : original_) {
+  for (const auto& object : original_) {
+    const auto& key = object.first;
     if (is_format(key) || key.starts_with("pins/")) continue;
     SCOPED_TRACE(key);
     for (const bool is_removed : {true, false}) {
@@ -186,7 +187,7 @@ TEST_F(RepairProof, OneObjectCostsItselfAtMost) {
       if (is_removed) {
         made_.storage.remove({key});
       } else {
-        flip(key, bytes.size() / 2);
+        flip(key, object.second.size() / 2);
       }
       (void)repair_from(nullptr);
       ASSERT_TRUE(find_cluster(made_.repository, "main"));
