@@ -169,8 +169,7 @@ std::string damage_text(const VerifyReport& report) {
   return text +
          "Next: take a backup now with walvault backup. It stores the damaged data again and ends "
          "the exposure. walvault repair --from REPOSITORY mends what another repository has. Look "
-         "at "
-         "the disk. docs/operations.md, \"When verify reports damage\".\n";
+         "at the disk. docs/operations.md, \"When verify reports damage\".\n";
 }
 
 std::string report_text(const VerifyReport& report, std::chrono::milliseconds duration) {

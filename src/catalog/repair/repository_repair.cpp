@@ -132,6 +132,11 @@ class RepositoryRepair {
     if (place == ObjectPlace::backups && is_tombstone(key)) {
       return seal_again(key, ObjectKind::tombstone);
     }
+    if (place == ObjectPlace::pins || place == ObjectPlace::plans ||
+        place == ObjectPlace::wal_expiry) {
+      why_not_[key] = std::string(info_of(*place).loss) + ". Only its command knows what it said.";
+      return;
+    }
     if (!source_) {
       why_not_[key] = "It is in this repository alone; name another one with --from.";
       return;
